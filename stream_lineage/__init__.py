@@ -1,0 +1,1 @@
+"""Lineage and drift detection for Kafka pipelines."""
