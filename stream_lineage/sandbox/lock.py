@@ -1,0 +1,60 @@
+"""Locks between processes, on files."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_POLL_SECONDS = 0.1
+
+
+class FileLock:
+    """An exclusive lock that the system releases when its holder ends, however it ends.
+
+    The file stays: deleting it would let a third process lock a new file of the same name beside the second.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def try_acquire(self) -> bool:
+        """Take it if nobody has it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+        return True
+
+    def acquire(self, on_wait: Callable[[], None] = lambda: None) -> None:
+        """Take it, waiting as long as somebody has it; ``on_wait`` is called once if there is a wait."""
+        if self.try_acquire():
+            return
+        on_wait()
+        while not self.try_acquire():
+            time.sleep(_POLL_SECONDS)
+
+    def release(self) -> None:
+        """Give it back; nothing happens if it is not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()

@@ -1,0 +1,111 @@
+"""Columns: a batch of decoded records, field path by field path, as arrays.
+
+Every decoder (columnar, record by record, JSON) produces these, and the profile is computed from these alone: two
+decoders that read the same records give the same profile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+PADDING = 16
+"""Text buffers are followed by this many zero bytes, so that 8-byte loads at any position stay inside."""
+
+
+@dataclass(slots=True)
+class Numbers:
+    """Numeric values of one field. ``values`` is int64, float64 or bool, in record order.
+
+    ``type`` is ``integer``, ``number`` or ``boolean``; decimals are float64 of type ``number``; dates and times are
+    int64 of type ``integer``.
+    """
+
+    type: str
+    values: NDArray[np.int64] | NDArray[np.float64] | NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Texts:
+    """Strings or bytes of one field, as positions in a shared buffer: ``data[starts[i] : starts[i] + lengths[i]]``.
+
+    ``type`` is ``string`` or ``bytes`` (fixed is bytes). ``data`` is uint8 and ends in ``PADDING`` zero bytes.
+    """
+
+    type: str
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Symbols:
+    """Enum values of one field: ``symbols[codes[i]]``."""
+
+    codes: NDArray[np.int64]
+    symbols: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Containers:
+    """Arrays, maps, records or objects of one field. ``type`` is ``array``, ``map``, ``record`` or ``object``.
+
+    ``lengths`` holds the items of each array or map and is null for records and objects, of which only ``count`` is
+    known.
+    """
+
+    type: str
+    count: int
+    lengths: NDArray[np.int64] | None = None
+
+
+Part = Numbers | Texts | Symbols | Containers
+
+
+@dataclass(slots=True)
+class FieldColumn:
+    """All values of one field path in a batch. A field of several types (a union, untyped JSON) has several parts.
+
+    ``slots`` = nulls + missing + the values in all parts.
+    """
+
+    path: str
+    slots: int
+    nulls: int = 0
+    missing: int = 0
+    parts: list[Part] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record of the batch that could not be decoded. ``error`` is text that holds no payload value."""
+
+    index: int
+    kind: str
+    error: str
+
+
+@dataclass(slots=True)
+class Decoded:
+    """A decoded batch: ``columns`` of the good records only, in schema order, and the bad ones by index."""
+
+    records: int
+    columns: list[FieldColumn]
+    bad: list[BadRecord]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Payloads of one schema, joined: record i is ``data[starts[i] : starts[i] + lengths[i]]``, framing left out.
+
+    ``data`` is uint8 and ends in ``PADDING`` zero bytes. Records need not be adjacent or ordered.
+    """
+
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.starts)
