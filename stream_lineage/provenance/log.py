@@ -1,0 +1,140 @@
+"""Reading the observation log from Kafka."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from stream_lineage.errors import DecodeError, KafkaUnavailable, NotFound
+from stream_lineage.provenance.codec import DecodedObservation, decode_with_digest
+from stream_lineage.wire.kafka import translate
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+
+DIGEST_HEADER = "lineage-digest"
+"""Message header: the digest of the observation in hexadecimal, so that an edited one can be told from its siblings."""
+
+_BATCH = 500
+Progress = Callable[[int, int], None]
+"""Called with the messages read so far and about how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One message of the log: where it stands, and what it holds or why it cannot be read."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    decoded: DecodedObservation | None
+    error: str | None
+    digest_header: str | None
+
+    @property
+    def intact(self) -> bool:
+        """Whether it can be read and is what was written, as far as the message itself tells."""
+        return (
+            self.decoded is not None
+            and (self.digest_header is None or self.digest_header == self.decoded.digest.hex())
+            and self.key == self.decoded.observation.topic.encode()
+        )
+
+
+def read_log(
+    consumer: Consumer,
+    topic: str,
+    *,
+    keys: Iterable[str] | None = None,
+    timeout_seconds: float = 30.0,
+    progress: Progress | None = None,
+) -> Iterator[LogEntry]:
+    """Every message of the log from its beginning up to its present end, committed ones only.
+
+    Args:
+        consumer: reads ``read_committed``, with ``enable.partition.eof``; this assigns it.
+        topic: the observation topic.
+        keys: only messages with one of these keys (watched topics) are decoded and given.
+        timeout_seconds: how long the brokers may be silent before it counts as an outage.
+        progress: told now and then how far it is.
+
+    Raises:
+        NotFound: the topic does not exist.
+        KafkaUnavailable: no broker answered within the timeout.
+    """
+    wanted = None if keys is None else {key.encode() for key in keys}
+    remaining, total = _assign(consumer, topic, timeout_seconds)
+    done = 0
+    last_heard = time.monotonic()
+    while remaining:
+        messages = consumer.consume(_BATCH, timeout=1.0)
+        if messages:
+            last_heard = time.monotonic()
+        elif time.monotonic() - last_heard > timeout_seconds:
+            raise KafkaUnavailable(
+                f"no broker answered for {timeout_seconds:.0f} s while reading {topic}",
+                hint="check bootstrap_servers and the brokers' health with `stream-lineage doctor`",
+            )
+        for message in messages:
+            error = message.error()
+            partition = message.partition()
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    remaining.pop(partition, None)
+                    continue
+                if error.retriable() or error.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
+                    continue
+                raise translate(error)
+            done += 1
+            if partition in remaining and message.offset() + 1 >= remaining[partition]:
+                del remaining[partition]
+            key = message.key()
+            if wanted is not None and key not in wanted:
+                continue
+            yield _entry(message, key)
+        if progress is not None:
+            progress(done, total)
+
+
+def _assign(consumer: Consumer, topic: str, timeout_seconds: float) -> tuple[dict[int, int], int]:
+    """Assign all partitions from their beginning; the end offset of each that is not empty, and how many messages."""
+    try:
+        metadata = consumer.list_topics(topic, timeout=timeout_seconds).topics[topic]
+        if metadata.error is not None:
+            if metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise NotFound(
+                    f"there is no topic {topic}",
+                    hint="nothing has been collected with this topic_prefix: run `stream-lineage collect` first",
+                )
+            raise translate(metadata.error)
+        remaining: dict[int, int] = {}
+        total = 0
+        starts = []
+        for partition in metadata.partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_seconds)
+            if high > low:
+                remaining[partition] = high
+                total += high - low
+                starts.append(TopicPartition(topic, partition, low))
+        consumer.assign(starts)
+    except KafkaException as error:
+        raise translate(error.args[0]) from error
+    return remaining, total
+
+
+def _entry(message: object, key: bytes | None) -> LogEntry:
+    value: bytes | None = message.value()  # type: ignore[attr-defined]
+    header = None
+    for name, content in message.headers() or ():  # type: ignore[attr-defined]
+        if name == DIGEST_HEADER and content is not None:
+            header = content.decode("ascii", "replace")
+    decoded, error = None, None
+    try:
+        decoded = decode_with_digest(value or b"")
+    except DecodeError as failure:
+        error = failure.message
+    return LogEntry(message.partition(), message.offset(), key, decoded, error, header)  # type: ignore[attr-defined]
