@@ -1,0 +1,44 @@
+"""What the agents are called, where they keep their state, and what their alerts link to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from stream_lineage.state_dir import default_state_dir
+
+
+class AgentsSettings(BaseModel):
+    """One agent worker. Several with the same ``agents_id`` share the partitions of the observation topic."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    agents_id: str = Field(
+        default="stream-lineage-agents",
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="Consumer group of the agents; the names of their changelog topics start with it.",
+    )
+    agents_state_dir: Path = Field(
+        default_factory=lambda: default_state_dir() / "agents",
+        description="Directory for the agents' local tables. It can be deleted: they are rebuilt from Kafka.",
+        json_schema_extra={"shown_default": "agents in state_dir"},
+    )
+    public_url: str = Field(
+        default="http://localhost:8080", description="Address of the web UI as people see it: alerts link to it."
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _url_is_whole(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if (
+            parts.scheme not in ("http", "https")
+            or not parts.hostname
+            or parts.username
+            or parts.query
+            or parts.fragment
+        ):
+            raise ValueError("must be http(s)://host:port, with a path if need be")
+        return url.rstrip("/")
