@@ -6,8 +6,9 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, cast
 
 from stream_lineage.errors import SandboxError
 
@@ -18,8 +19,9 @@ _LOG_TAIL_LINES = 20
 class ServerProcess:
     """Starts a command under a supervisor (``supervisor.py``) and sends it signals.
 
-    Signals go through the supervisor, which is the server's parent: they can never hit another process that was given the
-    same pid. The server's output is appended to ``log_path``.
+    Signals go through the supervisor, which is the server's parent: they can never hit another process that was given
+    the same pid. The server's output is appended to ``log_path``. Should this process end without having ended the
+    server, the supervisor does, and then deletes ``remove_when_orphaned``.
     """
 
     def __init__(
@@ -28,13 +30,11 @@ class ServerProcess:
         command: Sequence[str],
         *,
         log_path: Path,
-        environment: Mapping[str, str] | None = None,
         grace_seconds: float = 5.0,
         remove_when_orphaned: Path | None = None,
     ) -> None:
         self.name = name
         self.log_path = log_path
-        self._grace_seconds = grace_seconds
         remove = str(remove_when_orphaned) if remove_when_orphaned else ""
         supervisor = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(os.getpid()), str(grace_seconds), remove]
         log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,15 +44,15 @@ class ServerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                bufsize=0,
                 start_new_session=True,  # a terminal's Ctrl-C is for us; we end the servers in order
-                env=dict(environment) if environment is not None else None,
             )
-        assert self._supervisor.stdout is not None
-        with self._supervisor.stdout as report:
-            answer = report.readline()
+        self._commands = cast(IO[bytes], self._supervisor.stdin)
+        self._answers = cast(IO[bytes], self._supervisor.stdout)
+        answer = self._answers.readline()
         if not answer:
             self._finish()
-            raise SandboxError(f"{name} could not be executed: {self.log_tail()}")
+            raise SandboxError(f"{name} could not be executed\n{self.log_tail()}", hint=f"See {log_path}")
         self.pid = int(answer)
 
     @property
@@ -74,7 +74,8 @@ class ServerProcess:
 
     def terminate(self, timeout_seconds: float) -> None:
         """Ask it to end, kill it when it has not after ``timeout_seconds``, return when it is gone."""
-        self._send(b"CT")
+        self._send(b"C")
+        self._send(b"T")
         try:
             self._supervisor.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
@@ -94,14 +95,13 @@ class ServerProcess:
             return ""
         return "\n".join(text.splitlines()[-lines:])
 
-    def _send(self, letters: bytes) -> None:
-        assert self._supervisor.stdin is not None
-        with contextlib.suppress(BrokenPipeError, ValueError):  # it has ended: nothing to signal
-            self._supervisor.stdin.write(letters)
-            self._supervisor.stdin.flush()
+    def _send(self, letter: bytes) -> None:
+        """Returns when it was done, or when there is nobody left to do it to."""
+        with contextlib.suppress(BrokenPipeError):
+            self._commands.write(letter)
+            self._answers.read(1)
 
     def _finish(self) -> None:
-        assert self._supervisor.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._supervisor.stdin.close()  # were it still running, this ends it
+        self._commands.close()  # were it still running, this ends it
         self._supervisor.wait()
+        self._answers.close()

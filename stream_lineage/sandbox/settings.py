@@ -13,7 +13,7 @@ APICURIO_VERSION = "3.3.3"
 class SandboxSettings(BaseModel):
     """One broker, and a schema registry beside it.
 
-    A port of None means a free one. Without ``data_dir`` the data lives in a temporary directory that is removed at the end.
+    A port of None means a free one. Without ``data_dir`` the data lives in a temporary directory, removed at the end.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

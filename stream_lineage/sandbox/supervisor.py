@@ -1,18 +1,18 @@
 """Runs one server as a child and ends it when whoever asked for it is gone.
 
-This file is a program, started by path with ``python -I -S``: it imports the standard library only, so that a supervisor
-costs some ten megabytes and starts in tens of milliseconds. See ``process.py`` for the side that talks to it.
+This file is a program, started by path with ``python -I -S``: it imports the standard library only, so that it costs
+some ten megabytes and starts in tens of milliseconds. ``process.py`` is the side that talks to it.
 
     supervisor.py PARENT_PID GRACE_SECONDS REMOVE COMMAND...
 
-It writes the server's pid to standard output, then obeys single letters on standard input: ``T`` terminate, ``K`` kill,
-``S`` stop (SIGSTOP), ``C`` continue. When the server exits, so does the supervisor, with its exit code (128 plus the
-signal's number if a signal ended it).
+It writes the server's pid and a line feed to standard output, then obeys letters on standard input and writes each back
+when it is done: ``T`` terminate, ``K`` kill, ``S`` stop (SIGSTOP), ``C`` continue. When the server exits, so does the
+supervisor, with its exit code (128 plus the signal's number if a signal ended it).
 
-The end of standard input says that the parent let go or died, however it died. A parent's process that was forked without
-exec may hold the pipe open, so the parent's pid is watched as well. Then the server is terminated, killed after
-GRACE_SECONDS, and the directory REMOVE ("" for none) is deleted. Should the supervisor itself be killed, Linux kills the
-server by its parent-death signal.
+The end of standard input says that the parent let go or died, however it died. A process that the parent forked without
+exec may still hold the pipe open, so the parent's pid is watched as well. Then the server is terminated, killed after
+GRACE_SECONDS, and the directory REMOVE ("" for none) is deleted. Should the supervisor itself be killed, Linux kills
+the server by its parent-death signal.
 """
 
 from __future__ import annotations
@@ -60,11 +60,20 @@ class _Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake the loop
         # Its own process group: signals reach all of the server's processes, and a terminal's Ctrl-C none of them.
         self._child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=sys.stderr, process_group=0, preexec_fn=_die_with_me()
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            process_group=0,
+            preexec_fn=_die_with_me(),  # noqa: PLW1509 - this program has one thread
         )
 
     def _on_end(self, *_: object) -> None:
         self._asked_to_end = True
+
+    @staticmethod
+    def _report(text: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the parent is gone: standard input will say so
+            os.write(1, text)
 
     def _signal(self, number: int) -> None:
         if self._child.poll() is None:
@@ -72,8 +81,7 @@ class _Supervisor:
                 os.killpg(self._child.pid, number)
 
     def run(self) -> int:
-        os.write(1, f"{self._child.pid}\n".encode())
-        os.close(1)
+        self._report(f"{self._child.pid}\n".encode())
         while self._child.poll() is None:
             readable, _, _ = select.select([0, self._wake_read], [], [], _PARENT_CHECK_SECONDS)
             if self._wake_read in readable:
@@ -84,6 +92,7 @@ class _Supervisor:
                 break
             for letter in commands or b"":
                 self._signal(_COMMANDS[bytes([letter])])
+                self._report(bytes([letter]))
         code = self._child.returncode
         return 128 - code if code < 0 else code
 

@@ -1,0 +1,137 @@
+"""The servers' files, fetched once and kept in a cache directory.
+
+<cache>/maven/...                    as in any Maven repository
+<cache>/kafka-<version>.json         Kafka's class path, written when all of it is there
+<cache>/apicurio-<version>/          the registry, unpacked; renamed into place when complete
+<cache>/download.lock                held while downloading: of two processes, one waits for the other
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from stream_lineage.errors import SandboxError
+from stream_lineage.sandbox.download import Downloader
+from stream_lineage.sandbox.lock import FileLock
+from stream_lineage.sandbox.maven import Artifact, repository
+from stream_lineage.sandbox.progress import Reporter
+from stream_lineage.sandbox.resolve import resolve
+
+_PARALLEL = 4
+
+
+def cache_directory() -> Path:
+    """``STREAM_LINEAGE_CACHE_DIR``, else the XDG cache directory of this package."""
+    if named := os.environ.get("STREAM_LINEAGE_CACHE_DIR"):
+        return Path(named).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "stream_lineage"
+
+
+class Artifacts:
+    """Gives the servers' files, downloading what is not in the cache."""
+
+    def __init__(self, reporter: Reporter, cache: Path | None = None) -> None:
+        self._reporter = reporter
+        self._cache = cache or cache_directory()
+        self._maven = self._cache / "maven"
+
+    def kafka_class_path(self, version: str) -> list[Path]:
+        """Kafka's jars."""
+        index = self._cache / f"kafka-{version}.json"
+        if (jars := self._indexed(index)) is not None:
+            return jars
+        with self._locked():
+            if (jars := self._indexed(index)) is not None:
+                return jars
+            self._reporter.say(f"Resolving Apache Kafka {version} ...")
+            artifacts = resolve(f"org.apache.kafka:kafka_2.13:{version}", cache=self._maven, repository=repository())
+            artifacts += [_log_binding(artifacts)]
+            self._download(f"Apache Kafka {version}", artifacts)
+            _write(index, json.dumps([artifact.path for artifact in artifacts], indent=1))
+            return [self._maven / artifact.path for artifact in artifacts]
+
+    def registry_home(self, version: str) -> Path:
+        """The directory that holds Apicurio's ``quarkus-run.jar``."""
+        home = self._cache / f"apicurio-{version}"
+        if home.is_dir():
+            return home
+        with self._locked():
+            if home.is_dir():
+                return home
+            archive = Artifact("io.apicurio", "apicurio-registry-app", version, "tar.gz", "all")
+            self._download(f"Apicurio Registry {version}", [archive])
+            self._reporter.say(f"Unpacking Apicurio Registry {version} ...")
+            self._unpack(self._maven / archive.path, home)
+            return home
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = FileLock(self._cache / "download.lock")
+        try:
+            lock.acquire(on_wait=lambda: self._reporter.say("Another process is downloading; waiting for it ..."))
+        except OSError as error:
+            raise _unusable(self._cache, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _indexed(self, index: Path) -> list[Path] | None:
+        try:
+            jars = [self._maven / path for path in json.loads(index.read_text(encoding="utf-8"))]
+        except (OSError, ValueError):
+            return None
+        return jars if all(jar.exists() for jar in jars) else None
+
+    def _download(self, title: str, artifacts: Sequence[Artifact]) -> None:
+        downloader = Downloader(repository())
+        pool = ThreadPoolExecutor(_PARALLEL)
+        try:
+            with self._reporter.download(title) as progress:
+                for _ in pool.map(lambda a: downloader.fetch(a.path, self._maven / a.path, progress), artifacts):
+                    pass
+        except OSError as error:
+            raise _unusable(self._cache, error) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+            downloader.close()
+
+    def _unpack(self, archive: Path, home: Path) -> None:
+        scratch = Path(tempfile.mkdtemp(dir=self._cache, prefix=f"{home.name}."))
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(scratch, filter="data")
+            scratch.rename(home)
+        except (OSError, tarfile.TarError) as error:
+            raise _unusable(self._cache, error) from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        archive.unlink()  # 150 MB that nobody reads again
+
+
+def _log_binding(artifacts: Sequence[Artifact]) -> Artifact:
+    """Kafka logs through slf4j and leaves the choice of a backend to its distribution, which has log4j's."""
+    version = next(artifact.version for artifact in artifacts if artifact.name == "log4j-api")
+    return Artifact("org.apache.logging.log4j", "log4j-slf4j-impl", version)
+
+
+def _write(path: Path, text: str) -> None:
+    scratch = path.with_name(f"{path.name}.{os.getpid()}")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
+
+
+def _unusable(cache: Path, error: Exception) -> SandboxError:
+    return SandboxError(
+        f"the cache directory {cache} cannot be used: {error}",
+        hint="Name another one in STREAM_LINEAGE_CACHE_DIR.",
+    )

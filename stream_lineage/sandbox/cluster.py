@@ -1,0 +1,183 @@
+"""A real Kafka and a real schema registry on this machine, for as long as it takes."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from stream_lineage.errors import SandboxError
+from stream_lineage.sandbox.artifacts import Artifacts
+from stream_lineage.sandbox.health import StartFailed
+from stream_lineage.sandbox.java import java_executable
+from stream_lineage.sandbox.kafka import KafkaBroker
+from stream_lineage.sandbox.lock import FileLock
+from stream_lineage.sandbox.ports import free_port, is_free
+from stream_lineage.sandbox.progress import Reporter
+from stream_lineage.sandbox.registry import SchemaRegistry
+from stream_lineage.sandbox.settings import SandboxSettings
+
+_PORT_ATTEMPTS = 3
+
+
+class Sandbox:
+    """One broker and, if wanted, a schema registry. Everything listens on the loopback interface only.
+
+        with Sandbox(SandboxSettings()) as sandbox:
+            sandbox.bootstrap_servers, sandbox.schema_registry_url
+            sandbox.kafka.kill(); sandbox.kafka.start()
+
+    With a ``data_dir``, Kafka's topics are there again next time; the registry's schemas are not: it keeps them in
+    memory. Without one, nothing is left when the sandbox ends, also when this process is killed. Logs are kept if the
+    start fails.
+    """
+
+    def __init__(self, settings: SandboxSettings | None = None, *, reporter: Reporter | None = None) -> None:
+        self.settings = settings or SandboxSettings()
+        self._reporter = reporter or Reporter()
+        self._directory: Path | None = None
+        self._lock: FileLock | None = None
+        self._kafka: KafkaBroker | None = None
+        self._registry: SchemaRegistry | None = None
+
+    @property
+    def kafka(self) -> KafkaBroker:
+        """The broker, to be stopped and started by itself."""
+        if self._kafka is None:
+            raise SandboxError("the sandbox is not running")
+        return self._kafka
+
+    @property
+    def registry(self) -> SchemaRegistry:
+        """The schema registry, to be stopped and started by itself."""
+        if self._registry is None:
+            raise SandboxError("the sandbox is not running, or has no schema registry")
+        return self._registry
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.kafka.bootstrap_servers
+
+    @property
+    def schema_registry_url(self) -> str | None:
+        """Confluent's API; None without a registry."""
+        return self.registry.url if self.settings.registry else None
+
+    def download(self) -> tuple[list[Path], Path | None]:
+        """Fetch what the cache lacks: Kafka's jars and, if wanted, the registry's directory. Raises SandboxError."""
+        java_executable()
+        artifacts = Artifacts(self._reporter)
+        class_path = artifacts.kafka_class_path(self.settings.kafka_version)
+        return class_path, artifacts.registry_home(self.settings.apicurio_version) if self.settings.registry else None
+
+    def start(self) -> None:
+        """Download what is missing, start the servers side by side, wait until both answer. Raises SandboxError."""
+        if self._kafka is not None:
+            raise SandboxError("the sandbox is already running")
+        class_path, home = self.download()
+        directory = self._open_directory()
+        try:
+            for attempt in range(_PORT_ATTEMPTS):
+                try:
+                    self._start_on_ports(class_path, home, directory)
+                    return
+                except StartFailed as error:
+                    if not error.port_taken or attempt == _PORT_ATTEMPTS - 1:
+                        raise
+                    self._stop_servers()
+        except BaseException:
+            self._stop_servers()
+            self._close_directory(keep_logs=True)
+            raise
+
+    def close(self) -> None:
+        """Stop what runs and remove temporary data. May be called more than once."""
+        self._stop_servers()
+        self._close_directory(keep_logs=False)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start_on_ports(self, class_path: list[Path], home: Path | None, directory: Path) -> None:
+        kafka_port = _port(self.settings.kafka_port, "Kafka", taken=frozenset())
+        registry_port = _port(self.settings.registry_port, "the schema registry", taken=frozenset({kafka_port}))
+        controller_port = free_port(taken=frozenset({kafka_port, registry_port}))
+        logs = directory / "logs"
+        self._reporter.say("Starting ...")
+        deadline = time.monotonic() + self.settings.start_timeout_seconds
+        if home is not None:  # first, because it takes longest
+            self._registry = SchemaRegistry(
+                self.settings, home, directory / "registry", logs / "registry.log", port=registry_port
+            )
+            self._registry.launch()
+        self._kafka = KafkaBroker(
+            self.settings,
+            class_path,
+            directory / "kafka",
+            logs / "kafka.log",
+            port=kafka_port,
+            controller_port=controller_port,
+        )
+        self._kafka.launch()
+        self._kafka.wait(deadline)
+        self._reporter.say(f"Kafka answers at {self._kafka.bootstrap_servers}")
+        if self._registry is not None:
+            self._registry.wait(deadline)
+            self._reporter.say(f"The schema registry answers at {self._registry.url}")
+
+    def _stop_servers(self) -> None:
+        if self._registry is not None:
+            self._registry.stop()
+        if self._kafka is not None:
+            self._kafka.stop()
+        self._registry = self._kafka = None
+
+    def _open_directory(self) -> Path:
+        if self.settings.data_dir is None:
+            self._directory = Path(tempfile.mkdtemp(prefix="stream-lineage-sandbox-"))
+            return self._directory
+        directory = self.settings.data_dir.expanduser().absolute()
+        lock = FileLock(directory / "sandbox.lock")
+        try:
+            if not lock.try_acquire():
+                raise SandboxError(
+                    f"another sandbox is running on {directory}",
+                    hint="Use that one, end it with `stream-lineage sandbox stop`, or name another data directory.",
+                )
+        except OSError as error:
+            raise SandboxError(f"the data directory {directory} cannot be used: {error}") from error
+        self._lock = lock
+        self._directory = directory
+        return directory
+
+    def _close_directory(self, *, keep_logs: bool) -> None:
+        directory, self._directory = self._directory, None
+        if directory is not None and self.settings.data_dir is None:
+            for path in directory.iterdir():
+                if not (keep_logs and path.name == "logs"):
+                    shutil.rmtree(path, ignore_errors=True)
+            if not any(directory.iterdir()):
+                directory.rmdir()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def _port(wanted: int | None, server: str, *, taken: frozenset[int]) -> int:
+    if wanted is None:
+        return free_port(taken=taken)
+    if wanted in taken or not is_free(wanted):
+        raise SandboxError(
+            f"port {wanted}, wanted for {server}, is taken",
+            hint="End what listens there, name another port, or name none to have a free one chosen.",
+        )
+    return wanted

@@ -1,0 +1,119 @@
+"""Fetches files of a Maven repository: verified, resumed where they broke off, in place only when complete."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+import time
+from pathlib import Path
+
+import httpx
+
+from stream_lineage.errors import SandboxError
+from stream_lineage.sandbox.maven import Repository, certificate_bundle
+from stream_lineage.sandbox.progress import Download
+
+_CHECKSUMS = ("sha512", "sha256", "sha1")  # Central has the first two for newer artifacts only, the last for all
+_CHUNK_BYTES = 1 << 17
+_TIMEOUT = httpx.Timeout(30.0, connect=15.0)
+_HINT = "Check the network; a mirror can be named in STREAM_LINEAGE_MAVEN_REPOSITORY or in Maven's settings.xml."
+
+
+class _Broken(Exception):
+    """This attempt failed; the next may not."""
+
+
+class Downloader:
+    """Downloads from one repository; may be used from several threads."""
+
+    def __init__(self, repository: Repository, *, attempts: int = 5, first_pause_seconds: float = 1.0) -> None:
+        self._url = repository.url
+        self._attempts = attempts
+        self._first_pause_seconds = first_pause_seconds
+        bundle = certificate_bundle()
+        self._client = httpx.Client(
+            auth=(repository.user, repository.password or "") if repository.user else None,
+            verify=ssl.create_default_context(cafile=bundle) if bundle else True,
+            timeout=_TIMEOUT,
+            follow_redirects=True,
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def fetch(self, path: str, target: Path, progress: Download) -> None:
+        """Download ``path`` of the repository to ``target``, unless it is there. Raises SandboxError."""
+        if target.exists():
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{target.name}.part")
+        complaint = ""
+        for attempt in range(self._attempts):
+            if attempt:
+                time.sleep(self._first_pause_seconds * 2 ** (attempt - 1))
+            try:
+                self._transfer(path, partial, progress)
+                self._verify(path, partial, progress)
+            except (httpx.HTTPError, _Broken) as error:
+                complaint = str(error) or type(error).__name__
+                continue
+            partial.replace(target)
+            return
+        raise SandboxError(f"could not download {self._url}/{path}: {complaint}", hint=_HINT)
+
+    def _transfer(self, path: str, partial: Path, progress: Download) -> None:
+        """The rest of the file, from where the last attempt broke off."""
+        have = partial.stat().st_size if partial.exists() else 0
+        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+        with self._client.stream("GET", f"{self._url}/{path}", headers=headers) as response:
+            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                return  # it is all here: the checksum will tell
+            self._check_status(response, path)
+            resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
+            length = int(response.headers.get("Content-Length", 0))
+            progress.expect(length)
+            received = 0
+            try:
+                with partial.open("ab" if resumed else "wb") as file:
+                    for chunk in response.iter_bytes(_CHUNK_BYTES):
+                        file.write(chunk)
+                        received += len(chunk)
+                        progress.advance(len(chunk))
+            finally:
+                progress.expect(received - length)
+            if received < length:
+                raise _Broken(f"the connection ended after {received} of {length} bytes")
+
+    def _verify(self, path: str, partial: Path, progress: Download) -> None:
+        for algorithm in _CHECKSUMS:
+            expected = self._checksum(path, algorithm)
+            if expected is None:
+                continue
+            with partial.open("rb") as file:
+                actual = hashlib.file_digest(file, algorithm).hexdigest()
+            if actual != expected:
+                size = partial.stat().st_size
+                partial.unlink()
+                progress.expect(-size)
+                progress.advance(-size)
+                raise _Broken(f"its {algorithm} is {actual}, the repository says {expected}")
+            return
+
+    def _checksum(self, path: str, algorithm: str) -> str | None:
+        """What the repository says; None if it does not say."""
+        response = self._client.get(f"{self._url}/{path}.{algorithm}")
+        if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN):
+            return None
+        self._check_status(response, f"{path}.{algorithm}")
+        digits = hashlib.new(algorithm).digest_size * 2
+        found = re.search(rf"\b[0-9a-fA-F]{{{digits}}}\b", response.text)  # bare, or beside the file's name
+        return found[0].lower() if found else None
+
+    def _check_status(self, response: httpx.Response, path: str) -> None:
+        if response.is_success:
+            return
+        complaint = f"the repository answered {response.status_code}"
+        if response.is_server_error or response.status_code in (408, 429):
+            raise _Broken(complaint)
+        raise SandboxError(f"could not download {self._url}/{path}: {complaint}", hint=_HINT)

@@ -1,0 +1,140 @@
+"""One Apache Kafka broker, which is its own KRaft controller."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import socket
+import subprocess
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from stream_lineage.errors import SandboxError
+from stream_lineage.sandbox import properties
+from stream_lineage.sandbox.java import java_command
+from stream_lineage.sandbox.ports import LOOPBACK
+from stream_lineage.sandbox.server import Server
+from stream_lineage.sandbox.settings import SandboxSettings
+
+_FORMAT_TIMEOUT_SECONDS = 120
+_PROBE_SECONDS = 5.0
+_SMALL_CLUSTER = {
+    "offsets.topic.num.partitions": "4",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "default.replication.factor": "1",
+    "min.insync.replicas": "1",
+    "group.initial.rebalance.delay.ms": "0",  # a test need not wait for members that do not come
+    "log.cleaner.backoff.ms": "1000",  # compaction becomes visible in seconds
+}
+_LOG4J = """\
+status=error
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=[%d] %p %m (%c)%n
+rootLogger.level=info
+rootLogger.appenderRef.console.ref=console
+"""
+
+
+class KafkaBroker(Server):
+    """The broker. Topics outlive ``stop`` and ``kill``: the next ``start`` finds them in the directory."""
+
+    name = "Kafka"
+
+    def __init__(
+        self,
+        settings: SandboxSettings,
+        class_path: Sequence[Path],
+        directory: Path,
+        log_path: Path,
+        *,
+        port: int,
+        controller_port: int,
+    ) -> None:
+        super().__init__(settings, directory, log_path, port)
+        self._class_path = ":".join(map(str, class_path))
+        self._controller_port = controller_port
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"{LOOPBACK}:{self.port}"
+
+    def prepare(self) -> None:
+        """A directory that is new is formatted."""
+        self._write_configuration()
+        if not (self._data / "meta.properties").exists():
+            self._format()
+
+    def command(self) -> list[str]:
+        return self._java("kafka.Kafka", str(self._configuration))
+
+    def answers(self) -> bool:
+        try:
+            socket.create_connection((LOOPBACK, self.port), timeout=1.0).close()
+        except OSError:
+            return False  # the client library would log what is no fault yet
+        from confluent_kafka import KafkaException
+        from confluent_kafka.admin import AdminClient
+
+        quiet = logging.getLogger(f"{__name__}.probe")
+        quiet.disabled = True
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers}, logger=quiet)
+        try:
+            return bool(admin.describe_cluster(request_timeout=_PROBE_SECONDS).result(_PROBE_SECONDS + 1).nodes)
+        except (KafkaException, TimeoutError):
+            return False
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def _configuration(self) -> Path:
+        return self.directory / "server.properties"
+
+    @property
+    def _log4j(self) -> Path:
+        return self.directory / "log4j2.properties"
+
+    def _write_configuration(self) -> None:
+        plain, controller = f"PLAINTEXT://{LOOPBACK}:{self.port}", f"CONTROLLER://{LOOPBACK}:{self._controller_port}"
+        configuration = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "listeners": f"{plain},{controller}",
+            "advertised.listeners": plain,
+            "controller.listener.names": "CONTROLLER",
+            "controller.quorum.voters": f"1@{LOOPBACK}:{self._controller_port}",
+            "log.dirs": str(self._data),
+            **_SMALL_CLUSTER,
+            **self.settings.broker_config,
+        }
+        self._configuration.write_text(properties.render(configuration), encoding="ascii")
+        self._log4j.write_text(_LOG4J, encoding="ascii")
+
+    def _format(self) -> None:
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
+        command = self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._configuration))
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as log:
+            code = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=_FORMAT_TIMEOUT_SECONDS, check=False
+            ).returncode
+        if code != 0:
+            tail = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-20:]
+            raise SandboxError(
+                "\n".join([f"Kafka's storage could not be formatted in {self._data}", *tail]),
+                hint=f"Its log is kept at {self.log_path}",
+            )
+
+    def _java(self, main_class: str, *arguments: str) -> list[str]:
+        options = (f"-Dlog4j2.configurationFile={self._log4j}", *self.settings.jvm_options)
+        return [*java_command(self.settings.heap, options), "-cp", self._class_path, main_class, *arguments]

@@ -1,0 +1,49 @@
+"""A schema registry: Apicurio, which speaks Confluent's API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from stream_lineage.sandbox.java import java_command
+from stream_lineage.sandbox.ports import LOOPBACK
+from stream_lineage.sandbox.server import Server
+from stream_lineage.sandbox.settings import SandboxSettings
+
+_PROBE_SECONDS = 2.0
+
+
+class SchemaRegistry(Server):
+    """The registry. It keeps its schemas in memory: after a restart it is empty, and its ids begin at 1 again."""
+
+    name = "the schema registry"
+
+    def __init__(self, settings: SandboxSettings, home: Path, directory: Path, log_path: Path, *, port: int) -> None:
+        super().__init__(settings, directory, log_path, port)
+        self._home = home
+
+    @property
+    def url(self) -> str:
+        """Confluent's API."""
+        return f"http://{LOOPBACK}:{self.port}/apis/ccompat/v7"
+
+    def prepare(self) -> None:
+        """Nothing: it is configured by its command line."""
+
+    def command(self) -> list[str]:
+        system_properties = {
+            "quarkus.http.host": LOOPBACK,
+            "quarkus.http.port": str(self.port),
+            "java.io.tmpdir": str(self.directory),
+            **self.settings.registry_config,
+        }
+        options = [f"-D{key}={value}" for key, value in system_properties.items()]
+        return [*java_command(self.settings.registry_heap, options), "-jar", str(self._home / "quarkus-run.jar")]
+
+    def answers(self) -> bool:
+        try:
+            response = httpx.get(f"{self.url}/subjects", timeout=_PROBE_SECONDS, trust_env=False)
+        except httpx.HTTPError:
+            return False
+        return response.status_code == httpx.codes.OK

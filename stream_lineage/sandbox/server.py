@@ -1,0 +1,90 @@
+"""What broker and registry have in common: a process with a port, a log, and a way to ask whether it answers."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from stream_lineage.errors import SandboxError
+from stream_lineage.sandbox.health import wait_until_healthy
+from stream_lineage.sandbox.process import ServerProcess
+from stream_lineage.sandbox.settings import SandboxSettings
+
+
+class Server(ABC):
+    """A server to start, stop, kill and pause; each start is on the same port and the same directory."""
+
+    name: str
+
+    def __init__(self, settings: SandboxSettings, directory: Path, log_path: Path, port: int) -> None:
+        self.settings = settings
+        self.directory = directory
+        self.log_path = log_path
+        self.port = port
+        self._process: ServerProcess | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the Java process; None while it is not running."""
+        return self._process.pid if self._process is not None and self._process.running else None
+
+    def start(self) -> None:
+        """Start and wait until it answers. Raises SandboxError."""
+        deadline = time.monotonic() + self.settings.start_timeout_seconds
+        self.launch()
+        self.wait(deadline)
+
+    def launch(self) -> None:
+        """Start, and do not wait. Raises SandboxError."""
+        if self.pid is not None:
+            raise SandboxError(f"{self.name} is already running")
+        self.kill()  # what may be left of one that ended by itself
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.prepare()
+        self._process = ServerProcess(
+            self.name,
+            self.command(),
+            log_path=self.log_path,
+            remove_when_orphaned=self.directory if self.settings.data_dir is None else None,
+        )
+
+    def wait(self, deadline: float) -> None:
+        """Wait until it answers, at most until ``time.monotonic()`` is ``deadline``. Raises SandboxError."""
+        if self._process is None:
+            raise SandboxError(f"{self.name} is not running")
+        wait_until_healthy(self._process, self.answers, deadline)
+
+    def stop(self) -> None:
+        """An orderly end; killed if that takes too long."""
+        if self._process is not None:
+            self._process.terminate(self.settings.stop_timeout_seconds)
+            self._process = None
+
+    def kill(self) -> None:
+        """SIGKILL: its data is left as after a crash."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def pause(self) -> None:
+        """SIGSTOP: the system still accepts connections for it, nothing answers."""
+        if self._process is not None:
+            self._process.pause()
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self._process is not None:
+            self._process.resume()
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Write what the command reads; ``directory`` is there."""
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """What to execute."""
+
+    @abstractmethod
+    def answers(self) -> bool:
+        """Whether it does its work now; returns within seconds."""

@@ -1,0 +1,54 @@
+"""Fixtures that every suite shares: a real Kafka and a real schema registry."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from stream_lineage.errors import SandboxError
+from stream_lineage.sandbox import Sandbox, SandboxSettings
+from stream_lineage.sandbox.progress import StderrReporter
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where the tests' Kafka is. ``sandbox`` is None when the user pointed the tests at a cluster of their own."""
+
+    bootstrap_servers: str
+    schema_registry_url: str
+    sandbox: Sandbox | None
+
+
+@pytest.fixture(scope="session")
+def sandbox_artifacts() -> None:
+    """Kafka and the registry are in the cache. Skips where they cannot be, fails with STREAM_LINEAGE_REQUIRE_KAFKA=1."""
+    try:
+        Sandbox(reporter=StderrReporter()).download()
+    except SandboxError as error:
+        reason = " ".join(filter(None, [f"no Kafka to test with: {error}.", error.hint]))
+        if os.environ.get("STREAM_LINEAGE_REQUIRE_KAFKA") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """One Kafka and one schema registry for the whole session.
+
+    The user's own where STREAM_LINEAGE_TEST_BOOTSTRAP and STREAM_LINEAGE_TEST_REGISTRY say so, else a sandbox.
+    """
+    bootstrap = os.environ.get("STREAM_LINEAGE_TEST_BOOTSTRAP")
+    registry = os.environ.get("STREAM_LINEAGE_TEST_REGISTRY")
+    if bootstrap and registry:
+        yield Cluster(bootstrap, registry, None)
+        return
+    if bootstrap or registry:
+        pytest.fail("set STREAM_LINEAGE_TEST_BOOTSTRAP and STREAM_LINEAGE_TEST_REGISTRY both, or neither")
+    request.getfixturevalue("sandbox_artifacts")
+    with Sandbox(SandboxSettings()) as sandbox:
+        url = sandbox.schema_registry_url
+        assert url is not None
+        yield Cluster(sandbox.bootstrap_servers, url, sandbox)
