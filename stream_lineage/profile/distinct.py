@@ -72,13 +72,12 @@ class DistinctSketch:
         np.maximum(registers, _folded(other._registers, lg_k), out=registers)
 
     def resized(self, lg_k: int) -> DistinctSketch:
-        """A copy with at most ``2 ** lg_k`` registers."""
-        copy = DistinctSketch(self.lg_k)
-        copy._coupons = self._coupons
-        copy._registers = None if self._registers is None else self._registers.copy()
-        if lg_k < copy.lg_k:
-            copy._shrink(lg_k)
-        return copy
+        """The sketch with at most ``2 ** lg_k`` registers: a copy, or itself if it has no more."""
+        if lg_k >= self.lg_k:
+            return self
+        smaller = DistinctSketch(lg_k)
+        smaller.merge(self)
+        return smaller
 
     def estimate(self) -> float:
         return 0.0 if self.is_empty else float(datasketches.hll_sketch.deserialize(self.to_bytes()).get_estimate())

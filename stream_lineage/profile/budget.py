@@ -1,0 +1,131 @@
+"""Keeping a profile within its bytes, in a fixed order.
+
+A profile starts with all that its options ask for. While its encoding is larger than the budget, it gives up, in turn:
+
+1. half of the quantile sketches (k 32) and of the distinct sketches (512 registers);
+2. the items of the fields with more than 64 categories, most diverse field first;
+3. the same sketches again, in two steps: k 16 and 256 registers, then k 8 and 128 registers;
+4. the items of the other fields, most diverse field first;
+5. all sketches of a field, from the last field backwards, values before keys; then the distinct keys;
+6. whole fields, from the last backwards, values before keys. They are counted in ``truncated_fields``.
+
+Steps 2, 4, 5 and 6 stop as soon as the profile fits. Counts, types, ranges, means and variances stay exact to the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from stream_lineage.model.profile import FieldProfile, Profile
+from stream_lineage.profile.distinct import DistinctSketch
+from stream_lineage.profile.encoding import array_overhead, encode_field, encode_profile
+from stream_lineage.profile.field import FieldState
+
+MANY_CATEGORIES = 64
+SMALLER_SKETCHES = ((32, 9), (16, 8), (8, 7))
+"""Quantile k and lg of the distinct registers, after those of the options."""
+
+
+class Draft:
+    """A profile in the making, with the exact size of each field.
+
+    ``empty`` is the profile without its fields. The rows of ``states`` are the values' fields, then the keys'.
+    """
+
+    def __init__(
+        self,
+        empty: Profile,
+        value_states: list[FieldState],
+        key_states: list[FieldState],
+        key_distinct: DistinctSketch | None,
+    ) -> None:
+        self.states = [*value_states, *key_states]
+        self._values = len(value_states)
+        self._key_sketch = key_distinct
+        self._frame = replace(empty, key_distinct=None if key_distinct is None else key_distinct.to_bytes())
+        self._fields: list[FieldProfile | None] = [state.profile() for state in self.states]
+        self._sizes = [len(encode_field(field)) for field in self._fields if field is not None]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the encoded profile."""
+        values = sum(field is not None for field in self._fields[: self._values])
+        keys = sum(field is not None for field in self._fields[self._values :])
+        arrays = array_overhead(values) + array_overhead(keys) - 2 * array_overhead(0)
+        return len(encode_profile(self._frame)) + arrays + sum(self._sizes)
+
+    def profile(self) -> Profile:
+        values, keys = self._fields[: self._values], self._fields[self._values :]
+        return replace(
+            self._frame,
+            fields=tuple(field for field in values if field is not None),
+            key_fields=tuple(field for field in keys if field is not None),
+        )
+
+    def shrink_sketches(self, quantiles_k: int, distinct_lg_k: int) -> None:
+        for row, (state, field) in enumerate(zip(self.states, self._fields, strict=True)):
+            if field is not None and (field.numeric is not None or field.distinct is not None):
+                self._put(row, state.with_smaller_sketches(field, quantiles_k, distinct_lg_k))
+        if self._key_sketch is not None:
+            image = self._key_sketch.resized(distinct_lg_k).to_bytes()
+            self._frame = replace(self._frame, key_distinct=image)
+
+    def drop_items(self, row: int) -> None:
+        field = self._fields[row]
+        if field is not None:
+            self._put(row, replace(field, items=None))
+
+    def drop_sketches(self, row: int) -> None:
+        field = self._fields[row]
+        if field is not None:
+            numeric = None if field.numeric is None else replace(field.numeric, quantiles=b"")
+            self._put(row, replace(field, numeric=numeric, distinct=None))
+
+    def drop_key_distinct(self) -> None:
+        self._frame = replace(self._frame, key_distinct=None)
+
+    def drop_field(self, row: int) -> None:
+        self._fields[row], self._sizes[row] = None, 0
+        self._frame = replace(self._frame, truncated_fields=self._frame.truncated_fields + 1)
+
+    def last_first(self) -> list[int]:
+        """All rows from the last backwards, values before keys."""
+        return [*range(self._values - 1, -1, -1), *range(len(self.states) - 1, self._values - 1, -1)]
+
+    def _put(self, row: int, field: FieldProfile) -> None:
+        self._fields[row], self._sizes[row] = field, len(encode_field(field))
+
+
+def fit(draft: Draft, size_budget: int) -> None:
+    """Give up detail, in the order above, until the draft is no larger than ``size_budget`` bytes or is empty."""
+    if draft.size <= size_budget:
+        return
+    diverse = sorted(range(len(draft.states)), key=lambda row: (-draft.states[row].categories, -row))
+    many = [row for row in diverse if draft.states[row].categories > MANY_CATEGORIES]
+    few = [row for row in diverse if 0 < draft.states[row].categories <= MANY_CATEGORIES]
+    first, *smaller = SMALLER_SKETCHES
+
+    draft.shrink_sketches(*first)
+    for row in many:
+        if draft.size <= size_budget:
+            return
+        draft.drop_items(row)
+    for sizes in smaller:
+        if draft.size <= size_budget:
+            return
+        draft.shrink_sketches(*sizes)
+    for row in few:
+        if draft.size <= size_budget:
+            return
+        draft.drop_items(row)
+    for row in draft.last_first():
+        if draft.size <= size_budget:
+            return
+        draft.drop_sketches(row)
+    if draft.size <= size_budget:
+        return
+    draft.drop_key_distinct()
+    for row in draft.last_first():
+        if draft.size <= size_budget:
+            return
+        draft.drop_field(row)
