@@ -1,0 +1,13 @@
+"""All detectors by name. A detector is here or it does not run."""
+
+from __future__ import annotations
+
+from stream_lineage.detect.data_loss import DataLoss
+from stream_lineage.detect.detector import Detector
+from stream_lineage.detect.schema_drift import SchemaDrift
+
+
+def detectors() -> dict[str, Detector]:
+    """The detectors, in the order in which they see an observation."""
+    every: tuple[Detector, ...] = (SchemaDrift(), DataLoss())
+    return {detector.name: detector for detector in every}

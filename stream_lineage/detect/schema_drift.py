@@ -1,0 +1,330 @@
+"""Schema drift on the wire: records under another schema version than the one that was there.
+
+Per partition the detector knows which version is on the wire and since which offset. A version that was never seen is
+drift; one that was seen before and comes back is a return; several returns in a short time are a mix of writers, which
+is told once. A finding is made at first sight and again, with the same fingerprint and all first offsets so far, when
+further partitions follow.
+
+Bytes that carry no schema (tombstones, garbage) are no version. A schema that is registered anew under another id is
+the same version, for versions are told apart by the fingerprint of their canonical schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from stream_lineage.detect.detector import Channel, SchemaTexts, State
+from stream_lineage.detect.drift_state import Episode, Group, Line, Run, Version
+from stream_lineage.detect.epoch import entered, turn
+from stream_lineage.detect.fingerprint import finding_fingerprint
+from stream_lineage.detect.schema_change import (
+    changes_text,
+    common_path,
+    offsets_text,
+    schema_change,
+    severity,
+    verdict_text,
+)
+from stream_lineage.model.finding import Finding, Severity
+from stream_lineage.model.observation import Observation, ObservationKind
+from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
+from stream_lineage.model.span import OffsetSpan
+
+ROLES = ("value", "key")
+MIXED_AFTER = 3
+"""So many returns within the window are a mix of writers. Larger values say so later, after more single alerts."""
+WINDOW_SECONDS = 600
+"""Returns further apart than this are separate events. Larger values alert less often on writers that alternate."""
+
+
+class SchemaDrift:
+    """``schema-drift``, ``schema-version-returned``, ``mixed-versions``, ``subject-added``; for keys ``key-`` and that.
+
+    State: the topic's epoch and, per role, a ``Line``.
+    """
+
+    name = "schema-drift"
+    channel: Channel = "drift"
+
+    def initial(self) -> State:
+        return {"epoch": None, "past_epochs": [], **{role: Line().dump() for role in ROLES}}
+
+    def observe(
+        self, state: State, observation: Observation, now: datetime, schemas: SchemaTexts
+    ) -> tuple[State, tuple[Finding, ...]]:
+        where = turn(state, observation.topic_id)
+        if where == "past":
+            return state, ()
+        changed: dict[str, Any] = {}
+        if where == "new":
+            changed |= entered(state, observation.topic_id)
+        elif state["epoch"] is None and observation.topic_id is not None:
+            changed["epoch"] = observation.topic_id
+        findings: list[Finding] = []
+        for role, reference in zip(ROLES, (observation.value_schema, observation.key_schema), strict=True):
+            if where == "same" and _settled(state[role], role, reference, observation):
+                continue
+            line = Line.load(state[role])
+            if where == "new":
+                line.start_over()
+            watch = _Watch(line, role, observation, int(now.timestamp() * 1000), schemas)
+            watch.see(reference)
+            line.bound()
+            changed[role] = line.dump()
+            findings += watch.findings()
+        if all(state[name] == value for name, value in changed.items()):
+            return state, tuple(findings)
+        return {**state, **changed}, tuple(findings)
+
+
+class _Watch:
+    """One observation taken into one line. What there is to report is collected, then said once."""
+
+    def __init__(self, line: Line, role: str, observation: Observation, now_ms: int, schemas: SchemaTexts) -> None:
+        self.line = line
+        self.role = role
+        self.observation = observation
+        self.now_ms = now_ms
+        self.schemas = schemas
+        self._drifted: dict[str, None] = {}
+        self._returned: dict[tuple[str, str], None] = {}
+        self._mixed: dict[tuple[str, str], None] = {}
+
+    def see(self, reference: SchemaReference) -> None:
+        line = self.line
+        wire_id = _wire_id(reference)
+        seen = [] if self.observation.kind is ObservationKind.RESOLUTION else _sightings(self.observation.spans)
+        if reference.unresolved:
+            known = line.versions.get(line.ids.get(wire_id or "", ""))
+            if known is None:
+                if wire_id is not None and seen:
+                    first = line.pending.setdefault(wire_id, {})
+                    for partition, offset in seen:
+                        first.setdefault(partition, offset)
+                return
+            reference = known.reference
+        if not is_version(reference, self.role):
+            return
+        waiting = line.pending.pop(wire_id, {}) if wire_id is not None else {}
+        sightings = sorted([*waiting.items(), *seen])
+        if not sightings:
+            return
+        key = version_key(reference)
+        if key not in line.versions:
+            self._admit(key, reference)
+        if wire_id is not None:
+            line.ids.setdefault(wire_id, key)
+        for partition, offset in sightings:
+            self._sight(key, partition, offset)
+
+    def _admit(self, key: str, reference: SchemaReference) -> None:
+        """Take in a version that was never seen, in the group that it is to be compared with."""
+        line, name = self.line, _group_name(reference, self.observation.topic, self.role)
+        kind: str | None = "schema-drift"
+        if not line.groups:
+            kind = None  # what a topic starts with
+        elif name not in line.groups:
+            if name == "" or "" in line.groups:  # one side is named after the topic: the other is out of place
+                name = "" if "" in line.groups else next(reversed(line.groups))
+            else:
+                kind = "subject-added"
+        group = line.groups.get(name)
+        if group is None:
+            line.groups[name] = Group(key)
+        line.versions[key] = Version(reference, name, kind=kind)
+
+    def _sight(self, key: str, partition: int, offset: int) -> None:
+        version = self.line.versions[key]
+        group = self.line.groups[version.group]
+        run = group.runs.get(partition)
+        fresh = partition not in version.first
+        if run is not None and offset <= run.since:
+            if fresh or offset < version.first[partition]:
+                self._late(key, partition, offset)
+            return
+        if run is not None and run.key == key:
+            return
+        group.runs[partition] = Run(key, offset)
+        if not fresh and run is not None:
+            self._flip(group, (run.key, key), partition, offset)
+        else:
+            version.first[partition] = offset
+            if version.kind == "schema-drift":
+                version.before = version.before or (run.key if run is not None else group.current)
+            if version.kind is not None:
+                self._drifted[key] = None
+        group.current = key
+
+    def _late(self, key: str, partition: int, offset: int) -> None:
+        """A sighting before what the partition is on by now: the registry's answer came late."""
+        version = self.line.versions[key]
+        version.first[partition] = offset
+        others = {
+            other: seen.first[partition]
+            for other, seen in self.line.versions.items()
+            if other != key and seen.group == version.group and partition in seen.first
+        }
+        earlier = [other for other, first in others.items() if first < offset]
+        later = [other for other, first in others.items() if first > offset]
+        if version.kind == "schema-drift" and version.before is None:
+            if earlier:
+                version.before = max(earlier, key=lambda other: others[other])
+            elif later:
+                successor = min(later, key=lambda other: others[other])
+                if self.line.versions[successor].kind is None:  # taken for what the topic started with
+                    version.kind = None
+                    self.line.versions[successor].kind = "schema-drift"
+                    self.line.versions[successor].before = key
+                    self._drifted[successor] = None
+                    return
+                version.before = self.line.versions[successor].before or successor
+        if version.kind is not None:
+            self._drifted[key] = None
+
+    def _flip(self, group: Group, pair: tuple[str, str], partition: int, offset: int) -> None:
+        """A known version came back in a partition where it had been replaced."""
+        window = WINDOW_SECONDS * 1000
+        if group.mixed_ms is not None:
+            if self.now_ms - group.mixed_ms <= window:
+                group.mixed_ms = max(group.mixed_ms, self.now_ms)
+                return
+            group.mixed_ms, group.flips, group.returns = None, [], {}
+        group.flips = [at for at in group.flips if self.now_ms - at <= window]
+        name = f"{pair[0]}>{pair[1]}"
+        episode = group.returns.get(name)
+        if episode is None or self.now_ms - episode.last_ms > window:
+            episode = group.returns[name] = Episode({}, self.now_ms)
+            group.flips.append(self.now_ms)
+        elif partition in episode.first:
+            group.flips.append(self.now_ms)
+        if len(group.flips) >= MIXED_AFTER:
+            group.mixed_ms = self.now_ms
+            self._mixed[self._by_age(pair)] = None
+        elif partition not in episode.first:
+            episode.first[partition] = offset
+            self._returned[pair] = None
+        episode.last_ms = max(episode.last_ms, self.now_ms)
+
+    def _by_age(self, pair: tuple[str, str]) -> tuple[str, str]:
+        order = list(self.line.versions)
+        older, newer = sorted(pair, key=lambda key: order.index(key) if key in self.line.versions else -1)
+        return older, newer
+
+    def findings(self) -> Iterable[Finding]:
+        versions = self.line.versions
+        for key in self._drifted:
+            version = versions.get(key)
+            if version is None:
+                continue
+            before = versions.get(version.before) if version.before is not None else None
+            if version.kind == "subject-added":
+                yield self._subject_added(key, version)
+            elif before is not None:
+                told = f"the {self.role} schema changed from {before.reference.label()} to {version.reference.label()}"
+                yield self._finding("schema-drift", told, before.reference, version.reference, version.first)
+        for pair in self._returned:
+            before, after = versions.get(pair[0]), versions[pair[1]]
+            if before is not None:
+                told = f"the {self.role} schema went back from {before.reference.label()} to {after.reference.label()}"
+                first = self.line.groups[after.group].returns[f"{pair[0]}>{pair[1]}"].first
+                yield self._finding("schema-version-returned", told, before.reference, after.reference, first)
+        for pair in self._mixed:
+            older, newer = versions.get(pair[0]), versions.get(pair[1])
+            if older is not None and newer is not None:
+                told = f"writers with {older.reference.label()} and {newer.reference.label()} as {self.role} alternate"
+                yield self._finding("mixed-versions", told, older.reference, newer.reference, newer.first)
+
+    def _finding(
+        self,
+        kind: str,
+        told: str,
+        before: SchemaReference,
+        after: SchemaReference,
+        first: Mapping[int, int],
+    ) -> Finding:
+        topic = self.observation.topic
+        difference = schema_change(before, after, self.schemas)
+        return Finding(
+            kind=self._kind(kind),
+            severity=severity(difference),
+            topic=topic,
+            field_path=common_path(difference.changes),
+            summary=f"{topic}: {told}: {changes_text(difference.changes)}; "
+            f"{verdict_text(difference.compatibility)}; {offsets_text(first)}",
+            fingerprint=self._fingerprint(kind, version_key(before), version_key(after)),
+            first_offsets=dict(sorted(first.items())),
+            before=before,
+            after=after,
+            compatibility=difference.compatibility,
+            changes=difference.changes,
+        )
+
+    def _subject_added(self, key: str, version: Version) -> Finding:
+        topic = self.observation.topic
+        return Finding(
+            kind=self._kind("subject-added"),
+            severity=Severity.INFO,
+            topic=topic,
+            field_path=None,
+            summary=f"{topic}: {self.role}s of another type appeared, {version.reference.label()}; "
+            f"{offsets_text(version.first)}",
+            fingerprint=self._fingerprint("subject-added", None, key),
+            first_offsets=dict(sorted(version.first.items())),
+            after=version.reference,
+        )
+
+    def _kind(self, kind: str) -> str:
+        return kind if self.role == "value" else f"key-{kind}"
+
+    def _fingerprint(self, kind: str, before: str | None, after: str) -> str:
+        return finding_fingerprint(self._kind(kind), self.observation.cluster, self.observation.topic, before, after)
+
+
+def is_version(reference: SchemaReference, role: str) -> bool:
+    """Whether a reference says which schema the bytes have. JSON without a schema is a format of values only: as keys,
+    texts that happen to look like JSON are everywhere."""
+    if reference.unresolved or reference.type is SchemaType.NONE:
+        return False
+    return role == "value" or reference.framing is not Framing.PLAIN_JSON
+
+
+def version_key(reference: SchemaReference) -> str:
+    """The same for the same schema under any id."""
+    if reference.fingerprint is not None:
+        return reference.fingerprint
+    return f"{reference.type.value}:{reference.framing.value}:{reference.guid or reference.id}"
+
+
+def _wire_id(reference: SchemaReference) -> str | None:
+    if reference.guid is not None:
+        return f"guid:{reference.guid}"
+    return f"id:{reference.id}" if reference.id is not None else None
+
+
+def _group_name(reference: SchemaReference, topic: str, role: str) -> str:
+    """The subject, or nothing for subjects named after the topic, of which a topic has one."""
+    return "" if reference.subject in (None, f"{topic}-{role}") else str(reference.subject)
+
+
+def _sightings(spans: Iterable[OffsetSpan]) -> list[tuple[int, int]]:
+    """Partition and first record of each span, ordered. Spans that hold no record say nothing of the schema."""
+    return sorted((span.partition, span.first_record_offset) for span in spans if span.count)
+
+
+def _settled(line: dict[str, Any], role: str, reference: SchemaReference, observation: Observation) -> bool:
+    """Whether nothing can change: each partition is on this version already. Nearly every observation is settled."""
+    if observation.kind is ObservationKind.RESOLUTION or reference.unresolved:
+        return False
+    if not is_version(reference, role):
+        return True
+    key, wire_id = version_key(reference), _wire_id(reference)
+    version = line["versions"].get(key)
+    if version is None or wire_id in line["pending"] or (wire_id is not None and wire_id not in line["ids"]):
+        return False
+    runs = line["groups"][version["group"]]["runs"]
+    return all(
+        runs.get(str(partition), ("", 0))[0] == key and offset >= version["first"].get(str(partition), 0)
+        for partition, offset in _sightings(observation.spans)
+    )

@@ -1,0 +1,364 @@
+"""If this failed, a changed schema would go unreported, be reported at the wrong offset, or over and over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from stream_lineage.detect.detector import SchemaText, State
+from stream_lineage.detect.drift_state import MAX_PENDING, MAX_VERSIONS
+from stream_lineage.detect.schema_drift import SchemaDrift
+from stream_lineage.model.finding import Finding, Severity
+from stream_lineage.model.observation import Observation, ObservationKind
+from stream_lineage.model.schema import OPAQUE, PLAIN_JSON, SchemaReference
+from stream_lineage.testing.observations import NOON, avro_reference, observation, span, unresolved_reference
+
+TEXTS = {
+    1: '{"type":"record","name":"C","fields":[{"name":"age","type":"int"}]}',
+    2: '{"type":"record","name":"C","fields":[{"name":"age","type":"string"}]}',
+    3: '{"type":"record","name":"C","fields":[{"name":"age","type":"int"},'
+    '{"name":"city","type":["null","string"],"default":null}]}',
+    4: '{"type":"record","name":"C","fields":[{"name":"age","type":"long"}]}',
+}
+V1, V2, V3, V4 = (avro_reference(id) for id in TEXTS)
+
+
+class Texts:
+    def text(self, reference: SchemaReference) -> SchemaText | None:
+        return SchemaText(TEXTS[reference.id]) if reference.id in TEXTS else None
+
+
+def run(observations: Iterable[Observation], state: State | None = None) -> tuple[State, list[list[Finding]]]:
+    detector = SchemaDrift()
+    state = detector.initial() if state is None else state
+    found = []
+    for item in observations:
+        state, findings = detector.observe(state, item, item.observed_at, Texts())
+        state = json.loads(json.dumps(state))
+        found.append(list(findings))
+    return state, found
+
+
+def told(found: list[list[Finding]]) -> list[list[tuple[str, dict[int, int]]]]:
+    return [[(finding.kind, dict(finding.first_offsets)) for finding in findings] for findings in found]
+
+
+def later(seconds: float) -> Any:
+    return NOON + timedelta(seconds=seconds)
+
+
+V1_AGAIN = replace(V1, id=77, version=5)
+ORDER = avro_reference(21, subject="com.shop.Order")
+PAYMENT = avro_reference(22, subject="com.shop.Payment")
+
+
+# number, why, observations, what each reports
+TABLE: list[tuple[int, str, list[Observation], list[list[tuple[str, dict[int, int]]]]]] = [
+    (1, "the first schema of a topic is no drift", [observation(V1, span(0, 0, 9), span(1, 5, 9))], [[]]),
+    (
+        2,
+        "another version: exact first offset",
+        [observation(V1, span(0, 0, 9)), observation(V2, span(0, 10, 19))],
+        [[], [("schema-drift", {0: 10})]],
+    ),
+    (
+        3,
+        "both in one flush",
+        [observation(V1, span(0, 0, 9), span(0, 20, 29)), observation(V2, span(0, 10, 19))],
+        [[], [("schema-drift", {0: 10})]],
+    ),
+    (
+        4,
+        "missing offsets at the front of the span are not records",
+        [observation(V1, span(0, 0, 9)), observation(V2, span(0, 10, 19, lost=[(10, 12)], reason="transaction"))],
+        [[], [("schema-drift", {0: 13})]],
+    ),
+    (
+        5,
+        "further partitions: an update with all first offsets; then silence",
+        [
+            observation(V1, span(0, 0, 9), span(1, 0, 9), span(2, 0, 9)),
+            observation(V2, span(0, 10, 19)),
+            observation(V1, span(1, 10, 14)),
+            observation(V2, span(1, 15, 19), span(0, 20, 29)),
+            observation(V2, span(0, 30, 39), span(1, 20, 29)),
+            observation(V2, span(2, 10, 19)),
+        ],
+        [[], [("schema-drift", {0: 10})], [], [("schema-drift", {0: 10, 1: 15})], [],
+         [("schema-drift", {0: 10, 1: 15, 2: 10})]],
+    ),
+    (
+        6,
+        "the same schema under a new id",
+        [observation(V1, span(0, 0, 9)), observation(V1_AGAIN, span(0, 10, 19))],
+        [[], []],
+    ),
+    (
+        7,
+        "poison and tombstones in between are no version",
+        [observation(V1, span(0, 0, 9)), observation(OPAQUE, span(0, 10, 10)), observation(V1, span(0, 11, 19))],
+        [[], [], []],
+    ),
+    (
+        8,
+        "a version coming back",
+        [observation(V1, span(0, 0, 9)), observation(V2, span(0, 10, 19)), observation(V1, span(0, 20, 29))],
+        [[], [("schema-drift", {0: 10})], [("schema-version-returned", {0: 20})]],
+    ),
+    (
+        9,
+        "writers that alternate are told once",
+        [observation(V1, span(0, 0, 9))]
+        + [observation(V2 if n % 2 else V1, span(0, n * 10, n * 10 + 9), at=later(n)) for n in range(1, 12)],
+        [[], [("schema-drift", {0: 10})], [("schema-version-returned", {0: 20})],
+         [("schema-version-returned", {0: 30})], [("mixed-versions", {0: 10})]] + [[]] * 7,
+    ),
+    (
+        10,
+        "returns far apart are events of their own",
+        [observation(V1, span(0, 0, 9))]
+        + [observation(V2 if n % 2 else V1, span(0, n * 10, n * 10 + 9), at=later(n * 7200)) for n in range(1, 6)],
+        [[], [("schema-drift", {0: 10})]] + [[("schema-version-returned", {0: n * 10})] for n in range(2, 6)],
+    ),
+    (
+        11,
+        "a partition that was never on the new version has none coming back",
+        [
+            observation(V1, span(0, 0, 9), span(1, 0, 9)),
+            observation(V2, span(0, 10, 19)),
+            observation(V1, span(1, 10, 19)),
+        ],
+        [[], [("schema-drift", {0: 10})], []],
+    ),
+    (
+        12,
+        "an unresolved id says nothing until it is resolved, then with the exact offsets",
+        [
+            observation(V1, span(0, 0, 9), span(1, 0, 9)),
+            observation(unresolved_reference(2), span(0, 10, 19)),
+            observation(unresolved_reference(2), span(0, 20, 29), span(1, 12, 19)),
+            observation(V2, kind=ObservationKind.RESOLUTION),
+            observation(V2, span(0, 30, 39)),
+        ],
+        [[], [], [], [("schema-drift", {0: 10, 1: 12})], []],
+    ),
+    (
+        13,
+        "an unresolved id whose schema is the old one",
+        [
+            observation(V1, span(0, 0, 9)),
+            observation(unresolved_reference(77), span(0, 10, 19)),
+            observation(V1_AGAIN, kind=ObservationKind.RESOLUTION),
+        ],
+        [[], [], []],
+    ),
+    (
+        14,
+        "resolved by the next observation instead",
+        [
+            observation(V1, span(0, 0, 9)),
+            observation(unresolved_reference(2), span(0, 10, 19)),
+            observation(V2, span(0, 20, 29)),
+            observation(V2, kind=ObservationKind.RESOLUTION),
+        ],
+        [[], [], [("schema-drift", {0: 10})], []],
+    ),
+    (
+        15,
+        "unresolved first: the later one is the drift",
+        [
+            observation(unresolved_reference(1), span(0, 0, 9)),
+            observation(V2, span(0, 10, 19)),
+            observation(V1, kind=ObservationKind.RESOLUTION),
+        ],
+        [[], [], [("schema-drift", {0: 10})]],
+    ),
+    (
+        16,
+        "unresolved in between",
+        [
+            observation(V1, span(0, 0, 9)),
+            observation(unresolved_reference(2), span(0, 10, 19)),
+            observation(V4, span(0, 20, 29)),
+            observation(V2, kind=ObservationKind.RESOLUTION),
+        ],
+        [[], [], [("schema-drift", {0: 20})], [("schema-drift", {0: 10})]],
+    ),
+    (
+        17,
+        "keys drift too",
+        [
+            observation(V1, span(0, 0, 9), key=avro_reference(31, subject="clicks-key")),
+            observation(V1, span(0, 10, 19), key=avro_reference(32, subject="clicks-key")),
+        ],
+        [[], [("key-schema-drift", {0: 10})]],
+    ),
+    (
+        18,
+        "keys that look like JSON are no drift",
+        [observation(V1, span(0, 0, 9), key=PLAIN_JSON), observation(V1, span(0, 10, 19), key=V2)],
+        [[], []],
+    ),
+    (
+        19,
+        "Avro turns into JSON",
+        [observation(V1, span(0, 0, 9)), observation(PLAIN_JSON, span(0, 10, 19))],
+        [[], [("schema-drift", {0: 10})]],
+    ),
+    (
+        20,
+        "several record types in one topic are no drift of each other",
+        [observation(ORDER, span(0, 0, 9)), observation(PAYMENT, span(0, 10, 19)), observation(ORDER, span(0, 20, 29))],
+        [[], [("subject-added", {0: 10})], []],
+    ),
+    (
+        21,
+        "a foreign subject in a topic that has its own",
+        [observation(V1, span(0, 0, 9)), observation(ORDER, span(0, 10, 19))],
+        [[], [("schema-drift", {0: 10})]],
+    ),
+    (
+        22,
+        "a topic made anew: what it was on is expected, offsets start over",
+        [
+            observation(V1, span(0, 0, 99)),
+            observation(V1, span(0, 0, 9), topic_id="epoch-2"),
+            observation(V2, span(0, 10, 19), topic_id="epoch-2"),
+            observation(V1, span(0, 100, 109)),
+        ],
+        [[], [], [("schema-drift", {0: 10})], []],
+    ),
+    (
+        23,
+        "a topic made anew with another schema",
+        [observation(V1, span(0, 0, 99)), observation(V2, span(0, 0, 9), topic_id="epoch-2")],
+        [[], [("schema-drift", {0: 0})]],
+    ),
+    (
+        24,
+        "a new partition that starts on the old version, one that starts on a new one",
+        [observation(V1, span(0, 0, 9)), observation(V1, span(1, 0, 9)), observation(V2, span(2, 0, 9))],
+        [[], [], [("schema-drift", {2: 0})]],
+    ),
+    (
+        25,
+        "a known id while the registry is away",
+        [
+            observation(V1, span(0, 0, 9)),
+            observation(V2, span(0, 10, 19)),
+            observation(unresolved_reference(1), span(0, 20, 29)),
+        ],
+        [[], [("schema-drift", {0: 10})], [("schema-version-returned", {0: 20})]],
+    ),
+    (
+        26,
+        "a span without records says nothing",
+        [observation(V1, span(0, 0, 9)), observation(V2, span(0, 10, 19, lost=[(10, 19)]))],
+        [[], []],
+    ),
+    (
+        27,
+        "a rollback, partition by partition, is one event",
+        [
+            observation(V1, span(0, 0, 9), span(1, 0, 9)),
+            observation(V2, span(0, 10, 19), span(1, 10, 19)),
+            observation(V1, span(0, 20, 29)),
+            observation(V1, span(1, 22, 29), span(0, 30, 39)),
+        ],
+        [[], [("schema-drift", {0: 10, 1: 10})], [("schema-version-returned", {0: 20})],
+         [("schema-version-returned", {0: 20, 1: 22})]],
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", TABLE, ids=[f"{row[0]}" for row in TABLE])
+def test_truth_table(row: tuple[int, str, list[Observation], list[Any]]) -> None:
+    number, why, observations, expected = row
+
+    assert told(run(observations)[1]) == expected, (number, why)
+
+
+def test_the_finding_says_all() -> None:
+    _, found = run([observation(V1, span(0, 0, 9)), observation(V2, span(0, 10, 19))])
+    [finding] = found[1]
+
+    assert finding.severity is Severity.CRITICAL
+    assert (finding.before, finding.after) == (V1, V2)
+    assert finding.compatibility is not None
+    assert finding.compatibility.verdict == "none"
+    assert [(change.kind, change.path, change.old, change.new) for change in finding.changes] == [
+        ("type-changed", "age", "int", "string")
+    ]
+    assert finding.field_path == "age"
+    assert finding.summary == (
+        "clicks: the value schema changed from clicks-value v1 (id 1) to clicks-value v2 (id 2): "
+        "type-changed age (int to string); consumers on either schema cannot read the other's records; "
+        "partition 0 from offset 10"
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "severity", "verdict"),
+    [
+        (V2, Severity.CRITICAL, "none"),
+        (V3, Severity.INFO, "full"),
+        (V4, Severity.WARNING, "backward"),
+        (avro_reference(9), Severity.WARNING, None),
+        (PLAIN_JSON, Severity.CRITICAL, "none"),
+    ],
+)
+def test_severity_is_what_breaks(after: SchemaReference, severity: Severity, verdict: str | None) -> None:
+    _, found = run([observation(V1, span(0, 0, 9)), observation(after, span(0, 10, 19))])
+    [finding] = found[1]
+
+    assert finding.severity is severity
+    assert (finding.compatibility.verdict if finding.compatibility else None) == verdict
+
+
+def test_updates_keep_the_fingerprint_and_other_problems_have_another() -> None:
+    _, found = run(
+        [
+            observation(V1, span(0, 0, 9), span(1, 0, 9)),
+            observation(V2, span(0, 10, 19)),
+            observation(V2, span(1, 10, 19)),
+            observation(V3, span(0, 20, 29)),
+            observation(V1, span(0, 30, 39)),
+        ]
+    )
+    prints = [finding.fingerprint for findings in found for finding in findings]
+
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3
+
+
+def test_settled_observations_return_the_same_state() -> None:
+    detector = SchemaDrift()
+    state, _ = detector.observe(detector.initial(), observation(V1, span(0, 0, 9)), NOON, Texts())
+
+    after, findings = detector.observe(state, observation(V1, span(0, 10, 19)), NOON, Texts())
+
+    assert after is state
+    assert findings == ()
+
+
+def test_the_state_is_bounded() -> None:
+    many = [observation(avro_reference(n), span(0, n * 10, n * 10 + 9)) for n in range(200)]
+    many += [observation(unresolved_reference(n), span(0, n * 10, n * 10 + 9)) for n in range(1000, 1200)]
+    many += [observation(avro_reference(n, subject=f"s{n}"), span(0, n * 10, n * 10 + 9)) for n in range(2000, 2200)]
+    state, _ = run(many)
+
+    assert len(state["value"]["versions"]) <= MAX_VERSIONS
+    assert len(state["value"]["pending"]) <= MAX_PENDING
+    assert len(json.dumps(state)) < 60_000
+
+
+def test_many_record_types_are_bounded() -> None:
+    state, found = run(observation(avro_reference(n, subject=f"s{n}"), span(0, n * 10, n * 10 + 9)) for n in range(100))
+
+    assert [finding.kind for findings in found for finding in findings] == ["subject-added"] * 99
+    assert len(json.dumps(state)) < 60_000
