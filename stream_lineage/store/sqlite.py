@@ -1,0 +1,188 @@
+"""The embedded metric store: one SQLite file, readable by other processes while it is written."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from stream_lineage.errors import ConnectionFailed, SettingsError
+from stream_lineage.store.ports import Aggregation, Bucket, Point
+from stream_lineage.store.windows import aggregated, finite_fields, microseconds, moment, series_order
+
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 10.0
+"""How long a write waits for another process that writes."""
+
+_SCHEMA = """
+CREATE TABLE series (
+    id INTEGER PRIMARY KEY,
+    measurement TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    UNIQUE (measurement, tags)
+);
+CREATE TABLE point (
+    series INTEGER NOT NULL REFERENCES series (id),
+    time INTEGER NOT NULL,
+    fields TEXT NOT NULL,
+    PRIMARY KEY (series, time)
+) WITHOUT ROWID;
+"""
+
+
+class SqliteStore:
+    """Points as rows of (series, time in microseconds, fields as JSON). Safe to use from several threads.
+
+    The file is in write-ahead mode, and a crash of the machine may cost the last writes but not the file: what it holds
+    is rebuilt from Kafka anyway.
+
+    Raises:
+        ConnectionFailed: the file cannot be made, opened or read.
+        SettingsError: a later version of stream_lineage wrote the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._series: dict[tuple[str, str], int] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise self._failed("open", error) from error
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        with self._exclusive("open") as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("BEGIN IMMEDIATE")
+            [version] = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in filter(str.strip, _SCHEMA.split(";")):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+        if version > SCHEMA_VERSION:
+            raise SettingsError(
+                f"{self._path} was written by a later version of stream-lineage",
+                hint="Choose another sqlite_path or delete the file: what it holds is rebuilt from Kafka.",
+            )
+
+    def write(self, points: Iterable[Point]) -> None:
+        rows = [
+            (point.measurement, _tags_text(point.tags), microseconds(point.time), json.dumps(fields))
+            for point in points
+            if (fields := finite_fields(point.fields))
+        ]
+        if not rows:
+            return
+        with self._exclusive("write to") as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            known = dict(self._series)
+            merged = []
+            for measurement, tags, time, fields in rows:
+                series = known.get((measurement, tags))
+                if series is None:
+                    series = known[measurement, tags] = _series_id(connection, measurement, tags)
+                merged.append((series, time, fields))
+            connection.executemany(
+                "INSERT INTO point (series, time, fields) VALUES (?, ?, ?)"
+                " ON CONFLICT (series, time) DO UPDATE SET fields = json_patch(fields, excluded.fields)",
+                merged,
+            )
+            connection.execute("COMMIT")
+            self._series = known
+
+    def latest(self, measurement: str, tags: Mapping[str, str] | None = None) -> list[Point]:
+        found = []
+        with self._exclusive("read") as connection:
+            for series, its_tags in _matching(connection, measurement, tags):
+                row = connection.execute(
+                    "SELECT time, fields FROM point WHERE series = ? ORDER BY time DESC LIMIT 1", (series,)
+                ).fetchone()
+                if row is not None:
+                    found.append(Point(measurement, its_tags, json.loads(row[1]), moment(row[0])))
+        return sorted(found, key=lambda point: series_order(point.tags))
+
+    def range(
+        self, measurement: str, start: datetime, end: datetime, tags: Mapping[str, str] | None = None
+    ) -> list[Point]:
+        bounds = (microseconds(start), microseconds(end))
+        found = []
+        with self._exclusive("read") as connection:
+            for series, its_tags in _matching(connection, measurement, tags):
+                rows = connection.execute(
+                    "SELECT time, fields FROM point WHERE series = ? AND time >= ? AND time < ?", (series, *bounds)
+                )
+                found += [Point(measurement, its_tags, json.loads(fields), moment(time)) for time, fields in rows]
+        return sorted(found, key=lambda point: (point.time, series_order(point.tags)))
+
+    def aggregate(
+        self,
+        measurement: str,
+        field: str,
+        start: datetime,
+        end: datetime,
+        *,
+        window_seconds: float,
+        aggregation: Aggregation = "mean",
+        tags: Mapping[str, str] | None = None,
+    ) -> list[Bucket]:
+        return aggregated(self.range(measurement, start, end, tags), field, window_seconds, aggregation)
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _exclusive(self, doing: str) -> Iterator[sqlite3.Connection]:
+        """The connection, for one thread at a time; what is open when something goes wrong is rolled back."""
+        with self._lock:
+            try:
+                yield self._connection
+            except sqlite3.Error as error:
+                raise self._failed(doing, error) from error
+            finally:
+                try:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                except sqlite3.Error:
+                    pass
+
+    def _failed(self, doing: str, error: Exception) -> ConnectionFailed:
+        return ConnectionFailed(
+            f"could not {doing} the metric store {self._path}: {error}",
+            hint="Check sqlite_path, its permissions and the free space; the file can be deleted and is rebuilt.",
+        )
+
+
+def _tags_text(tags: Mapping[str, str]) -> str:
+    return json.dumps(tags, sort_keys=True)
+
+
+def _series_id(connection: sqlite3.Connection, measurement: str, tags: str) -> int:
+    name = json.dumps(measurement)  # text that SQLite takes whatever characters it holds
+    connection.execute("INSERT INTO series (measurement, tags) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, tags))
+    [series] = connection.execute("SELECT id FROM series WHERE measurement = ? AND tags = ?", (name, tags)).fetchone()
+    return int(series)
+
+
+def _matching(
+    connection: sqlite3.Connection, measurement: str, tags: Mapping[str, str] | None
+) -> list[tuple[int, dict[str, str]]]:
+    rows = connection.execute(
+        "SELECT id, tags FROM series WHERE measurement = ?", (json.dumps(measurement),)
+    ).fetchall()
+    wanted = dict(tags or {}).items()
+    return [(series, found) for series, text in rows if wanted <= (found := json.loads(text)).items()]
