@@ -94,5 +94,3 @@ class Head:
             return cls(digest, int(fields["n"]), topic_id, unresolved)
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
-
-

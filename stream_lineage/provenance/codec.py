@@ -118,7 +118,7 @@ def decode_with_digest(value: bytes) -> DecodedObservation:
         record = fastavro.schemaless_reader(source, codec.whole, None)
         observation = _observation(record)
         suffix = encode_links(observation.links)
-    except Exception as error:  # noqa: BLE001  (fastavro raises whatever its bytes lead it to)
+    except Exception as error:
         raise DecodeError(f"not an observation: {type(error).__name__}") from error
     if source.tell() != len(payload) or not payload.endswith(suffix):
         raise DecodeError("not an observation: its encoding is not canonical")

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from stream_lineage.errors import DecodeError, KafkaUnavailable, NotFound
 from stream_lineage.provenance.codec import DecodedObservation, decode_with_digest
-from stream_lineage.wire.kafka import translate
+from stream_lineage.wire.kafka import translated
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
@@ -88,7 +88,7 @@ def read_log(
                     continue
                 if error.retriable() or error.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
                     continue
-                raise translate(error)
+                raise translated(error, f"read {topic}")
             done += 1
             if partition in remaining and message.offset() + 1 >= remaining[partition]:
                 del remaining[partition]
@@ -110,7 +110,7 @@ def _assign(consumer: Consumer, topic: str, timeout_seconds: float) -> tuple[dic
                     f"there is no topic {topic}",
                     hint="nothing has been collected with this topic_prefix: run `stream-lineage collect` first",
                 )
-            raise translate(metadata.error)
+            raise translated(metadata.error, f"read {topic}")
         remaining: dict[int, int] = {}
         total = 0
         starts = []
@@ -122,7 +122,7 @@ def _assign(consumer: Consumer, topic: str, timeout_seconds: float) -> tuple[dic
                 starts.append(TopicPartition(topic, partition, low))
         consumer.assign(starts)
     except KafkaException as error:
-        raise translate(error.args[0]) from error
+        raise translated(error, f"read {topic}") from error
     return remaining, total
 
 

@@ -1,0 +1,362 @@
+"""A flush: the records of about a second, as runs of offsets and as pieces to decode."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_lineage.collect.batch import Payloads, TopicBatch
+from stream_lineage.collect.progress import PartitionId, PartitionProgress
+from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE
+
+
+@dataclass(slots=True)
+class Run:
+    """Records of one partition that follow each other under one pair of schema codes. ``gaps`` are inclusive offset
+    ranges without a record; ``first`` may lie in one."""
+
+    first: int
+    last: int
+    count: int
+    value_code: int
+    key_code: int
+    gaps: list[tuple[int, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Piece:
+    """Records of one group from one batch."""
+
+    values: Payloads
+    keys: Payloads
+    partitions: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+
+    @property
+    def byte_count(self) -> int:
+        return self.values.byte_count + self.keys.byte_count
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+
+@dataclass(slots=True)
+class TimeStatistics:
+    """Kafka timestamps of a group's sampled records."""
+
+    sampled: int = 0
+    without: int = 0
+    out_of_order: int = 0
+    min_timestamp: int | None = None
+    max_timestamp: int | None = None
+    lag_sum: float = 0.0
+    max_lag: int | None = None
+
+    def add(self, timestamps: NDArray[np.int64], now_ms: int) -> None:
+        known = timestamps[timestamps >= 0]
+        self.sampled += len(timestamps)
+        self.without += len(timestamps) - len(known)
+        if not len(known):
+            return
+        low, high = int(known.min()), int(known.max())
+        self.min_timestamp = low if self.min_timestamp is None else min(self.min_timestamp, low)
+        self.max_timestamp = high if self.max_timestamp is None else max(self.max_timestamp, high)
+        self.lag_sum += float(np.sum(now_ms - known.astype(np.float64)))
+        self.max_lag = now_ms - low if self.max_lag is None else max(self.max_lag, now_ms - low)
+
+
+GroupKey = tuple[str, int, int]
+"""Topic, value code, key code."""
+
+
+@dataclass(slots=True)
+class Group:
+    """What becomes one observation: the records of a topic under one pair of schema codes.
+
+    ``pending`` pieces are the main thread's; it hands them to the pipeline, which keeps them in ``pieces`` until the flush
+    is committed, since a worker that dies has to be given them again. The first ``sent`` of those are with the worker.
+    """
+
+    topic: str
+    value_code: int
+    key_code: int
+    pending: list[Piece] = field(default_factory=list)
+    pending_records: int = 0
+    pending_bytes: int = 0
+    pieces: list[Piece] = field(default_factory=list)
+    sent: int = 0
+    records: int = 0
+    bytes: int = 0
+    tombstones: int = 0
+    times: TimeStatistics = field(default_factory=TimeStatistics)
+
+    @property
+    def key(self) -> GroupKey:
+        return (self.topic, self.value_code, self.key_code)
+
+    def take_pending(self) -> list[Piece]:
+        """What the pipeline has not been given yet."""
+        taken, self.pending = self.pending, []
+        self.pending_records = self.pending_bytes = 0
+        return taken
+
+
+@dataclass(slots=True)
+class Flush:
+    """What has been read since the last one. Written by the main thread until it is sealed, then by the pipeline."""
+
+    era: int
+    started: float
+    runs: dict[PartitionId, list[Run]] = field(default_factory=dict)
+    groups: dict[GroupKey, Group] = field(default_factory=dict)
+    positions: dict[PartitionId, int] = field(default_factory=dict)
+    topic_ids: dict[str, str | None] = field(default_factory=dict)
+    low_watermarks: dict[PartitionId, int] = field(default_factory=dict)
+    records: int = 0
+    bytes: int = 0
+    run_count: int = 0
+    sealed_at: datetime | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+    committed: bool = False
+
+    def add(self, batch: TopicBatch, progress: Mapping[PartitionId, PartitionProgress], now_ms: int) -> list[Group]:
+        """Take in a batch; the groups that got something new.
+
+        Records of partitions that are not owned and records that a span covers already are left out, so that nothing
+        is counted twice whatever the client still had in its queues.
+        """
+        kept = _without_stale(batch, progress)
+        if kept is None:
+            return []
+        batch = kept
+        bounds = _settle_nulls(batch, progress)
+        touched: dict[GroupKey, list[tuple[int, int]]] = {}
+        edges = bounds.tolist()
+        partitions = batch.partitions[bounds[:-1]].tolist()
+        firsts = batch.offsets[bounds[:-1]].tolist()
+        lasts = batch.offsets[bounds[1:] - 1].tolist()
+        values = batch.value_codes[bounds[:-1]].tolist()
+        keys = batch.key_codes[bounds[:-1]].tolist()
+        for index in range(len(edges) - 1):
+            start, stop = edges[index], edges[index + 1]
+            state = progress[(batch.topic, partitions[index])]
+            self._extend(state, batch, start, stop, firsts[index], lasts[index], values[index], keys[index])
+            touched.setdefault((batch.topic, values[index], keys[index]), []).append((start, stop))
+        changed = []
+        for key, segments in touched.items():
+            group = self.groups.get(key)
+            if group is None:
+                group = self.groups[key] = Group(*key)
+            self._fill(group, batch, segments, whole=len(touched) == 1)
+            changed.append(group)
+        self._time(batch, touched, progress, now_ms)
+        return changed
+
+    def _extend(
+        self,
+        state: PartitionProgress,
+        batch: TopicBatch,
+        start: int,
+        stop: int,
+        first: int,
+        last: int,
+        value_code: int,
+        key_code: int,
+    ) -> None:
+        gaps: list[tuple[int, int]] = []
+        expected = state.expected
+        if expected is not None and first > expected:
+            gaps.append((expected, first - 1))
+        if last - first + 1 != stop - start:
+            offsets = batch.offsets[start:stop]
+            jumps = np.flatnonzero(np.diff(offsets) != 1)
+            gaps += [(a + 1, b - 1) for a, b in zip(offsets[jumps].tolist(), offsets[jumps + 1].tolist(), strict=True)]
+        runs = self.runs.setdefault(state.key, [])
+        begin = first if expected is None else min(first, expected)
+        if runs and runs[-1].value_code == value_code and runs[-1].key_code == key_code:
+            run = runs[-1]
+            run.last = last
+            run.count += stop - start
+            run.gaps += gaps
+        else:
+            runs.append(Run(begin, last, stop - start, value_code, key_code, gaps))
+            self.run_count += 1
+        self.run_count += len(gaps)
+        state.expected = last + 1
+        state.position = last + 1
+        state.value_code = value_code
+        state.key_code = key_code
+        self.positions[state.key] = last + 1
+        self.topic_ids[state.topic] = state.topic_id
+        if state.low_watermark:
+            self.low_watermarks[state.key] = state.low_watermark
+
+    def _fill(self, group: Group, batch: TopicBatch, segments: list[tuple[int, int]], *, whole: bool) -> None:
+        if whole:
+            piece = Piece(batch.values, batch.keys, batch.partitions, batch.offsets)
+        else:
+            piece = Piece(
+                batch.values.segments(segments),
+                batch.keys.segments(segments),
+                np.concatenate([batch.partitions[a:b] for a, b in segments]),
+                np.concatenate([batch.offsets[a:b] for a, b in segments]),
+            )
+        group.pending.append(piece)
+        count, size = len(piece), piece.byte_count
+        group.records += count
+        group.bytes += size
+        group.pending_records += count
+        group.pending_bytes += size
+        group.tombstones += int(np.count_nonzero(piece.values.lengths < 0))
+        self.records += count
+        self.bytes += size
+
+    def _time(
+        self,
+        batch: TopicBatch,
+        touched: Mapping[GroupKey, list[tuple[int, int]]],
+        progress: Mapping[PartitionId, PartitionProgress],
+        now_ms: int,
+    ) -> None:
+        sample = batch.sample
+        late = _out_of_order(batch, progress)
+        for key, segments in touched.items():
+            if len(touched) == 1:
+                chosen = np.ones(len(sample), np.bool_)
+            else:
+                starts = np.array([a for a, _ in segments])
+                stops = np.array([b for _, b in segments])
+                at = np.searchsorted(starts, sample, side="right") - 1
+                chosen = (at >= 0) & (sample < stops[np.maximum(at, 0)])
+            times = self.groups[key].times
+            times.add(batch.timestamps[chosen], now_ms)
+            times.out_of_order += int(np.count_nonzero(late[chosen]))
+
+    def unread(self, state: PartitionProgress, position: int) -> None:
+        """Offsets up to ``position`` hold nothing visible: they belong to the span that comes next."""
+        self.positions[state.key] = position
+        self.topic_ids.setdefault(state.topic, state.topic_id)
+
+    @property
+    def empty(self) -> bool:
+        return not self.positions
+
+    def drop_payloads(self) -> None:
+        """Free the bytes once nobody needs them."""
+        for group in self.groups.values():
+            group.pieces.clear()
+            group.pending.clear()
+
+
+def _without_stale(batch: TopicBatch, progress: Mapping[PartitionId, PartitionProgress]) -> TopicBatch | None:
+    """The batch without what a span covers already and without partitions that are not ours; null if nothing is left."""
+    bounds = np.concatenate(([0], np.flatnonzero(np.diff(batch.partitions)) + 1, [len(batch)])).tolist()
+    keep: list[tuple[int, int]] = []
+    complete = True
+    seen: dict[int, int] = {}
+    for start, stop in zip(bounds, bounds[1:], strict=False):
+        partition = int(batch.partitions[start])
+        state = progress.get((batch.topic, partition))
+        if state is None:
+            complete = False
+            continue
+        floor = max(state.expected or 0, state.position or 0, seen.get(partition, 0))
+        offsets = batch.offsets[start:stop]
+        if int(offsets[0]) < floor or (stop - start > 1 and not bool(np.all(offsets[1:] > offsets[:-1]))):
+            complete = False
+            fresh, highest = [], floor - 1
+            for index, offset in enumerate(offsets.tolist(), start):
+                if offset > highest:
+                    fresh.append(index)
+                    highest = offset
+            keep += _ranges(fresh)
+            seen[partition] = highest + 1
+        else:
+            keep.append((start, stop))
+            seen[partition] = int(offsets[-1]) + 1
+    if complete:
+        return batch
+    return _subset(batch, keep) if keep else None
+
+
+def _ranges(indices: Iterable[int]) -> list[tuple[int, int]]:
+    out: list[tuple[int, int]] = []
+    for index in indices:
+        if out and out[-1][1] == index:
+            out[-1] = (out[-1][0], index + 1)
+        else:
+            out.append((index, index + 1))
+    return out
+
+
+def _subset(batch: TopicBatch, keep: list[tuple[int, int]]) -> TopicBatch:
+    indices = np.concatenate([np.arange(a, b) for a, b in keep])
+    place = np.full(len(batch), -1, np.int64)
+    place[indices] = np.arange(len(indices))
+    sampled = place[batch.sample] >= 0
+    return TopicBatch(
+        topic=batch.topic,
+        partitions=batch.partitions[indices],
+        offsets=batch.offsets[indices],
+        values=batch.values.segments(keep),
+        keys=batch.keys.segments(keep),
+        value_codes=batch.value_codes[indices],
+        key_codes=batch.key_codes[indices],
+        sample=place[batch.sample][sampled],
+        timestamps=batch.timestamps[sampled],
+    )
+
+
+def _settle_nulls(batch: TopicBatch, progress: Mapping[PartitionId, PartitionProgress]) -> NDArray[np.int64]:
+    """Give nulls the schema of their neighbours in the partition, so that tombstones do not cut spans; the change
+    points after that."""
+    bounds = batch.change_points()
+    nulls = (batch.value_codes == NULL_CODE) | (batch.key_codes == NULL_CODE)
+    if not bool(nulls.any()):
+        return bounds
+    for partition in np.unique(batch.partitions).tolist():
+        own = np.flatnonzero(batch.partitions == partition)
+        state = progress[(batch.topic, partition)]
+        _fill_nulls(batch.value_codes, own, state.value_code)
+        _fill_nulls(batch.key_codes, own, state.key_code)
+    return batch.change_points()
+
+
+def _fill_nulls(codes: NDArray[np.uint64], own: NDArray[np.int64], last: int | None) -> None:
+    """In place: a null takes the code before it, else the one after it, else opaque."""
+    mine = codes[own]
+    known = np.flatnonzero(mine != NULL_CODE)
+    if len(known) == len(own):
+        return
+    if not len(known):
+        codes[own] = np.uint64(OPAQUE_CODE if last is None else last)
+        return
+    before = np.searchsorted(known, np.arange(len(own)), side="right") - 1
+    filled = mine[known[np.maximum(before, 0)]]
+    if last is not None:
+        filled[before < 0] = np.uint64(last)
+    codes[own] = filled
+
+
+def _out_of_order(batch: TopicBatch, progress: Mapping[PartitionId, PartitionProgress]) -> NDArray[np.bool_]:
+    """Which sampled records are older than one that came before in their partition."""
+    late = np.zeros(len(batch.sample), np.bool_)
+    partitions = batch.partitions[batch.sample]
+    for partition in np.unique(partitions).tolist():
+        own = np.flatnonzero((partitions == partition) & (batch.timestamps >= 0))
+        if not len(own):
+            continue
+        state = progress[(batch.topic, partition)]
+        times = batch.timestamps[own]
+        highest = np.maximum.accumulate(times)
+        floor = np.concatenate(([times[0] if state.max_timestamp is None else state.max_timestamp], highest[:-1]))
+        if state.max_timestamp is not None:
+            floor = np.maximum(floor, state.max_timestamp)
+        late[own] = times < floor
+        state.max_timestamp = int(max(highest[-1], floor[-1]))
+    return late

@@ -1,0 +1,334 @@
+"""The pipeline thread: takes flushes from the main thread, has them decoded, and commits them.
+
+While it works the main thread reads on. It takes its tasks in order; a flush of an era that is over (partitions were
+lost, a commit failed) is dropped, and what it held is read again.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from stream_lineage.collect.cluster_facts import ClusterFacts
+from stream_lineage.collect.decode_process import DecodeSchema
+from stream_lineage.collect.decode_stage import DecodeStage, GroupResult, Plan
+from stream_lineage.collect.flush import Flush, Group, GroupKey, Piece
+from stream_lineage.collect.ledger import Ledger
+from stream_lineage.collect.progress import PartitionId
+from stream_lineage.collect.recorder import GroupSchemas, Recorder, Recording, Resolution
+from stream_lineage.collect.resolver import Question, SchemaResolver
+from stream_lineage.collect.schema_key import SchemaCodes, SchemaKey
+from stream_lineage.collect.transaction import Transactions
+from stream_lineage.errors import StreamLineageError
+from stream_lineage.logs import get_logger
+from stream_lineage.model.schema import OPAQUE, PLAIN_JSON, Framing, SchemaReference, SchemaType
+from stream_lineage.wire.registered_schema import Role
+
+_log = get_logger("stream_lineage.collect")
+_QUEUED_TASKS = 64
+_BUDGET_SHARE = 0.012
+"""Sketches may take this share of the observed bytes; with coordinates and links an observation stays below 2%."""
+_OPAQUE_SCHEMA = DecodeSchema(SchemaType.NONE, Framing.OPAQUE, None)
+_JSON_SCHEMA = DecodeSchema(SchemaType.JSON, Framing.PLAIN_JSON, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Feed:
+    flush: Flush
+    group: Group
+    pieces: list[Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seal:
+    flush: Flush
+
+
+@dataclass(slots=True)
+class Totals:
+    """What has been committed since the start."""
+
+    records: int = 0
+    bytes: int = 0
+    spans: int = 0
+    observations: int = 0
+    dead_letters: int = 0
+    flushes: int = 0
+    failed_flushes: int = 0
+    decoders: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """How records under a schema key of a topic are recorded, and decoded if they can be."""
+
+    reference: SchemaReference
+    schema: DecodeSchema | None
+    error: tuple[str, str] | None = None
+
+
+class Pipeline:
+    """One thread. ``era`` is raised by the main thread when everything under way has become void."""
+
+    def __init__(
+        self,
+        *,
+        codes: SchemaCodes,
+        resolver: SchemaResolver,
+        stage: DecodeStage,
+        recorder: Recorder,
+        ledger: Ledger,
+        transactions: Transactions,
+        facts: ClusterFacts,
+        observation_bytes: int,
+        on_committed: Callable[[Recording, Flush], None] | None = None,
+    ) -> None:
+        self._codes = codes
+        self._resolver = resolver
+        self._stage = stage
+        self._recorder = recorder
+        self._ledger = ledger
+        self._transactions = transactions
+        self._facts = facts
+        self._observation_bytes = observation_bytes
+        self._on_committed = on_committed
+        self._tasks: queue.Queue[_Feed | _Seal | None] = queue.Queue(_QUEUED_TASKS)
+        self._thread = threading.Thread(target=self._run, name="collect-pipeline", daemon=True)
+        self._current: Flush | None = None
+        self._sealed = 0
+        self._finished = 0
+        self.era = 0
+        self.failure: StreamLineageError | None = None
+        self.changed_topics: set[str] = set()
+        self.broken: BaseException | None = None
+        self.totals = Totals()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def feed(self, flush: Flush, group: Group) -> None:
+        """Hand over what a group has gathered. Blocks while the pipeline is far behind."""
+        pieces = group.take_pending()
+        if pieces:
+            self._put(_Feed(flush, group, pieces))
+
+    def seal(self, flush: Flush) -> None:
+        """Hand over a whole flush. ``flush.done`` is set when it has been committed or dropped."""
+        flush.sealed_at = datetime.now(UTC)
+        for group in flush.groups.values():
+            self.feed(flush, group)
+        self._sealed += 1
+        self._put(_Seal(flush))
+
+    @property
+    def backlog(self) -> int:
+        """Sealed flushes that are not finished."""
+        return self._sealed - self._finished
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until every sealed flush is finished; whether it came to that."""
+        deadline = time.monotonic() + seconds
+        while self.backlog and self._thread.is_alive():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.005)
+        return True
+
+    def stop(self) -> None:
+        """End the thread once it has finished what it is at."""
+        if self._thread.is_alive():
+            self._put(None)
+            self._thread.join()
+
+    def _put(self, task: _Feed | _Seal | None) -> None:
+        while self._thread.is_alive():
+            try:
+                self._tasks.put(task, timeout=0.5)
+                return
+            except queue.Full:
+                continue
+        if isinstance(task, _Seal):
+            task.flush.done.set()
+            self._finished += 1
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            try:
+                if task.flush.era == self.era:
+                    if isinstance(task, _Feed):
+                        self._feed(task)
+                    else:
+                        self._finish(task.flush)
+            except StreamLineageError as error:
+                self._fail(task.flush, error)
+            except BaseException as error:
+                self.broken = error
+                self._fail(task.flush, StreamLineageError(f"the pipeline failed: {error!r}"))
+                _log.exception("the pipeline failed")
+                return
+            finally:
+                if isinstance(task, _Seal):
+                    task.flush.drop_payloads()
+                    task.flush.done.set()
+                    self._finished += 1
+
+    def _fail(self, flush: Flush, error: StreamLineageError) -> None:
+        if flush.era == self.era and self.failure is None:
+            self.failure = error
+            self.totals.failed_flushes += 1
+
+    def _enter(self, flush: Flush) -> None:
+        if self._current is not flush:
+            self._stage.begin()
+            self._current = flush
+
+    def _feed(self, task: _Feed) -> None:
+        if self.failure is not None:
+            return
+        self._enter(task.flush)
+        task.group.pieces += task.pieces
+        value, key = self._answers(task.group)
+        if value.schema is not None and key.schema is not None:
+            self._stage.feed(task.flush, task.group, self._plan(task.group, value, key))
+
+    def _finish(self, flush: Flush) -> None:
+        if self.failure is not None:
+            return
+        self._enter(flush)
+        questions = [question for key in flush.groups for question in self._questions(key)]
+        self._resolver.settle(questions)
+        self._ask_again()
+        schemas: dict[GroupKey, GroupSchemas] = {}
+        results: dict[GroupKey, GroupResult] = {}
+        for key, group in flush.groups.items():
+            value, key_answer = self._answers(group)
+            schemas[key] = GroupSchemas(value.reference, key_answer.reference, value.error, key_answer.error)
+            if value.schema is None or key_answer.schema is None:
+                continue
+            plan = self._plan(group, value, key_answer)
+            self._stage.feed(flush, group, plan)
+            results[key] = self._stage.finish(flush, group, self._budget(group))
+        if flush.era != self.era:
+            return
+        self._check_epochs(flush)
+        now = flush.sealed_at or datetime.now(UTC)
+        recording = self._recorder.record(flush, schemas, results, self._resolutions(), now)
+        if not recording.offsets and not recording.messages:
+            flush.committed = True
+            return
+        self._transactions.commit(recording.messages, recording.offsets)
+        for partition, head in recording.heads.items():
+            self._ledger.accept(partition, head)
+        flush.committed = True
+        self._count(flush, recording)
+
+    def _count(self, flush: Flush, recording: Recording) -> None:
+        totals = self.totals
+        totals.records += flush.records
+        totals.bytes += flush.bytes
+        totals.spans += recording.spans
+        totals.observations += recording.observations
+        totals.dead_letters += recording.dead_letters
+        totals.flushes += 1
+        if self._on_committed is not None:
+            self._on_committed(recording, flush)
+
+    def _budget(self, group: Group) -> int:
+        """Bytes that the profile of a group may take: a share of what was observed, or what a quiet topic may have."""
+        return max(int(group.bytes * _BUDGET_SHARE), self._observation_bytes // 2)
+
+    def _questions(self, key: GroupKey) -> Iterable[Question]:
+        topic, value_code, key_code = key
+        roles: tuple[tuple[Role, int], ...] = (("value", value_code), ("key", key_code))
+        for role, code in roles:
+            schema_key = self._codes.key(code)
+            if schema_key.registered:
+                yield Question(topic, role, schema_key)
+
+    def _answers(self, group: Group) -> tuple[_Answer, _Answer]:
+        return (
+            self._answer(group.topic, "value", self._codes.key(group.value_code)),
+            self._answer(group.topic, "key", self._codes.key(group.key_code)),
+        )
+
+    def _answer(self, topic: str, role: Role, key: SchemaKey) -> _Answer:
+        if key.registered:
+            question = Question(topic, role, key)
+            known = self._resolver.answer(question)
+            if known is not None:
+                references = tuple(sorted(known.references.items()))
+                return _Answer(known.reference, DecodeSchema(known.type, key.framing, known.text, references))
+            if key.framing is Framing.CONFLUENT_PREFIX and self._resolver.looks_opaque(topic, role):
+                return _Answer(OPAQUE, _OPAQUE_SCHEMA)
+            number = key.id if isinstance(key.id, int) else None
+            guid = key.id if isinstance(key.id, str) else None
+            reference = SchemaReference(SchemaType.NONE, key.framing, id=number, guid=guid, unresolved=True)
+            error = None
+            if self._resolver.is_unknown(question):
+                error = ("unknown-schema", f"the schema registry does not know schema {key.id}")
+            return _Answer(reference, None, error)
+        expected = self._resolver.is_framed(topic, role)
+        error = ("wrong-magic", "this topic has registered schemas, but the record names none") if expected else None
+        if key.framing is Framing.PLAIN_JSON:
+            return _Answer(PLAIN_JSON, _OPAQUE_SCHEMA if error else _JSON_SCHEMA, error)
+        if key.framing is Framing.SINGLE_OBJECT:
+            return _Answer(SchemaReference(SchemaType.AVRO, Framing.SINGLE_OBJECT), _OPAQUE_SCHEMA, error)
+        return _Answer(OPAQUE, _OPAQUE_SCHEMA, error)
+
+    def _plan(self, group: Group, value: _Answer, key: _Answer) -> Plan:
+        assert value.schema is not None  # noqa: S101  (callers have looked)
+        assert key.schema is not None  # noqa: S101
+        skips = tuple(
+            0 if schema is _OPAQUE_SCHEMA else self._codes.payload_offset(code)
+            for schema, code in ((value.schema, group.value_code), (key.schema, group.key_code))
+        )
+        return Plan(value.schema, key.schema, (skips[0], skips[1]))
+
+    def _check_epochs(self, flush: Flush) -> None:
+        """A topic that still has the id that we knew when we read from it was not replaced before we did."""
+        wanted = {topic: topic_id for topic, topic_id in flush.topic_ids.items() if topic_id is not None}
+        if not wanted:
+            return
+        found = self._facts.topic_ids(wanted)
+        changed = {topic for topic, topic_id in wanted.items() if found.get(topic) != topic_id}
+        if changed:
+            self.changed_topics |= changed
+            names = ", ".join(sorted(changed))
+            raise StreamLineageError(f"deleted or created again while it was read: {names}")
+
+    def _ask_again(self) -> None:
+        """Schemas that heads remember as unresolved are asked for until they are known."""
+        wanted = []
+        for (topic, _), labels in self._ledger.unresolved.items():
+            for label in labels:
+                parsed = SchemaKey.from_label(label)
+                if parsed is not None:
+                    wanted.append(Question(topic, parsed[0], parsed[1]))
+        self._resolver.ask(wanted)
+
+    def _resolutions(self) -> list[Resolution]:
+        """What heads remember as unresolved and is known by now."""
+        found: dict[tuple[str, str], list[PartitionId]] = {}
+        for partition, labels in self._ledger.unresolved.items():
+            for label in labels:
+                found.setdefault((partition[0], label), []).append(partition)
+        out = []
+        for (topic, label), partitions in found.items():
+            parsed = SchemaKey.from_label(label)
+            if parsed is None:
+                continue
+            known = self._resolver.answer(Question(topic, *parsed))
+            if known is not None:
+                topic_id = self._ledger.topic_ids.get(partitions[0])
+                numbers = tuple(sorted(partition for _, partition in partitions))
+                out.append(Resolution(topic, topic_id, parsed[0], label, known.reference, numbers))
+        return out
+
+    def has_resolutions(self) -> bool:
+        """Whether a flush is due only because the registry has answered. To be asked while no flush is under way."""
+        self._ask_again()
+        return bool(self._resolutions())

@@ -1,0 +1,147 @@
+"""The one transaction that observations and offsets of a flush are committed in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from stream_lineage.errors import Fenced, KafkaUnavailable
+from stream_lineage.logs import get_logger
+from stream_lineage.wire.kafka import translated
+
+_log = get_logger("stream_lineage.collect")
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message for one of our own topics."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedOffset:
+    """Where reading a partition goes on, with the chain head as metadata."""
+
+    topic: str
+    partition: int
+    offset: int
+    metadata: str
+
+
+@dataclass(slots=True)
+class Transactions:
+    """Commits messages and offsets together, or nothing.
+
+    The producer is made anew after a fatal error, which aborts whatever the old one left open. ``commit`` raises when
+    nothing was written for certain or when that cannot be known: what is committed is then to be asked of the group.
+    """
+
+    make_producer: Callable[[], Producer]
+    consumer: Consumer
+    timeout_seconds: float
+    _producer: Producer | None = None
+    _failed: list[KafkaError] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Make sure that a producer is there and that no transaction of our past is open.
+
+        Raises:
+            KafkaUnavailable: the coordinator did not answer in time.
+            SettingsError: we may not use this transactional id.
+        """
+        if self._producer is not None:
+            return
+        producer = self.make_producer()
+        try:
+            producer.init_transactions(self.timeout_seconds * 3)
+        except KafkaException as error:
+            raise translated(error, "start transactions") from error
+        self._producer = producer
+
+    def commit(self, messages: Iterable[OutgoingMessage], offsets: Iterable[CommittedOffset]) -> None:
+        """Write and commit.
+
+        Raises:
+            Fenced: another member owns these partitions now.
+            KafkaUnavailable: the brokers did not answer in time, or aborted.
+        """
+        self.prepare()
+        producer = self._producer
+        assert producer is not None  # noqa: S101  (prepare has just made it)
+        self._failed.clear()
+        try:
+            producer.begin_transaction()
+            for message in messages:
+                self._produce(producer, message)
+            positions = [TopicPartition(o.topic, o.partition, o.offset, o.metadata) for o in offsets]
+            self._retried(
+                lambda left: producer.send_offsets_to_transaction(
+                    positions, self.consumer.consumer_group_metadata(), left
+                )
+            )
+            if self._failed:
+                raise KafkaException(self._failed[0])
+            self._retried(producer.commit_transaction)
+        except KafkaException as error:
+            self._roll_back(producer, error.args[0])
+            failure = translated(error, "commit a flush")
+            if isinstance(failure, Fenced):
+                raise failure from error
+            raise KafkaUnavailable(failure.message, hint=failure.hint) from error
+
+    def close(self) -> None:
+        """Let go of the producer; an open transaction is aborted."""
+        self._producer = None
+
+    def _produce(self, producer: Producer, message: OutgoingMessage) -> None:
+        deadline = time.monotonic() + self.timeout_seconds
+        while True:
+            try:
+                producer.produce(
+                    message.topic,
+                    value=message.value,
+                    key=message.key,
+                    headers=list(message.headers),
+                    on_delivery=self._delivered,
+                )
+            except BufferError:
+                if time.monotonic() > deadline:
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+                producer.poll(0.1)
+            else:
+                producer.poll(0)
+                return
+
+    def _delivered(self, error: KafkaError | None, _message: Any) -> None:
+        if error is not None:
+            self._failed.append(error)
+
+    def _retried(self, call: Callable[[float], Any]) -> None:
+        """Calls of the transaction may be repeated as they are while the error is retriable."""
+        deadline = time.monotonic() + self.timeout_seconds
+        while True:
+            try:
+                call(max(deadline - time.monotonic(), 0.5))
+                return
+            except KafkaException as error:
+                if not error.args[0].retriable() or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def _roll_back(self, producer: Producer, error: KafkaError) -> None:
+        """Abort. Where even that is not possible, the next producer does it with ``init_transactions``."""
+        if not error.fatal():
+            try:
+                producer.abort_transaction(self.timeout_seconds)
+                return
+            except KafkaException as failure:
+                _log.warning("a transaction could not be aborted", error=failure.args[0].str())
+        self._producer = None

@@ -1,0 +1,42 @@
+"""Which topics are watched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+_INTERNAL_SUFFIXES = ("-changelog", "-repartition")
+
+
+class TopicFilter:
+    """Include and exclude patterns; exclude wins.
+
+    A pattern must match the whole name. One that starts with ``^`` and does not end in ``$`` matches from the start, as
+    the subscriptions of Kafka clients do: ``^orders`` covers ``orders-eu``. Our own topics are never watched; internal
+    ones (``_`` at the start, ``-changelog`` or ``-repartition`` at the end) only with ``include_internal``.
+    """
+
+    def __init__(
+        self, include: Sequence[str], exclude: Sequence[str] = (), *, own_prefix: str, include_internal: bool = False
+    ) -> None:
+        self._include = [_compiled(pattern) for pattern in include]
+        self._exclude = [_compiled(pattern) for pattern in exclude]
+        self._own_prefix = own_prefix
+        self._include_internal = include_internal
+
+    def watches(self, topic: str) -> bool:
+        if topic.startswith(self._own_prefix):
+            return False
+        if not self._include_internal and (topic.startswith("_") or topic.endswith(_INTERNAL_SUFFIXES)):
+            return False
+        return any(p.match(topic) for p in self._include) and not any(p.match(topic) for p in self._exclude)
+
+    def watched(self, topics: Iterable[str]) -> list[str]:
+        """The watched ones, sorted."""
+        return sorted(topic for topic in topics if self.watches(topic))
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    if pattern.startswith("^") and not pattern.endswith("$"):
+        return re.compile(pattern)
+    return re.compile(f"(?:{pattern})\\Z")

@@ -1,0 +1,234 @@
+"""The only place that wires parts together: settings in, running roles out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from confluent_kafka import Consumer, Producer
+
+from stream_lineage.collect.cluster_facts import ClusterFacts
+from stream_lineage.collect.collector import Collector, FlushBounds
+from stream_lineage.collect.decode_process import DecodeProcess, WorkerOptions
+from stream_lineage.collect.decode_stage import DecodeStage
+from stream_lineage.collect.end_offsets import EndOffsets
+from stream_lineage.collect.flush import Flush
+from stream_lineage.collect.gaps import GapClassifier
+from stream_lineage.collect.instance import InstanceName
+from stream_lineage.collect.ledger import Ledger
+from stream_lineage.collect.pipeline import Pipeline, Totals
+from stream_lineage.collect.places import Places
+from stream_lineage.collect.recorder import Recorder, Recording
+from stream_lineage.collect.resolver import SchemaResolver
+from stream_lineage.collect.schema_key import SchemaCodes
+from stream_lineage.collect.topic_watcher import TopicWatcher
+from stream_lineage.collect.transaction import Transactions
+from stream_lineage.collect.watch import TopicFilter
+from stream_lineage.errors import ConnectionFailed, SchemaError
+from stream_lineage.logs import get_logger
+from stream_lineage.model.schema import SchemaType
+from stream_lineage.model.schema_files import schema_text
+from stream_lineage.provenance.chain import Head
+from stream_lineage.provenance.heads import EpochPartition, last_links
+from stream_lineage.provenance.topics import (
+    ANOMALY_ALERTS,
+    DEAD_LETTERS,
+    DRIFT_ALERTS,
+    OBSERVATIONS,
+    ensure_topics,
+)
+from stream_lineage.settings import Settings
+from stream_lineage.wire import kafka
+from stream_lineage.wire.registry import SchemaRegistry
+
+_log = get_logger("stream_lineage")
+
+_OWN_SCHEMAS: tuple[tuple[str, str, SchemaType], ...] = (
+    (OBSERVATIONS, "observation.avsc", SchemaType.AVRO),
+    (DRIFT_ALERTS, "alert.schema.json", SchemaType.JSON),
+    (ANOMALY_ALERTS, "alert.schema.json", SchemaType.JSON),
+    (DEAD_LETTERS, "dead-letter.schema.json", SchemaType.JSON),
+)
+
+
+def log_reader(settings: Settings) -> Consumer:
+    """A consumer for reading our own topics from their beginning, in no group."""
+    return kafka.consumer(
+        settings.kafka,
+        f"{settings.collect.group_id}.reader",
+        {"enable.partition.eof": "true", "auto.offset.reset": "earliest"},
+    )
+
+
+def registry_of(settings: Settings) -> SchemaRegistry | None:
+    """The schema registry, if one is configured."""
+    return SchemaRegistry(settings.registry) if settings.registry.urls else None
+
+
+def register_own_schemas(registry: SchemaRegistry | None, settings: Settings) -> int | None:
+    """Register the schemas of our topics; the id of the observation schema, or null while the registry is away."""
+    if registry is None:
+        return None
+    observation_id = None
+    for topic, file, kind in _OWN_SCHEMAS:
+        try:
+            schema_id = registry.register(f"{settings.kafka.topic(topic)}-value", schema_text(file), kind)
+        except (ConnectionFailed, SchemaError) as error:
+            _log.warning("our schema is not registered; the log can be read all the same", file=file, error=str(error))
+            continue
+        if topic == OBSERVATIONS:
+            observation_id = schema_id
+    return observation_id
+
+
+def hash_key_of(settings: Settings, cluster_id: str | None) -> bytes:
+    """The key of the hashes that stand for values: the configured one, else one that all collectors of a cluster
+    derive alike, which hides values from a casual look only."""
+    if settings.collect.hash_key is not None:
+        secret = settings.collect.hash_key.get_secret_value().encode()
+    else:
+        secret = f"{cluster_id}/{settings.kafka.topic_prefix}".encode()
+    return hashlib.sha256(b"stream_lineage hash key\x00" + secret).digest()
+
+
+@contextmanager
+def collector(
+    settings: Settings,
+    *,
+    on_tick: Callable[[Totals], None] | None = None,
+    on_committed: Callable[[Recording, Flush], None] | None = None,
+) -> Iterator[Collector]:
+    """A collector that is ready to ``run``; everything that it holds is closed at the end.
+
+    Raises:
+        ConnectionFailed, SettingsError: Kafka cannot be used as configured.
+    """
+    collect = settings.collect
+    with ExitStack() as stack:
+        admin = kafka.admin(settings.kafka)
+        facts = ClusterFacts(admin, lambda: _uncommitted_reader(settings))
+        stack.callback(facts.close)
+        cluster_id = facts.cluster_id()
+        ensure_topics(admin, settings.kafka)
+        registry = registry_of(settings)
+        if registry is not None:
+            stack.callback(registry.close)
+        instance = stack.enter_context(InstanceName(collect.instance_id, collect.state_dir, collect.group_id))
+        resolver = SchemaResolver(
+            registry,
+            negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
+            retry_seconds=settings.registry.registry_retry_seconds,
+        )
+        stack.callback(resolver.close)
+        options = WorkerOptions(
+            hash_key=hash_key_of(settings, cluster_id),
+            max_fields=collect.max_fields,
+            reveal_fields=collect.reveal_fields,
+            memory_mb=collect.worker_memory_mb,
+            deadline_seconds=collect.worker_deadline_seconds,
+        )
+        process = DecodeProcess(options)
+        stack.callback(process.close)
+        process.start()
+        ledger, codes = Ledger(), SchemaCodes()
+        consumer = _group_member(settings, instance)
+        transactions = Transactions(
+            lambda: _transactional_producer(settings, instance), consumer, collect.transaction_timeout_seconds
+        )
+        stack.callback(transactions.close)
+        transactions.prepare()
+        recorder = Recorder(
+            cluster=settings.kafka.cluster_name,
+            collector=instance.value,
+            observations_topic=settings.kafka.topic(OBSERVATIONS),
+            dead_letters_topic=settings.kafka.topic(DEAD_LETTERS),
+            dead_letter_limit=collect.dead_letter_limit,
+            gaps=GapClassifier(facts.cleanup_policy, facts.visible_offsets),
+            ledger=ledger,
+            schema_id=register_own_schemas(registry, settings),
+        )
+        pipeline = Pipeline(
+            codes=codes,
+            resolver=resolver,
+            stage=DecodeStage(process, recovery_seconds=60.0),
+            recorder=recorder,
+            ledger=ledger,
+            transactions=transactions,
+            facts=facts,
+            observation_bytes=collect.observation_max_bytes,
+            on_committed=on_committed,
+        )
+        topic_filter = TopicFilter(
+            collect.include,
+            collect.exclude,
+            own_prefix=settings.kafka.topic_prefix,
+            include_internal=collect.include_internal,
+        )
+        yield Collector(
+            consumer=consumer,
+            pipeline=pipeline,
+            places=Places(consumer, facts, lambda keys: _find_links(settings, keys), collect.start_from == "end"),
+            ledger=ledger,
+            watcher=TopicWatcher(facts, topic_filter, refresh_seconds=collect.topic_refresh_seconds),
+            end_offsets=EndOffsets(admin) if collect.until_end else None,
+            codes=codes,
+            bounds=FlushBounds(
+                collect.flush_interval_seconds,
+                collect.flush_max_records,
+                collect.flush_max_bytes,
+                collect.flush_max_spans,
+            ),
+            shutdown_seconds=collect.shutdown_timeout_seconds * 0.8,
+            on_tick=on_tick,
+        )
+
+
+def _find_links(settings: Settings, keys: Iterable[EpochPartition]) -> dict[EpochPartition, Head]:
+    return last_links(lambda: log_reader(settings), settings.kafka.topic(OBSERVATIONS), keys)
+
+
+def _group_member(settings: Settings, instance: InstanceName) -> Consumer:
+    collect = settings.collect
+    config: dict[str, str | int | float | bool] = {
+        "client.id": f"stream-lineage-{instance.value}",
+        "auto.offset.reset": "error",  # where the log does not hold our offset, we want to know
+        "enable.partition.eof": "true",
+        "queued.max.messages.kbytes": collect.prefetch_kilobytes,
+        "topic.metadata.refresh.interval.ms": int(collect.topic_refresh_seconds * 1000),
+    }
+    if instance.static:
+        config["group.instance.id"] = instance.value
+    if settings.kafka.client_config().get("group.protocol", "classic").lower() == "classic":
+        config["partition.assignment.strategy"] = "cooperative-sticky"
+        config["session.timeout.ms"] = int(collect.session_timeout_seconds * 1000)
+        config["heartbeat.interval.ms"] = min(3000, int(collect.session_timeout_seconds * 1000 / 3))
+    return kafka.consumer(settings.kafka, collect.group_id, config)
+
+
+def _transactional_producer(settings: Settings, instance: InstanceName) -> Producer:
+    collect = settings.collect
+    return kafka.producer(
+        settings.kafka,
+        {
+            "client.id": f"stream-lineage-{instance.value}",
+            "transactional.id": f"{collect.group_id}-{instance.value}",
+            "transaction.timeout.ms": int(collect.transaction_timeout_seconds * 1000),
+            "linger.ms": 0,
+            "compression.type": "lz4",
+        },
+    )
+
+
+def _uncommitted_reader(settings: Settings) -> Consumer:
+    """Sees aborted records too: the only reader of ours that may."""
+    return kafka.consumer(
+        settings.kafka,
+        f"{settings.collect.group_id}.probe",
+        {
+            "isolation.level": "read_uncommitted",
+            "enable.partition.eof": "true",
+            "auto.offset.reset": "earliest",
+            "queued.max.messages.kbytes": 1024,
+        },
+    )
