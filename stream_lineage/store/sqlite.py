@@ -91,11 +91,11 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")
             known = dict(self._series)
             merged = []
-            for measurement, tags, time, fields in rows:
+            for measurement, tags, time, text in rows:
                 series = known.get((measurement, tags))
                 if series is None:
                     series = known[measurement, tags] = _series_id(connection, measurement, tags)
-                merged.append((series, time, fields))
+                merged.append((series, time, text))
             connection.executemany(
                 "INSERT INTO point (series, time, fields) VALUES (?, ?, ?)"
                 " ON CONFLICT (series, time) DO UPDATE SET fields = json_patch(fields, excluded.fields)",

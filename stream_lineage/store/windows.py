@@ -1,4 +1,4 @@
-"""Windows aligned to the epoch, and the aggregation of points over them, for stores that do not aggregate themselves."""
+"""Windows aligned to the epoch, and aggregation over them for stores that do not aggregate themselves."""
 
 from __future__ import annotations
 

@@ -204,8 +204,9 @@ NASTY = st.text(
 
 @EVERY
 @settings(max_examples=60, deadline=None)
-@given(measurement=NASTY, tag=NASTY, value=NASTY, field=NASTY, text=NASTY)
-def test_any_text_is_a_legal_name(made: Made, measurement: str, tag: str, value: str, field: str, text: str) -> None:
+@given(texts=st.tuples(NASTY, NASTY, NASTY, NASTY, NASTY))
+def test_any_text_is_a_legal_name(made: Made, texts: tuple[str, ...]) -> None:
+    measurement, tag, value, field, text = texts
     written = Point(measurement, {tag: value}, {field: text}, at(0))
     with made() as store:
         store.write([written])
