@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,8 +79,9 @@ GroupKey = tuple[str, int, int]
 class Group:
     """What becomes one observation: the records of a topic under one pair of schema codes.
 
-    ``pending`` pieces are the main thread's; it hands them to the pipeline, which keeps them in ``pieces`` until the flush
-    is committed, since a worker that dies has to be given them again. The first ``sent`` of those are with the worker.
+    ``pending`` pieces are the main thread's; it hands them to the pipeline, which keeps them in ``pieces`` until the
+    flush is committed, since a worker that dies has to be given them again. The first ``sent`` of those are with the
+    worker.
     """
 
     topic: str
@@ -254,12 +256,12 @@ class Flush:
 
 
 def _without_stale(batch: TopicBatch, progress: Mapping[PartitionId, PartitionProgress]) -> TopicBatch | None:
-    """The batch without what a span covers already and without partitions that are not ours; null if nothing is left."""
+    """The batch without what a span covers already and without partitions that are not ours; null if all is."""
     bounds = np.concatenate(([0], np.flatnonzero(np.diff(batch.partitions)) + 1, [len(batch)])).tolist()
     keep: list[tuple[int, int]] = []
     complete = True
     seen: dict[int, int] = {}
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         partition = int(batch.partitions[start])
         state = progress.get((batch.topic, partition))
         if state is None:

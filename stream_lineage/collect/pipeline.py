@@ -165,7 +165,7 @@ class Pipeline:
                         self._finish(task.flush)
             except StreamLineageError as error:
                 self._fail(task.flush, error)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001  (the main thread raises it)
                 self.broken = error
                 self._fail(task.flush, StreamLineageError(f"the pipeline failed: {error!r}"))
                 _log.exception("the pipeline failed")

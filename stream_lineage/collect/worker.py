@@ -1,8 +1,8 @@
 """The decode worker: a process of its own that decodes and profiles batches, and that may die.
 
 It reads requests from a socket that it inherits and answers each of them. A request is one JSON message, followed, for
-batches, by six buffers: data, starts and lengths of the values, then of the keys. It has a memory limit, no Kafka client
-and no network; when its parent is gone it ends.
+batches, by six buffers: data, starts and lengths of the values, then of the keys. It has a memory limit, no Kafka
+client and no network; when its parent is gone it ends.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import orjson
 from stream_lineage.errors import SchemaError
 from stream_lineage.model.profile import Decoder
 from stream_lineage.model.schema import Framing, SchemaType
-from stream_lineage.profile.builder import ProfileBuilder, ProfileOptions
+from stream_lineage.profile.builder import ProfileBuilder
 from stream_lineage.profile.encoding import encode_profile
+from stream_lineage.profile.options import ProfileOptions
 from stream_lineage.wire.columns import BadRecord, Batch
 from stream_lineage.wire.decoder import DecodeLimits, RecordDecoder, decoder_for
 
@@ -148,7 +149,7 @@ def serve(connection: Connection, worker: Worker) -> None:
 
 
 def _limit_memory(megabytes: int) -> None:
-    """Bound what this process may add to what it holds now. Where the platform cannot, the parent's deadline remains."""
+    """Bound what this process may add to what it holds now. Where the platform cannot, the deadline remains."""
     with contextlib.suppress(ValueError, OSError):
         page_counts = open("/proc/self/statm").read().split()  # noqa: SIM115, PTH123
         held = int(page_counts[5]) * resource.getpagesize()

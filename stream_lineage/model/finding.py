@@ -53,8 +53,8 @@ class SchemaChange:
 class Finding:
     """One thing that a detector found.
 
-    ``fingerprint`` is the same for the same problem, whenever it is found. ``first_offsets`` maps partition to the first
-    affected offset; ``last_offsets`` is given where a finding is about a range (data loss).
+    ``fingerprint`` is the same for the same problem, whenever it is found. ``first_offsets`` maps partition to the
+    first affected offset; ``last_offsets`` is given where a finding is about a range (data loss).
     """
 
     kind: str

@@ -4,9 +4,9 @@ Every flush adds one link to each partition that it holds spans of:
 
     hash = SHA-256( previous || canonical spans of the partition || digests of the observations that hold them )
 
-with the spans in offset order, each with the schema references that it stands under, and the digests in the order of the
-bytes. Changing, dropping, adding or reordering anything in the log breaks a link, or leaves the chain short of the head
-that is kept in the committed offset's metadata.
+with the spans in offset order, each with the schema references that it stands under, and the digests in the order of
+the bytes. Changing, dropping, adding or reordering anything in the log breaks a link, or leaves the chain short of the
+head that is kept in the committed offset's metadata.
 """
 
 from __future__ import annotations

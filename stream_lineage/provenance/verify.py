@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from stream_lineage.model.observation import Observation
@@ -129,14 +130,14 @@ def _check_partition(key: PartitionKey, by_hash: dict[bytes, _Flush], outcome: V
             outcome.broken_links.append(
                 _broken(start.entries[0], f"the link before it is missing from the log (partition {partition})")
             )
-        flush: _Flush | None = start
+        at: _Flush | None = start
         walked: set[bytes] = set()
-        while flush is not None and flush.hash not in walked:
-            walked.add(flush.hash)
-            ordered.append(flush)
-            flush = next(iter(followers.get(flush.hash, ())), None)
+        while at is not None and at.hash not in walked:
+            walked.add(at.hash)
+            ordered.append(at)
+            at = next(iter(followers.get(at.hash, ())), None)
     spans = sorted((span for flush in ordered for span in flush.spans), key=lambda span: span.first_offset)
-    for before, after_span in zip(spans, spans[1:], strict=False):
+    for before, after_span in pairwise(spans):
         where = {"topic": epoch.topic, "topic_id": epoch.topic_id, "partition": partition}
         if after_span.first_offset > before.last_offset + 1:
             outcome.gaps.append(
