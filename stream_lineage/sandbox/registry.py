@@ -35,6 +35,10 @@ class SchemaRegistry(Server):
         system_properties = {
             "quarkus.http.host": LOOPBACK,
             "quarkus.http.port": str(self.port),
+            # Apicurio's second listener: on all interfaces and always the same port, were it not told otherwise.
+            "quarkus.management.host": LOOPBACK,
+            "quarkus.management.port": "0",
+            "quarkus.http.access-log.enabled": "false",
             "java.io.tmpdir": str(self.directory),
             **self.settings.registry_config,
         }
