@@ -50,9 +50,9 @@ def configure_logging(settings: LogSettings, *, secrets: Collection[str] = (), s
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        RepeatLimit(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    limit = RepeatLimit()
     last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info]
     last.append(SecretMask(secrets))
     if as_json:
@@ -68,17 +68,20 @@ def configure_logging(settings: LogSettings, *, secrets: Collection[str] = (), s
             foreign_pre_chain=[*shared, structlog.stdlib.PositionalArgumentsFormatter()], processors=last
         )
     )
+    handler.addFilter(limit.admits)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in _LOUD_LIBRARIES:
         logging.getLogger(name).setLevel(max(level, logging.WARNING) if level > logging.DEBUG else level)
+    _processors[:] = [
+        structlog.stdlib.filter_by_level,
+        *shared,
+        limit,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ]
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=_processors,
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
@@ -86,8 +89,13 @@ def configure_logging(settings: LogSettings, *, secrets: Collection[str] = (), s
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger: ``log.info("flush committed", records=n)``. The event is a fixed phrase, what varies is a keyword."""
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    """A logger: ``log.info("flush committed", records=n)``. The event is a fixed phrase, what varies is a keyword.
+
+    In a process that is not ours, where nobody calls ``configure_logging``, events go to its own ``logging``.
+    """
+    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        logging.getLogger(name), processors=_processors, wrapper_class=structlog.stdlib.BoundLogger
+    )
     return logger
 
 
@@ -148,15 +156,32 @@ class RepeatLimit:
         if level not in self._LIMITED:
             return event
         key = (event.get("logger"), level, str(event.get("event")), str(event.get("topic")))
+        count, suppressed = self._counted(key)
+        if suppressed:
+            event["suppressed"] = suppressed
+        if count > self._burst:
+            raise structlog.DropEvent
+        return event
+
+    def admits(self, record: logging.LogRecord) -> bool:
+        """The same for records of other libraries, as a filter of the standard library."""
+        if isinstance(record.msg, dict) or record.levelname.lower() not in self._LIMITED:
+            return True  # an event of ours has passed already
+        return self._counted((record.name, record.levelname, str(record.msg)))[0] <= self._burst
+
+    def _counted(self, key: tuple[Any, ...]) -> tuple[int, int]:
+        """How often ``key`` has come in this window, this time included, and how often too much in the one before."""
         now = self._clock()
         since, count = self._seen.pop(key, (now, 0))
+        suppressed = 0
         if now - since >= self._window_seconds:
-            if count > self._burst:
-                event["suppressed"] = count - self._burst
+            suppressed = max(0, count - self._burst)
             since, count = now, 0
         self._seen[key] = (since, count + 1)
         if len(self._seen) > self._remembered:
             self._seen.popitem(last=False)
-        if count >= self._burst:
-            raise structlog.DropEvent
-        return event
+        return count + 1, suppressed
+
+
+# Shared by all of our loggers, and replaced in place by ``configure_logging``.
+_processors: list[Any] = [structlog.stdlib.filter_by_level, SecretMask(), structlog.stdlib.render_to_log_kwargs]
