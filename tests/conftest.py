@@ -24,7 +24,7 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def sandbox_artifacts() -> None:
-    """Kafka and the registry are in the cache. Where they cannot be: skips, or fails (STREAM_LINEAGE_REQUIRE_KAFKA=1)."""
+    """Kafka and the registry are in the cache. Skips where not, or fails if STREAM_LINEAGE_REQUIRE_KAFKA=1."""
     try:
         Sandbox(reporter=StderrReporter()).download()
     except SandboxError as error:

@@ -102,6 +102,7 @@ class Artifacts:
         except OSError as error:
             raise _unusable(self._cache, error) from error
         finally:
+            downloader.cancel()  # after Ctrl-C, nobody waits for the rest of a large file
             pool.shutdown(cancel_futures=True)
             downloader.close()
 

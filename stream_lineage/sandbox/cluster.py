@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from stream_lineage.sandbox.ports import free_port, is_free
 from stream_lineage.sandbox.progress import Reporter
 from stream_lineage.sandbox.registry import SchemaRegistry
 from stream_lineage.sandbox.settings import SandboxSettings
+from stream_lineage.sandbox.tree import remove_tree
 
 _PORT_ATTEMPTS = 3
 
@@ -73,13 +73,21 @@ class Sandbox:
         class_path = artifacts.kafka_class_path(self.settings.kafka_version)
         return class_path, artifacts.registry_home(self.settings.apicurio_version) if self.settings.registry else None
 
+    @property
+    def directory(self) -> Path:
+        """Where its data and logs are."""
+        if self._directory is None:
+            raise SandboxError("the sandbox is not running")
+        return self._directory
+
     def start(self) -> None:
         """Download what is missing, start the servers side by side, wait until both answer. Raises SandboxError."""
-        if self._kafka is not None:
+        if self._directory is not None:
             raise SandboxError("the sandbox is already running")
         class_path, home = self.download()
         directory = self._open_directory()
         try:
+            self._reporter.say("Starting ...")
             for attempt in range(_PORT_ATTEMPTS):
                 try:
                     self._start_on_ports(class_path, home, directory)
@@ -88,15 +96,25 @@ class Sandbox:
                     if not error.port_taken or attempt == _PORT_ATTEMPTS - 1:
                         raise
                     self._stop_servers()
-        except BaseException:
-            self._stop_servers()
-            self._close_directory(keep_logs=True)
+        except BaseException as error:
+            self.close(keep_logs=isinstance(error, SandboxError))
             raise
 
-    def close(self) -> None:
+    def check(self) -> None:
+        """Raises SandboxError if a server ended by itself."""
+        for server in (self._kafka, self._registry):
+            if server is not None:
+                server.check()
+
+    def close(self, *, keep_logs: bool = False) -> None:
         """Stop what runs and remove temporary data. May be called more than once."""
         self._stop_servers()
-        self._close_directory(keep_logs=False)
+        if self._directory is not None and self.settings.data_dir is None:
+            remove_tree(self._directory, keep="*.log" if keep_logs else None)
+        self._directory = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -111,21 +129,12 @@ class Sandbox:
         kafka_port = _port(self.settings.kafka_port, "Kafka", taken=frozenset())
         registry_port = _port(self.settings.registry_port, "the schema registry", taken=frozenset({kafka_port}))
         controller_port = free_port(taken=frozenset({kafka_port, registry_port}))
-        logs = directory / "logs"
-        self._reporter.say("Starting ...")
         deadline = time.monotonic() + self.settings.start_timeout_seconds
         if home is not None:  # first, because it takes longest
-            self._registry = SchemaRegistry(
-                self.settings, home, directory / "registry", logs / "registry.log", port=registry_port
-            )
+            self._registry = SchemaRegistry(self.settings, home, directory / "registry", port=registry_port)
             self._registry.launch()
         self._kafka = KafkaBroker(
-            self.settings,
-            class_path,
-            directory / "kafka",
-            logs / "kafka.log",
-            port=kafka_port,
-            controller_port=controller_port,
+            self.settings, class_path, directory / "kafka", port=kafka_port, controller_port=controller_port
         )
         self._kafka.launch()
         self._kafka.wait(deadline)
@@ -145,31 +154,22 @@ class Sandbox:
         if self.settings.data_dir is None:
             self._directory = Path(tempfile.mkdtemp(prefix="stream-lineage-sandbox-"))
             return self._directory
-        directory = self.settings.data_dir.expanduser().absolute()
+        directory = self.settings.data_dir
         lock = FileLock(directory / "sandbox.lock")
         try:
             if not lock.try_acquire():
                 raise SandboxError(
                     f"another sandbox is running on {directory}",
-                    hint="Use that one, end it with `stream-lineage sandbox stop`, or name another data directory.",
+                    hint=f"Use it, end it with `stream-lineage sandbox stop --data-dir {directory}`, or name another.",
                 )
+            for log in directory.glob("*/server.log"):
+                log.unlink()  # of the run before
         except OSError as error:
+            lock.release()
             raise SandboxError(f"the data directory {directory} cannot be used: {error}") from error
         self._lock = lock
         self._directory = directory
         return directory
-
-    def _close_directory(self, *, keep_logs: bool) -> None:
-        directory, self._directory = self._directory, None
-        if directory is not None and self.settings.data_dir is None:
-            for path in directory.iterdir():
-                if not (keep_logs and path.name == "logs"):
-                    shutil.rmtree(path, ignore_errors=True)
-            if not any(directory.iterdir()):
-                directory.rmdir()
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
 
 
 def _port(wanted: int | None, server: str, *, taken: frozenset[int]) -> int:

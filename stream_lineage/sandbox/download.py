@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
-import time
+import threading
 from pathlib import Path
 
 import httpx
@@ -31,6 +31,7 @@ class Downloader:
         self._url = repository.url
         self._attempts = attempts
         self._first_pause_seconds = first_pause_seconds
+        self._cancelled = threading.Event()
         bundle = certificate_bundle()
         self._client = httpx.Client(
             auth=(repository.user, repository.password or "") if repository.user else None,
@@ -38,6 +39,10 @@ class Downloader:
             timeout=_TIMEOUT,
             follow_redirects=True,
         )
+
+    def cancel(self) -> None:
+        """Downloads in other threads end soon, with an error; what they have so far is kept."""
+        self._cancelled.set()
 
     def close(self) -> None:
         self._client.close()
@@ -51,7 +56,8 @@ class Downloader:
         complaint = ""
         for attempt in range(self._attempts):
             if attempt:
-                time.sleep(self._first_pause_seconds * 2 ** (attempt - 1))
+                self._cancelled.wait(self._first_pause_seconds * 2 ** (attempt - 1))
+            self._stop_if_cancelled()
             try:
                 self._transfer(path, partial, progress)
                 self._verify(path, partial, progress)
@@ -77,6 +83,7 @@ class Downloader:
             try:
                 with partial.open("ab" if resumed else "wb") as file:
                     for chunk in response.iter_bytes(_CHUNK_BYTES):
+                        self._stop_if_cancelled()
                         file.write(chunk)
                         received += len(chunk)
                         progress.advance(len(chunk))
@@ -109,6 +116,10 @@ class Downloader:
         digits = hashlib.new(algorithm).digest_size * 2
         found = re.search(rf"\b[0-9a-fA-F]{{{digits}}}\b", response.text)  # bare, or beside the file's name
         return found[0].lower() if found else None
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise SandboxError("the download was cancelled")
 
     def _check_status(self, response: httpx.Response, path: str) -> None:
         if response.is_success:

@@ -54,12 +54,11 @@ class KafkaBroker(Server):
         settings: SandboxSettings,
         class_path: Sequence[Path],
         directory: Path,
-        log_path: Path,
         *,
         port: int,
         controller_port: int,
     ) -> None:
-        super().__init__(settings, directory, log_path, port)
+        super().__init__(settings, directory, port)
         self._class_path = ":".join(map(str, class_path))
         self._controller_port = controller_port
 
@@ -123,7 +122,6 @@ class KafkaBroker(Server):
     def _format(self) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
         command = self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._configuration))
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             code = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=_FORMAT_TIMEOUT_SECONDS, check=False

@@ -37,8 +37,8 @@ class ServerProcess:
         self.log_path = log_path
         remove = str(remove_when_orphaned) if remove_when_orphaned else ""
         supervisor = [sys.executable, "-I", "-S", str(_SUPERVISOR), str(os.getpid()), str(grace_seconds), remove]
-        log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("ab") as log:
+            self._log_begins = log.tell()
             self._supervisor = subprocess.Popen(
                 [*supervisor, *command],
                 stdin=subprocess.PIPE,
@@ -88,9 +88,11 @@ class ServerProcess:
         self._finish()
 
     def log_tail(self, lines: int = _LOG_TAIL_LINES) -> str:
-        """The last lines that it wrote."""
+        """The last lines that it wrote since it was started."""
         try:
-            text = self.log_path.read_text(encoding="utf-8", errors="replace")
+            with self.log_path.open("rb") as log:
+                log.seek(self._log_begins)
+                text = log.read().decode("utf-8", errors="replace")
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])

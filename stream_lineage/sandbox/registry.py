@@ -19,8 +19,8 @@ class SchemaRegistry(Server):
 
     name = "the schema registry"
 
-    def __init__(self, settings: SandboxSettings, home: Path, directory: Path, log_path: Path, *, port: int) -> None:
-        super().__init__(settings, directory, log_path, port)
+    def __init__(self, settings: SandboxSettings, home: Path, directory: Path, *, port: int) -> None:
+        super().__init__(settings, directory, port)
         self._home = home
 
     @property

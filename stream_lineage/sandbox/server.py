@@ -17,10 +17,10 @@ class Server(ABC):
 
     name: str
 
-    def __init__(self, settings: SandboxSettings, directory: Path, log_path: Path, port: int) -> None:
+    def __init__(self, settings: SandboxSettings, directory: Path, port: int) -> None:
         self.settings = settings
         self.directory = directory
-        self.log_path = log_path
+        self.log_path = directory / "server.log"
         self.port = port
         self._process: ServerProcess | None = None
 
@@ -76,6 +76,14 @@ class Server(ABC):
         """SIGCONT."""
         if self._process is not None:
             self._process.resume()
+
+    def check(self) -> None:
+        """Raises SandboxError if it was started, was not stopped, and ended all the same."""
+        if self._process is not None and self._process.exit_code is not None:
+            raise SandboxError(
+                f"{self.name} ended with exit code {self._process.exit_code}\n{self._process.log_tail()}".rstrip(),
+                hint=f"Its log is kept at {self.log_path}",
+            )
 
     @abstractmethod
     def prepare(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 KAFKA_VERSION = "4.1.0"
 APICURIO_VERSION = "3.3.3"
@@ -31,3 +31,8 @@ class SandboxSettings(BaseModel):
     stop_timeout_seconds: float = Field(default=15.0, gt=0, description="for each server, before it is killed")
     kafka_version: str = KAFKA_VERSION
     apicurio_version: str = APICURIO_VERSION
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, directory: Path | None) -> Path | None:
+        return None if directory is None else directory.expanduser().absolute()
