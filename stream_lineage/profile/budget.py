@@ -25,6 +25,9 @@ MANY_CATEGORIES = 64
 SMALLER_SKETCHES = ((32, 9), (16, 8), (8, 7))
 """Quantile k and lg of the distinct registers, after those of the options."""
 
+_FRAME_BOUND, _FIELD_BOUND, _TYPE_BOUND = 60, 190, 25
+"""Bytes that a profile, a field and a type count take at most beside paths and sketches: numbers take up to 10."""
+
 
 class Draft:
     """A profile in the making, with the exact size of each field.
@@ -41,18 +44,33 @@ class Draft:
     ) -> None:
         self.states = [*value_states, *key_states]
         self._values = len(value_states)
+        self._counts = [len(value_states), len(key_states)]
         self._key_sketch = key_distinct
         self._frame = replace(empty, key_distinct=None if key_distinct is None else key_distinct.to_bytes())
         self._fields: list[FieldProfile | None] = [state.profile() for state in self.states]
-        self._sizes = [len(encode_field(field)) for field in self._fields if field is not None]
+        self._sizes = [0] * len(self.states)
+        self._total = 0
+
+    def surely_fits(self, size_budget: int) -> bool:
+        """A quick answer for the usual case, from an upper bound of the size."""
+        bound = _FRAME_BOUND + len(self._frame.key_distinct or b"")
+        for field in self._fields:
+            if field is not None:
+                bound += _FIELD_BOUND + 4 * len(field.path) + _TYPE_BOUND * len(field.types)
+                bound += len(field.distinct or b"") + len(field.items or b"")
+                bound += 0 if field.numeric is None else len(field.numeric.quantiles)
+        return bound <= size_budget
+
+    def measure(self) -> None:
+        """Encode every field, so that ``size`` is known."""
+        for row, field in enumerate(self._fields):
+            self._put(row, field)
 
     @property
     def size(self) -> int:
-        """Bytes of the encoded profile."""
-        values = sum(field is not None for field in self._fields[: self._values])
-        keys = sum(field is not None for field in self._fields[self._values :])
-        arrays = array_overhead(values) + array_overhead(keys) - 2 * array_overhead(0)
-        return len(encode_profile(self._frame)) + arrays + sum(self._sizes)
+        """Bytes of the encoded profile, once measured."""
+        arrays = sum(array_overhead(count) - array_overhead(0) for count in self._counts)
+        return len(encode_profile(self._frame)) + arrays + self._total
 
     def profile(self) -> Profile:
         values, keys = self._fields[: self._values], self._fields[self._values :]
@@ -64,8 +82,10 @@ class Draft:
 
     def shrink_sketches(self, quantiles_k: int, distinct_lg_k: int) -> None:
         for row, (state, field) in enumerate(zip(self.states, self._fields, strict=True)):
-            if field is not None and (field.numeric is not None or field.distinct is not None):
-                self._put(row, state.with_smaller_sketches(field, quantiles_k, distinct_lg_k))
+            if field is not None:
+                smaller = state.with_smaller_sketches(field, quantiles_k, distinct_lg_k)
+                if smaller is not field:
+                    self._put(row, smaller)
         if self._key_sketch is not None:
             image = self._key_sketch.resized(distinct_lg_k).to_bytes()
             self._frame = replace(self._frame, key_distinct=image)
@@ -85,19 +105,25 @@ class Draft:
         self._frame = replace(self._frame, key_distinct=None)
 
     def drop_field(self, row: int) -> None:
-        self._fields[row], self._sizes[row] = None, 0
+        self._put(row, None)
+        self._counts[0 if row < self._values else 1] -= 1
         self._frame = replace(self._frame, truncated_fields=self._frame.truncated_fields + 1)
 
     def last_first(self) -> list[int]:
         """All rows from the last backwards, values before keys."""
         return [*range(self._values - 1, -1, -1), *range(len(self.states) - 1, self._values - 1, -1)]
 
-    def _put(self, row: int, field: FieldProfile) -> None:
-        self._fields[row], self._sizes[row] = field, len(encode_field(field))
+    def _put(self, row: int, field: FieldProfile | None) -> None:
+        size = 0 if field is None else len(encode_field(field))
+        self._total += size - self._sizes[row]
+        self._fields[row], self._sizes[row] = field, size
 
 
 def fit(draft: Draft, size_budget: int) -> None:
     """Give up detail, in the order above, until the draft is no larger than ``size_budget`` bytes or is empty."""
+    if draft.surely_fits(size_budget):
+        return
+    draft.measure()
     if draft.size <= size_budget:
         return
     diverse = sorted(range(len(draft.states)), key=lambda row: (-draft.states[row].categories, -row))

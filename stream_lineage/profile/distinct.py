@@ -33,6 +33,7 @@ _SLOT_MASK = (1 << 26) - 1
 _HEADER = struct.Struct("<8B")
 _DENSE = struct.Struct("<8BdddII")
 _PROBE = 4096
+_INVERSE_POWERS = np.ldexp(1.0, -np.arange(_MAX_VALUE + 1))
 
 
 class DistinctSketch:
@@ -72,8 +73,8 @@ class DistinctSketch:
         np.maximum(registers, _folded(other._registers, lg_k), out=registers)
 
     def resized(self, lg_k: int) -> DistinctSketch:
-        """The sketch with at most ``2 ** lg_k`` registers: a copy, or itself if it has no more."""
-        if lg_k >= self.lg_k:
+        """The sketch with at most ``2 ** lg_k`` registers, or itself if its image would not become smaller."""
+        if lg_k >= self.lg_k or (self._registers is None and len(self._coupons) <= _coupon_limit(lg_k)):
             return self
         smaller = DistinctSketch(lg_k)
         smaller.merge(self)
@@ -140,7 +141,8 @@ class DistinctSketch:
                 kept = table[table != 0]
                 rest = coupons[table[places] != coupons] if len(kept) <= _coupon_limit(self.lg_k) else coupons
                 coupons = np.concatenate((kept, rest))
-            merged = np.sort(np.concatenate((self._coupons, coupons)))
+            merged = np.concatenate((self._coupons, coupons)) if len(self._coupons) else coupons.copy()
+            merged.sort()
             if len(merged) > 1:
                 first = np.empty(len(merged), np.bool_)
                 first[0] = True
@@ -175,14 +177,18 @@ def _coupon_limit(lg_k: int) -> int:
 
 def _values(hashes: Hashes) -> NDArray[np.int64]:
     """Leading zeros of the upper 38 bits, plus 1: 1 to 39. The exponent of the bits as a double counts them."""
-    exponents: NDArray[np.int64] = (hashes >> 26).astype(np.float64).view(np.int64) >> 52
-    values: NDArray[np.int64] = np.minimum(1061 - exponents, 39)
-    return values
+    upper = hashes >> 25
+    upper |= np.uint64(1)  # the 39th bit: so that there always is one
+    exponents: NDArray[np.int64] = upper.astype(np.float64).view(np.int64)
+    exponents >>= 52
+    return np.subtract(1062, exponents, out=exponents)
 
 
 def _coupons(hashes: Hashes) -> NDArray[np.uint32]:
-    slots = (hashes & np.uint64(_SLOT_MASK)).astype(np.uint32)
-    return _values(hashes).astype(np.uint32) << np.uint32(26) | slots
+    coupons = _values(hashes)
+    coupons <<= 26
+    coupons |= (hashes & np.uint64(_SLOT_MASK)).view(np.int64)
+    return coupons.astype(np.uint32)
 
 
 def _folded(registers: NDArray[np.uint8], lg_k: int) -> NDArray[np.uint8]:
@@ -191,16 +197,17 @@ def _folded(registers: NDArray[np.uint8], lg_k: int) -> NDArray[np.uint8]:
 
 
 def _dense_image(lg_k: int, registers: NDArray[np.uint8]) -> bytes:
-    lowest = int(registers.min())
-    inverse = np.ldexp(1.0, -registers.astype(np.int64))
-    small = registers < 32
-    above = registers - np.uint8(lowest)
-    exceptions = np.flatnonzero(above >= _EXCEPTION)
-    nibbles = np.minimum(above, _EXCEPTION)
-    packed = nibbles[0::2] | nibbles[1::2] << np.uint8(4)
-    coupons = registers[exceptions].astype(np.uint32) << np.uint32(26) | exceptions.astype(np.uint32)
-    count = len(exceptions)
-    table = max(_lg_exceptions(lg_k), (count * 4 // 3).bit_length()) if count else 0
+    counts = np.bincount(registers, minlength=_MAX_VALUE + 1)
+    lowest = int(np.flatnonzero(counts)[0])
+    above = registers - np.uint8(lowest) if lowest else registers
+    exceptions = b""
+    table = 0
+    if counts[lowest + _EXCEPTION :].any():
+        slots = np.flatnonzero(above >= _EXCEPTION)
+        coupons = registers[slots].astype(np.uint32) << np.uint32(26) | slots.astype(np.uint32)
+        exceptions = coupons.astype("<u4").tobytes()
+        table = max(_lg_exceptions(lg_k), (len(slots) * 4 // 3).bit_length())
+        above = np.minimum(above, np.uint8(_EXCEPTION))
     header = _DENSE.pack(
         _HLL_PREAMBLE,
         _SERIAL_VERSION,
@@ -211,12 +218,12 @@ def _dense_image(lg_k: int, registers: NDArray[np.uint8]) -> bytes:
         lowest,
         _HLL | _HLL_4 << 2,
         0.0,
-        float(inverse[small].sum()),
-        float(inverse[~small].sum()),
-        int(np.count_nonzero(registers == lowest)),
-        count,
+        float(np.add.reduce(counts[:32] * _INVERSE_POWERS[:32])),
+        float(np.add.reduce(counts[32:] * _INVERSE_POWERS[32:])),
+        int(counts[lowest]),
+        len(exceptions) // 4,
     )
-    return b"".join((header, packed.tobytes(), coupons.astype("<u4").tobytes()))
+    return b"".join((header, (above[0::2] | above[1::2] << np.uint8(4)).tobytes(), exceptions))
 
 
 def _read_dense(image: bytes, lg_k: int, kind: int) -> NDArray[np.uint8]:
@@ -229,22 +236,23 @@ def _read_dense(image: bytes, lg_k: int, kind: int) -> NDArray[np.uint8]:
             raise DecodeError("distinct sketch: wrong length")
         registers = np.frombuffer(image, np.uint8, offset=_DENSE.size).copy()
     elif kind == _HLL_4:
-        if exceptions > size or len(image) != _DENSE.size + size // 2 + 4 * exceptions:
+        if exceptions > size or len(image) != _DENSE.size + size // 2 + 4 * exceptions or lowest > _MAX_VALUE:
             raise DecodeError("distinct sketch: wrong length")
         packed = np.frombuffer(image, np.uint8, size // 2, _DENSE.size)
         registers = np.empty(size, np.uint8)
-        registers[0::2] = packed & np.uint8(15)
-        registers[1::2] = packed >> np.uint8(4)
+        np.bitwise_and(packed, 15, out=registers[0::2])
+        np.right_shift(packed, 4, out=registers[1::2])
         marked = np.flatnonzero(registers == _EXCEPTION)
-        registers += np.uint8(min(lowest, _MAX_VALUE))
-        coupons = np.sort(np.frombuffer(image, "<u4", exceptions, _DENSE.size + size // 2))
-        slots = (coupons & np.uint32(size - 1)).astype(np.int64)
-        if not np.array_equal(np.sort(slots), marked):
-            raise DecodeError("distinct sketch: exceptions do not match the registers")
-        registers[slots] = coupons >> np.uint32(26)
+        registers += np.uint8(lowest)
+        if exceptions or len(marked):
+            coupons = np.frombuffer(image, "<u4", exceptions, _DENSE.size + size // 2)
+            slots = (coupons & np.uint32(size - 1)).astype(np.int64)
+            if not np.array_equal(np.sort(slots), marked):
+                raise DecodeError("distinct sketch: exceptions do not match the registers")
+            registers[slots] = coupons >> np.uint32(26)
     else:
         raise DecodeError("distinct sketch: unknown kind of registers")
-    if registers.max() > _MAX_VALUE or lowest > _MAX_VALUE:
+    if np.maximum.reduce(registers) > _MAX_VALUE:
         raise DecodeError("distinct sketch: register out of range")
     return registers
 

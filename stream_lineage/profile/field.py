@@ -18,6 +18,10 @@ from stream_lineage.profile.paths import OBJECT_TYPES
 from stream_lineage.profile.quantiles import add_values, new_quantiles, shrunk
 from stream_lineage.wire.columns import Containers, FieldColumn, Numbers, Symbols, Texts
 
+_MAX_LABELS = 16_384
+_LABELS: dict[tuple[ValueHasher, str, bool, int], str] = {}
+"""Labels of values seen before, in any flush, by hash: categories come again and again."""
+
 
 class FieldState:
     """The growing profile of one field path."""
@@ -25,7 +29,6 @@ class FieldState:
     __slots__ = (
         "_distinct",
         "_items",
-        "_labels",
         "_lengths",
         "_numeric",
         "_options",
@@ -50,7 +53,6 @@ class FieldState:
         self._quantiles: Any = None
         self._distinct: DistinctSketch | None = None
         self._items: dict[str, int] | None = {}  # null once there are too many, or the field is not categorical
-        self._labels: dict[int, str] = {}
 
     @property
     def objects(self) -> int:
@@ -91,16 +93,23 @@ class FieldState:
             slots=self.slots,
             nulls=self.nulls,
             missing=self.missing,
-            numeric=self._numeric_profile(self._options.quantiles_k),
+            numeric=self._numeric_profile(),
             lengths=self._length_profile(),
             distinct=None if self._distinct is None else self._distinct.to_bytes(),
             items=items_image(self._items) if self._items else None,
         )
 
     def with_smaller_sketches(self, field: FieldProfile, quantiles_k: int, distinct_lg_k: int) -> FieldProfile:
-        """``field``, a profile of this state, with sketches of at most these sizes."""
-        distinct = None if self._distinct is None else self._distinct.resized(distinct_lg_k).to_bytes()
-        return replace(field, numeric=self._numeric_profile(quantiles_k), distinct=distinct)
+        """``field``, a profile of this state, with sketches of at most these sizes; itself if none gets smaller."""
+        if self._distinct is not None:
+            registers = self._distinct.resized(distinct_lg_k)
+            if registers is not self._distinct:
+                field = replace(field, distinct=registers.to_bytes())
+        if self._quantiles is not None and field.numeric is not None:
+            smaller = shrunk(self._quantiles, quantiles_k)
+            if smaller is not self._quantiles:
+                field = replace(field, numeric=replace(field.numeric, quantiles=bytes(smaller.serialize())))
+        return field
 
     @property
     def categories(self) -> int:
@@ -153,19 +162,24 @@ class FieldState:
             if groups is not None:
                 counts: dict[str, int] = {}
                 for value, group in groups.items():
-                    label = self._labels.get(value) or self._label(part, group.row, value, hasher)
+                    label = self._label(part, group.row, value, hasher)
                     counts[label] = counts.get(label, 0) + group.count
                 self._add_items(counts)
                 self._distinct_sketch().add(np.fromiter(groups, np.uint64, len(groups)))
                 return
-            self._give_up_items()
+            self._items = None
         self._distinct_sketch().add(hashes)
 
     def _label(self, part: Texts, row: int, value: int, hasher: ValueHasher) -> str:
-        start = int(part.starts[row])
-        text = part.data[start : start + int(part.lengths[row])].tobytes()
-        label = shown(text.decode(errors="replace")) if self._revealed else hasher.label(self.path, text)
-        self._labels[value] = label
+        """How the text in this row, whose hash is ``value``, is written as an item."""
+        label = _LABELS.get((hasher, self.path, self._revealed, value))
+        if label is None:
+            start = int(part.starts[row])
+            text = part.data[start : start + int(part.lengths[row])].tobytes()
+            label = shown(text.decode(errors="replace")) if self._revealed else hasher.label(self.path, text)
+            if len(_LABELS) >= _MAX_LABELS:
+                _LABELS.clear()
+            _LABELS[hasher, self.path, self._revealed, value] = label
         return label
 
     def _add_symbols(self, part: Symbols, hasher: ValueHasher) -> None:
@@ -175,7 +189,7 @@ class FieldState:
         present = np.flatnonzero(counts)
         self._distinct_sketch().add(hasher.symbols(part.symbols)[present])
         if len(present) > self._options.max_categories:
-            self._give_up_items()
+            self._items = None
         else:
             items: dict[str, int] = {}
             for code, count in zip(present.tolist(), counts[present].tolist(), strict=True):
@@ -190,13 +204,9 @@ class FieldState:
             if count:
                 self._items[item] = self._items.get(item, 0) + count
         if len(self._items) > self._options.max_categories:
-            self._give_up_items()
+            self._items = None
 
-    def _give_up_items(self) -> None:
-        self._items = None
-        self._labels = {}
-
-    def _numeric_profile(self, quantiles_k: int) -> NumericProfile | None:
+    def _numeric_profile(self) -> NumericProfile | None:
         numeric = self._numeric
         if numeric.count == 0 and self.not_finite == 0:
             return None
@@ -208,7 +218,7 @@ class FieldState:
             max=numeric.max if some else None,
             mean=numeric.mean,
             m2=numeric.m2,
-            quantiles=bytes(shrunk(self._quantiles, quantiles_k).serialize()) if some else b"",
+            quantiles=bytes(self._quantiles.serialize()) if some else b"",
         )
 
     def _length_profile(self) -> LengthProfile | None:

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_lineage.errors import DecodeError
-from stream_lineage.profile.hashing import Hashes
+from stream_lineage.profile.hashing import WHOLLY_HASHED_BYTES, Hashes
 
 LG_MAP = 9
 """Sketches of items hold 0.75 * 512 = 384 values exactly; beyond that merging keeps the frequent ones."""
 MAX_LG_MAP = 12
 SHOWN_CHARACTERS = 64
-MAX_ITEM_BYTES = 1024
-"""Strings longer than this are no categories."""
+MAX_ITEM_BYTES = WHOLLY_HASHED_BYTES
+"""Strings longer than this are no categories: their hashes do not see all of them."""
 
 _FEW, _PROBE, _CHUNK = 64, 2048, 16384
 _TABLE_BITS = 14
@@ -74,16 +74,23 @@ def _group_chunk(hashes: Hashes, rest: NDArray[np.int64], limit: int, found: dic
         if len(winners) > limit:
             return False
         rows = rest[winners]
-        for value, row, count in zip(hashes[rows].tolist(), rows.tolist(), counts[winners].tolist(), strict=True):
-            group = found.get(value)
-            if group is None:
-                found[value] = Group(row, count)
-            else:
-                group.count += count
+        _count(found, hashes[rows], rows, counts[winners])
         if all_matched:
             return len(found) <= limit
         rest = rest[~matched]
-    return False  # hashes that agree in 56 bits do not come by chance
+    values, first, counts = np.unique(hashes[rest], return_index=True, return_counts=True)
+    if len(values) <= limit:
+        _count(found, values, rest[first], counts)
+    return len(values) <= limit and len(found) <= limit
+
+
+def _count(found: dict[int, Group], values: Hashes, rows: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+    for value, row, count in zip(values.tolist(), rows.tolist(), counts.tolist(), strict=True):
+        group = found.get(value)
+        if group is None:
+            found[value] = Group(row, count)
+        else:
+            group.count += count
 
 
 def shown(text: str) -> str:
@@ -108,7 +115,7 @@ def load_items(image: bytes) -> Any:
     if len(image) < _HEADER.size:
         raise DecodeError("items sketch: too short")
     _, version, family, lg_max, lg_size, flags, _ = _HEADER.unpack_from(image)
-    if version != 1 or family != _FAMILY or not lg_size <= lg_max <= MAX_LG_MAP:
+    if version != 1 or family != _FAMILY or not 3 <= lg_size <= lg_max <= MAX_LG_MAP:
         raise DecodeError("items sketch: not a frequent items image of a size in use")
     if flags & _EMPTY_FLAG:
         if len(image) != _HEADER.size:
@@ -137,7 +144,10 @@ def merged_items(a: bytes, b: bytes) -> bytes:
         DecodeError: one of them is no image.
     """
     sketch = load_items(a)
-    sketch.merge(load_items(b))
+    try:
+        sketch.merge(load_items(b))
+    except (ValueError, RuntimeError, IndexError, MemoryError) as error:
+        raise DecodeError(f"items sketch: {type(error).__name__}") from error
     return bytes(sketch.serialize())
 
 

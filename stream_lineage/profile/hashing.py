@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 
-HEAD_WORDS = 32
-"""Texts are hashed over their length, their first ``8 * HEAD_WORDS`` bytes and, if longer, their last 64 bytes."""
+_HEAD_WORDS, _TAIL_WORDS = 32, 8
+WHOLLY_HASHED_BYTES = 8 * (_HEAD_WORDS + _TAIL_WORDS)
+"""Texts are hashed over their length, their first 256 bytes and, if they are longer, their last 64. Longer texts than
+this that differ in between only, hash alike."""
 
-_TAIL_WORDS = 8
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _LOW_BYTES = np.array([(1 << (8 * size)) - 1 for size in range(9)], np.uint64)
@@ -37,6 +38,7 @@ class ValueHasher:
         self._integer_seed, self._number_seed, self._text_seed, self._middle = words[:4]
         self._multiplier = words[4] | np.uint64(1)
         self._label_key = blake2b(b"labels", key=root, digest_size=32).digest()
+        self._symbols = lru_cache(maxsize=256)(self._symbol_hashes)
 
     def integers(self, values: NDArray[np.int64]) -> Hashes:
         return self._finish(values.view(np.uint64) ^ self._integer_seed)
@@ -56,7 +58,7 @@ class ValueHasher:
         longest = int(lengths.max())
         self._absorb(hashes, words[starts] & _LOW_BYTES[np.minimum(lengths, 8)])
         rows: NDArray[np.int64] | None = None  # null: all rows
-        for word in range(1, min(HEAD_WORDS, -(-longest // 8))):
+        for word in range(1, min(_HEAD_WORDS, -(-longest // 8))):
             at = 8 * word
             active = np.flatnonzero(lengths > at) if rows is None else rows[lengths[rows] > at]
             rows = active
@@ -64,8 +66,8 @@ class ValueHasher:
             part = hashes[active]
             self._absorb(part, words[starts[active] + at] & masks)
             hashes[active] = part
-        if longest > 8 * HEAD_WORDS:
-            active = np.flatnonzero(lengths > 8 * HEAD_WORDS)
+        if longest > 8 * _HEAD_WORDS:
+            active = np.flatnonzero(lengths > 8 * _HEAD_WORDS)
             tails = starts[active] + lengths[active] - 8 * _TAIL_WORDS
             part = hashes[active]
             for word in range(_TAIL_WORDS):
@@ -74,7 +76,10 @@ class ValueHasher:
         return self._finish(hashes)
 
     def symbols(self, symbols: tuple[str, ...]) -> Hashes:
-        """Hashes of enum symbols, equal to those of strings of the same text."""
+        """Hashes of enum symbols, equal to those of strings of the same text. Not to be changed."""
+        return self._symbols(symbols)
+
+    def _symbol_hashes(self, symbols: tuple[str, ...]) -> Hashes:
         encoded = [symbol.encode() for symbol in symbols]
         lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
         data = np.frombuffer(b"".join(encoded) + bytes(8), np.uint8)

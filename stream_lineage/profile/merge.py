@@ -15,7 +15,7 @@ from stream_lineage.profile.distinct import DistinctSketch
 from stream_lineage.profile.frequent import merged_items
 from stream_lineage.profile.moments import Moments
 from stream_lineage.profile.paths import OBJECT_TYPES, absent_slots, is_top_level
-from stream_lineage.profile.quantiles import load_quantiles
+from stream_lineage.profile.quantiles import merged_quantiles
 
 _CATEGORICAL = frozenset({"string", "enum", "boolean"})
 _HASHED = frozenset({"string", "bytes", "enum"})
@@ -131,9 +131,7 @@ def _merged_quantiles(a: NumericProfile, b: NumericProfile) -> bytes:
         return b.quantiles if a.count == 0 else a.quantiles
     if not a.quantiles or not b.quantiles:
         return b""
-    sketch = load_quantiles(a.quantiles)
-    sketch.merge(load_quantiles(b.quantiles))
-    return bytes(sketch.serialize())
+    return merged_quantiles(a.quantiles, b.quantiles)
 
 
 def _merged_lengths(a: LengthProfile | None, b: LengthProfile | None) -> LengthProfile | None:

@@ -60,8 +60,8 @@ def add_values(sketch: Any, values: NDArray[np.float64], random: np.random.Gener
 
 
 def shrunk(sketch: Any, k: int) -> Any:
-    """The sketch at ``k``, if that is smaller than its own."""
-    if k >= sketch.k:
+    """The sketch at ``k``, or itself if it would not become smaller."""
+    if k >= sketch.k or sketch.num_retained <= k:
         return sketch
     smaller = datasketches.kll_doubles_sketch(k)
     smaller.merge(sketch)
@@ -92,6 +92,20 @@ def load_quantiles(image: bytes) -> Any:
         return datasketches.kll_doubles_sketch.deserialize(image)
     except (ValueError, RuntimeError, IndexError, MemoryError) as error:
         raise DecodeError(f"quantile sketch: {type(error).__name__}") from error
+
+
+def merged_quantiles(a: bytes, b: bytes) -> bytes:
+    """Both, as one image.
+
+    Raises:
+        DecodeError: one of them is no image.
+    """
+    sketch = load_quantiles(a)
+    try:
+        sketch.merge(load_quantiles(b))
+    except (ValueError, RuntimeError, IndexError, MemoryError) as error:
+        raise DecodeError(f"quantile sketch: {type(error).__name__}") from error
+    return bytes(sketch.serialize())
 
 
 def _check_levels(image: bytes, version: int, k: int) -> None:
