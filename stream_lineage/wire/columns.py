@@ -17,7 +17,8 @@ PADDING = 16
 
 @dataclass(slots=True)
 class Numbers:
-    """Numeric values of one field. ``values`` is int64, float64 or bool, in record order.
+    """Numeric values of one field. ``values`` is int64, float64 or bool, in record order (where several branches of a
+    union share the field, branch by branch).
 
     ``type`` is ``integer``, ``number`` or ``boolean``; decimals are float64 of type ``number``; dates and times are
     int64 of type ``integer``.
@@ -68,7 +69,8 @@ Part = Numbers | Texts | Symbols | Containers
 class FieldColumn:
     """All values of one field path in a batch. A field of several types (a union, untyped JSON) has several parts.
 
-    ``slots`` = nulls + missing + the values in all parts.
+    ``slots`` = nulls + missing + the values in all parts. A field at the top has a slot in every good record, a field
+    further down one in every record or object that there is at the path above it.
     """
 
     path: str
@@ -89,11 +91,17 @@ class BadRecord:
 
 @dataclass(slots=True)
 class Decoded:
-    """A decoded batch: ``columns`` of the good records only, in schema order, and the bad ones by index."""
+    """A decoded batch: ``columns`` of the good records only, in schema order, and the bad ones by index.
+
+    ``records`` counts all records, the bad ones too. Parts without a value are left out, and so are columns without
+    any. ``truncated`` counts the field paths of the schema (for JSON: of this batch) that are beyond the bound of paths
+    and have no column.
+    """
 
     records: int
     columns: list[FieldColumn]
     bad: list[BadRecord]
+    truncated: int = 0
 
 
 @dataclass(slots=True)

@@ -1,0 +1,98 @@
+"""The emission of a decoder: nulls and parts by column index, put together to field columns at the end."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_lineage.wire.avro_layout import EVERY_RECORD, Layout, Place
+from stream_lineage.wire.avro_nodes import Record
+from stream_lineage.wire.columns import Containers, FieldColumn, Numbers, Part, Symbols, Texts
+
+
+class Emission:
+    """What the good records of one batch hold."""
+
+    def __init__(self, layout: Layout, records: int) -> None:
+        self._layout = layout
+        self._records = records
+        self.nulls = [0] * len(layout.paths)
+        self.parts: list[list[Part]] = [[] for _ in layout.paths]
+
+    def add_empty(self, place: Place, count: int) -> None:
+        """Adds ``count`` values of a type that takes no bytes: nulls, and records that hold nothing else.
+
+        A ``fixed`` of no bytes has nothing to tell apart its values by, and is counted as null.
+        """
+        pending = [place]
+        while pending:
+            place = pending.pop()
+            if isinstance(place.node, Record):
+                if place.column is not None:
+                    self.parts[place.column].append(Containers("record", count))
+                pending.extend(child for child in place.children if not child.mute)
+            elif place.column is not None:
+                self.nulls[place.column] += count
+
+    def columns(self) -> list[FieldColumn]:
+        """The columns that have a value, in schema order. Parts of one type, from several branches, become one part."""
+        merged = [_merged([part for part in parts if size(part)]) for parts in self.parts]
+        out = []
+        for path, scope, nulls, parts in zip(self._layout.paths, self._layout.scopes, self.nulls, merged, strict=True):
+            present = nulls + sum(map(size, parts))
+            if not present:
+                continue
+            missing = 0
+            if scope >= 0:
+                missing = sum(size(part) for part in merged[scope] if _is_record(part)) - present
+            elif scope == EVERY_RECORD:
+                missing = self._records - present
+            out.append(FieldColumn(path, present + missing, nulls, missing, parts))
+        return out
+
+
+def _is_record(part: Part) -> bool:
+    return isinstance(part, Containers) and part.type == "record"
+
+
+def size(part: Part) -> int:
+    """How many values a part holds."""
+    match part:
+        case Numbers():
+            return len(part.values)
+        case Texts():
+            return len(part.starts)
+        case Symbols():
+            return len(part.codes)
+        case Containers():
+            return part.count
+
+
+def _merged(parts: list[Part]) -> list[Part]:
+    if len(parts) < 2:
+        return parts
+    alike: dict[object, list[Part]] = {}
+    for part in parts:
+        key = part.symbols if isinstance(part, Symbols) else part.type
+        alike.setdefault(key, []).append(part)
+    return [_joined(group) for group in alike.values()]
+
+
+def _joined(parts: list[Part]) -> Part:
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    match first:
+        case Numbers():
+            return Numbers(first.type, np.concatenate([part.values for part in parts if isinstance(part, Numbers)]))
+        case Symbols():
+            codes = np.concatenate([part.codes for part in parts if isinstance(part, Symbols)])
+            return Symbols(codes, first.symbols)
+        case Texts():
+            texts = [part for part in parts if isinstance(part, Texts)]
+            starts = np.concatenate([part.starts for part in texts])
+            return Texts(first.type, first.data, starts, np.concatenate([part.lengths for part in texts]))
+        case Containers():
+            containers = [part for part in parts if isinstance(part, Containers)]
+            known = [part.lengths for part in containers if part.lengths is not None]
+            count = sum(part.count for part in containers)
+            return Containers(first.type, count, np.concatenate(known) if known else None)

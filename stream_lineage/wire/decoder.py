@@ -1,0 +1,69 @@
+"""Which decoder reads the records of a schema: decided once per schema."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from stream_lineage.errors import SchemaError
+from stream_lineage.model.profile import Decoder
+from stream_lineage.model.schema import Framing, SchemaType
+from stream_lineage.wire.avro_columns import AvroColumns
+from stream_lineage.wire.avro_records import AvroRecords
+from stream_lineage.wire.avro_schema import References, parse_schema
+from stream_lineage.wire.columns import Batch, Decoded
+from stream_lineage.wire.json_records import JsonRecords
+from stream_lineage.wire.limits import DEFAULT_LIMITS, DecodeLimits
+
+__all__ = ["DecodeLimits", "OpaqueRecords", "RecordDecoder", "decoder_for"]
+
+
+class RecordDecoder(Protocol):
+    """Turns batches of payloads of one schema, without their framing, into columns. Belongs to one thread."""
+
+    @property
+    def kind(self) -> Decoder:
+        """How it decodes."""
+        ...
+
+    def decode(self, batch: Batch) -> Decoded:
+        """The columns of all records that can be read, and the others by index.
+
+        Raises:
+            ValueError: a record of the batch is outside of its data.
+        """
+        ...
+
+
+class OpaqueRecords:
+    """Looks at nothing: no columns, and no record is bad."""
+
+    kind = Decoder.OPAQUE
+
+    def decode(self, batch: Batch) -> Decoded:
+        """No columns."""
+        return Decoded(len(batch), [], [])
+
+
+def decoder_for(
+    type_: SchemaType,
+    framing: Framing,
+    text: str | None,
+    references: References = (),
+    limits: DecodeLimits = DEFAULT_LIMITS,
+) -> RecordDecoder:
+    """The decoder for records of a schema.
+
+    Avro is decoded in columns, and record by record where the schema is recursive. JSON is decoded as it is, with or
+    without a registered JSON Schema. Protobuf has its place here and is opaque so far, as are bytes without a schema.
+
+    Raises:
+        SchemaError: the schema is Avro, and missing, malformed or beyond a bound.
+    """
+    if type_ is SchemaType.JSON or (type_ is SchemaType.NONE and framing is Framing.PLAIN_JSON):
+        return JsonRecords(limits)
+    if type_ is not SchemaType.AVRO:
+        return OpaqueRecords()
+    if text is None:
+        raise SchemaError("Avro cannot be decoded without its schema")
+    schema = parse_schema(text, references)
+    return AvroRecords(schema, limits) if schema.recursive else AvroColumns(schema, limits)
