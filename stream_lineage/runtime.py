@@ -195,6 +195,7 @@ def _group_member(settings: Settings, instance: InstanceName) -> Consumer:
         "auto.offset.reset": "error",  # where the log does not hold our offset, we want to know
         "enable.partition.eof": "true",
         "queued.max.messages.kbytes": collect.prefetch_kilobytes,
+        "fetch.queue.backoff.ms": 10,  # a full queue is looked at again at once, not after a second
         "topic.metadata.refresh.interval.ms": int(collect.topic_refresh_seconds * 1000),
     }
     if instance.static:

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import repeat
+from operator import is_not
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -167,7 +169,7 @@ class Collector:
         if not messages:
             return
         errors = list(map(Message.error, messages))
-        if errors.count(None) != len(errors):
+        if any(map(is_not, errors, repeat(None))):  # KafkaError cannot be compared with None
             for message, error in zip(messages, errors, strict=True):
                 if error is not None:
                     self._on_error(error, message)

@@ -1,0 +1,135 @@
+"""If this failed, a damaged provenance log could pass for a sound one, or a sound one for damaged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream_lineage.model.observation import ObservationKind
+from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
+from stream_lineage.model.span import MissingRange, MissingReason, OffsetSpan
+from stream_lineage.provenance.spans import SpanIndex, TopicEpoch
+from stream_lineage.provenance.verify import verify
+from stream_lineage.testing.observation_log import ObservationLogBuilder
+
+V1 = SchemaReference(SchemaType.AVRO, Framing.CONFLUENT_PREFIX, id=1, subject="t-value", version=1, fingerprint="a")
+V2 = replace(V1, id=2, version=2, fingerprint="b")
+UNRESOLVED = SchemaReference(SchemaType.NONE, Framing.CONFLUENT_PREFIX, id=2, unresolved=True)
+
+
+def span(first: int, last: int, partition: int = 0) -> OffsetSpan:
+    return OffsetSpan(partition, first, last, last - first + 1)
+
+
+def sound() -> ObservationLogBuilder:
+    log = ObservationLogBuilder()
+    log.flush("t", (V1, [span(0, 9), span(0, 4, 1)]))
+    log.flush("t", (V1, [span(10, 14)]), (V2, [span(15, 19), span(5, 9, 1)]))
+    log.flush("t", (V2, [span(20, 29)]))
+    log.flush("other", (V1, [span(0, 0)]))
+    return log
+
+
+def test_a_sound_log() -> None:
+    log = sound()
+    outcome = verify(log.entries(), log.heads())
+    assert outcome.ok
+    assert (outcome.records, outcome.notes) == (41, [])
+    assert outcome.spans == 5  # t[0]: V1, V2; t[1]: V1, V2; other[0]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_edited_byte_is_found_where_it_is(data: st.DataObject) -> None:
+    log = sound()
+    victim = data.draw(st.integers(0, len(log.messages) - 1))
+    message = log.messages[victim]
+    place = data.draw(st.integers(5, len(message.value) - 1))  # before that stands the registry's id of our schema
+    flipped = message.value[place] ^ data.draw(st.integers(1, 255))
+    log.messages[victim] = replace(message, value=message.value[:place] + bytes([flipped]) + message.value[place + 1 :])
+    outcome = verify(log.entries(), log.heads())
+    assert not outcome.ok
+    assert victim in [row.get("log_offset") for row in outcome.broken_links]
+
+
+@pytest.mark.parametrize("victim", range(5))
+def test_any_dropped_observation_is_missed(victim: int) -> None:
+    log = sound()
+    del log.messages[victim]
+    outcome = verify(log.entries(), log.heads())
+    first_link_of_its_partitions = victim == 0
+    # The oldest links may have gone by retention: without a checkpoint that cannot be told from a cut.
+    assert outcome.ok is first_link_of_its_partitions
+
+
+def test_a_checkpoint_misses_a_cut_at_the_beginning() -> None:
+    log = ObservationLogBuilder()
+    for start in range(0, 50, 10):
+        log.flush("t", (V1, [span(start, start + 9)]))
+    first, second = verify(log.entries()[:1], []).heads, verify(log.entries()[:2], []).heads
+    del log.messages[0:2]
+    assert verify(log.entries(), log.heads()).ok
+    assert not verify(log.entries(), log.heads(), checkpoint=first).ok
+    assert verify(log.entries(), log.heads(), checkpoint=second).ok, "the oldest link left follows the one named"
+
+
+def test_a_doubled_observation_is_an_overlap() -> None:
+    log = sound()
+    log.messages.append(log.messages[1])
+    outcome = verify(log.entries(), log.heads())
+    assert [row["log_offset"] for row in outcome.overlaps] == [5]
+
+
+def test_gaps_and_overlaps_in_a_well_linked_log() -> None:
+    log = ObservationLogBuilder()
+    log.flush("t", (V1, [span(0, 9)]))
+    log.flush("t", (V1, [span(12, 19)]))
+    log.flush("t", (V1, [span(18, 25)]))
+    outcome = verify(log.entries(), log.heads())
+    assert [(row["first_offset"], row["last_offset"]) for row in outcome.gaps] == [(10, 11)]
+    assert [(row["first_offset"], row["last_offset"]) for row in outcome.overlaps] == [(18, 19)]
+    assert not outcome.broken_links
+
+
+def test_explained_offsets_are_no_gap() -> None:
+    log = ObservationLogBuilder()
+    log.flush("t", (V1, [span(0, 9)]))
+    log.flush("t", (V1, [OffsetSpan(0, 10, 19, 8, (MissingRange(10, 11, MissingReason.TRANSACTION),))]))
+    assert verify(log.entries(), log.heads()).ok
+
+
+def test_a_topic_created_again_is_another_chain() -> None:
+    log = sound()
+    log.flush("t", (V1, [span(0, 3)]), topic_id="id-2")
+    heads = [head for head in log.heads() if not (head.topic == "t" and head.head and head.head.topic_id == "id-1")]
+    outcome = verify(log.entries(), heads)
+    assert outcome.ok
+    assert outcome.notes, "nothing proves the end of the earlier epoch"
+
+
+def test_resolutions_complete_earlier_spans_and_merge_them() -> None:
+    log = ObservationLogBuilder()
+    observations = log.flush("t", (V1, [span(0, 4)]))
+    observations += log.flush("t", (UNRESOLVED, [span(5, 9)]))
+    observations += log.flush("t", (V2, []), kind=ObservationKind.RESOLUTION, partitions=(0,))
+    observations += log.flush("t", (V2, [span(10, 14)]))
+    assert verify(log.entries(), log.heads()).ok
+    index = SpanIndex()
+    for observation in observations:
+        index.add(observation)
+    rows = [(row.span.first_offset, row.span.last_offset, row.schema) for row in index.merged(TopicEpoch("t", "id-1"))]
+    assert rows == [(0, 4, V1), (5, 14, V2)]
+
+
+def test_ten_million_records_under_one_schema_are_one_span_a_partition() -> None:
+    index, log = SpanIndex(), ObservationLogBuilder()
+    size = 2500
+    for start in range(0, 2_500_000, size * 10):
+        spans = [span(start, start + size * 10 - 1, partition) for partition in range(4)]
+        for observation in log.flush("t", (V1, spans)):
+            index.add(observation)
+    merged = list(index.merged(TopicEpoch("t", "id-1")))
+    assert [(row.span.partition, row.span.count) for row in merged] == [(n, 2_500_000) for n in range(4)]
