@@ -2,19 +2,23 @@
 
 A profile starts with all that its options ask for. While its encoding is larger than the budget, it gives up, in turn:
 
-1. half of the quantile sketches (k 32) and of the distinct sketches (512 registers);
+1. detail of the sketches: quantiles go down to 24 to 48 values, distinct sketches to 512 registers;
 2. the items of the fields with more than 64 categories, most diverse field first;
-3. the same sketches again, in two steps: k 16 and 256 registers, then k 8 and 128 registers;
+3. more of the sketches, in two steps: 12 to 24 values and 256 registers, then 6 to 12 values and 128 registers;
 4. the items of the other fields, most diverse field first;
-5. all sketches of a field, from the last field backwards, values before keys; then the distinct keys;
-6. whole fields, from the last backwards, values before keys. They are counted in ``truncated_fields``.
+5. the quantiles of a field, from the last field backwards, values before keys;
+6. its distinct sketch, in the same order; then the distinct keys;
+7. whole fields, in the same order. They are counted in ``truncated_fields``.
 
-Steps 2, 4, 5 and 6 stop as soon as the profile fits. Counts, types, ranges, means and variances stay exact to the end.
+Steps 2 and 4 to 7 stop as soon as the profile fits. Counts, types, ranges, means and variances stay exact to the end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+
+import numpy as np
 
 from stream_lineage.model.profile import FieldProfile, Profile
 from stream_lineage.profile.distinct import DistinctSketch
@@ -22,8 +26,8 @@ from stream_lineage.profile.encoding import array_overhead, encode_field, encode
 from stream_lineage.profile.field import FieldState
 
 MANY_CATEGORIES = 64
-SMALLER_SKETCHES = ((32, 9), (16, 8), (8, 7))
-"""Quantile k and lg of the distinct registers, after those of the options."""
+SMALLER_SKETCHES = ((24, 9), (12, 8), (6, 7))
+"""Values of quantile sketches and lg of the distinct registers, after those of the options."""
 
 _FRAME_BOUND, _FIELD_BOUND, _TYPE_BOUND = 60, 190, 25
 """Bytes that a profile, a field and a type count take at most beside paths and sketches: numbers take up to 10."""
@@ -80,10 +84,11 @@ class Draft:
             key_fields=tuple(field for field in keys if field is not None),
         )
 
-    def shrink_sketches(self, quantiles_k: int, distinct_lg_k: int) -> None:
+    def shrink_sketches(self, points: int, distinct_lg_k: int) -> None:
+        random = np.random.default_rng()
         for row, (state, field) in enumerate(zip(self.states, self._fields, strict=True)):
             if field is not None:
-                smaller = state.with_smaller_sketches(field, quantiles_k, distinct_lg_k)
+                smaller = state.with_smaller_sketches(field, points, distinct_lg_k, random)
                 if smaller is not field:
                     self._put(row, smaller)
         if self._key_sketch is not None:
@@ -95,11 +100,15 @@ class Draft:
         if field is not None:
             self._put(row, replace(field, items=None))
 
-    def drop_sketches(self, row: int) -> None:
+    def drop_quantiles(self, row: int) -> None:
+        field = self._fields[row]
+        if field is not None and field.numeric is not None:
+            self._put(row, replace(field, numeric=replace(field.numeric, quantiles=b"")))
+
+    def drop_distinct(self, row: int) -> None:
         field = self._fields[row]
         if field is not None:
-            numeric = None if field.numeric is None else replace(field.numeric, quantiles=b"")
-            self._put(row, replace(field, numeric=numeric, distinct=None))
+            self._put(row, replace(field, distinct=None))
 
     def drop_key_distinct(self) -> None:
         self._frame = replace(self._frame, key_distinct=None)
@@ -132,26 +141,21 @@ def fit(draft: Draft, size_budget: int) -> None:
     first, *smaller = SMALLER_SKETCHES
 
     draft.shrink_sketches(*first)
-    for row in many:
-        if draft.size <= size_budget:
-            return
-        draft.drop_items(row)
+    _each(draft, size_budget, draft.drop_items, many)
     for sizes in smaller:
+        if draft.size > size_budget:
+            draft.shrink_sketches(*sizes)
+    _each(draft, size_budget, draft.drop_items, few)
+    _each(draft, size_budget, draft.drop_quantiles, draft.last_first())
+    _each(draft, size_budget, draft.drop_distinct, draft.last_first())
+    if draft.size > size_budget:
+        draft.drop_key_distinct()
+    _each(draft, size_budget, draft.drop_field, draft.last_first())
+
+
+def _each(draft: Draft, size_budget: int, drop: Callable[[int], None], rows: list[int]) -> None:
+    """Drop something of one row after the other, as long as the draft is too large."""
+    for row in rows:
         if draft.size <= size_budget:
             return
-        draft.shrink_sketches(*sizes)
-    for row in few:
-        if draft.size <= size_budget:
-            return
-        draft.drop_items(row)
-    for row in draft.last_first():
-        if draft.size <= size_budget:
-            return
-        draft.drop_sketches(row)
-    if draft.size <= size_budget:
-        return
-    draft.drop_key_distinct()
-    for row in draft.last_first():
-        if draft.size <= size_budget:
-            return
-        draft.drop_field(row)
+        drop(row)

@@ -99,14 +99,16 @@ class FieldState:
             items=items_image(self._items) if self._items else None,
         )
 
-    def with_smaller_sketches(self, field: FieldProfile, quantiles_k: int, distinct_lg_k: int) -> FieldProfile:
-        """``field``, a profile of this state, with sketches of at most these sizes; itself if none gets smaller."""
+    def with_smaller_sketches(
+        self, field: FieldProfile, points: int, distinct_lg_k: int, random: np.random.Generator
+    ) -> FieldProfile:
+        """``field``, a profile of this state, with sketches of about these sizes; itself if none gets smaller."""
         if self._distinct is not None:
             registers = self._distinct.resized(distinct_lg_k)
             if registers is not self._distinct:
                 field = replace(field, distinct=registers.to_bytes())
         if self._quantiles is not None and field.numeric is not None:
-            smaller = shrunk(self._quantiles, quantiles_k)
+            smaller = shrunk(self._quantiles, points, random)
             if smaller is not self._quantiles:
                 field = replace(field, numeric=replace(field.numeric, quantiles=bytes(smaller.serialize())))
         return field

@@ -32,6 +32,7 @@ _CHUNK = 1 << 18  # values that are thinned at a time: as many as fit the widest
 _HEADER = struct.Struct("<4BHBB")
 _LEVELS = struct.Struct("<QHBB")
 _FAMILY = 15
+_ERROR_FACTOR, _ERROR_POWER = 2.296, 0.9723  # DataSketches' rank error of k: 2.296 / k ** 0.9723
 _EMPTY_FLAG, _SINGLE_FLAG = 1, 4
 
 
@@ -53,19 +54,36 @@ def add_values(sketch: Any, values: NDArray[np.float64], random: np.random.Gener
         random = random or np.random.default_rng()
         places = np.arange(0, _BLOCK, weight) + random.integers(0, weight, (len(blocks), 1))
         kept = np.sort(np.take_along_axis(blocks, places, axis=1), axis=None)
-        ends = (blocks[:, 0].min(), blocks[:, -1].max())
-        sketch.merge(datasketches.kll_doubles_sketch.deserialize(_image(kept, level, ends)))
+        levels = [kept[:0]] * level + [kept]
+        k = max(_M, len(kept))  # room for all: the sketch that takes them in decides how many stay
+        sketch.merge(_sketch_of(levels, k, k, (blocks[:, 0].min(), blocks[:, -1].max())))
         if whole < len(chunk):
             sketch.update(chunk[whole:])
 
 
-def shrunk(sketch: Any, k: int) -> Any:
-    """The sketch at ``k``, or itself if it would not become smaller."""
-    if k >= sketch.k or sketch.num_retained <= k:
+def shrunk(sketch: Any, points: int, random: np.random.Generator) -> Any:
+    """The sketch reduced to between ``points`` and twice as many values, or itself if it would not become smaller.
+
+    The values stand at even ranks, from a random start, with the weights of KLL levels: unlike a sketch of a small k,
+    this one is not meant to take in more, so that each value is well spent. The rank error grows by at most
+    ``1 / points``; ``normalized_rank_error`` knows.
+    """
+    level = (sketch.n // points).bit_length() - 1
+    if level < 1:
         return sketch
-    smaller = datasketches.kll_doubles_sketch(k)
-    smaller.merge(sketch)
-    return smaller
+    count = sketch.n >> level
+    rest = [small for small in range(level) if sketch.n >> small & 1]  # the few values that make the weights add up
+    if count + len(rest) >= sketch.num_retained:
+        return sketch
+    levels = np.concatenate((np.full(count, level), np.array(rest, np.int64)))
+    random.shuffle(levels)
+    weights = 1 << levels
+    ranks = (np.cumsum(weights) - random.random() * weights) / sketch.n
+    values = np.array(sketch.get_quantiles(np.clip(ranks, 0.0, 1.0).tolist(), True))
+    error = 1 / points + (sketch.normalized_rank_error(False) if sketch.is_estimation_mode() else 0.0)
+    min_k = min(max(int((_ERROR_FACTOR / error) ** (1 / _ERROR_POWER)), _M), sketch.k)
+    held = [values[levels == at] for at in range(level + 1)]
+    return _sketch_of(held, max(sketch.k, 4 * points), min_k, (sketch.get_min_value(), sketch.get_max_value()))
 
 
 def load_quantiles(image: bytes) -> Any:
@@ -125,19 +143,21 @@ def _check_levels(image: bytes, version: int, k: int) -> None:
         raise DecodeError("quantile sketch: a value is not finite")
 
 
-def _image(kept: NDArray[np.float64], level: int, ends: tuple[np.float64, np.float64]) -> bytes:
-    """The image of a sketch that holds ``kept``, sorted, at one level and nothing below."""
-    k = max(8, len(kept))  # wide enough for all of them: the sketch that takes them in decides how many stay
-    first = _capacity(k, level + 1) - len(kept)
-    return b"".join(
+def _sketch_of(levels: list[NDArray[np.float64]], k: int, min_k: int, ends: tuple[float, float]) -> Any:
+    """The sketch that holds these values, sorted, by level; ``k`` is large enough to have room for all of them."""
+    counts = [len(values) for values in levels]
+    first = _capacity(k, len(levels)) - sum(counts)
+    offsets = np.cumsum([first, *counts[:-1]])
+    image = b"".join(
         (
             _HEADER.pack(5, 1, _FAMILY, 0, k, _M, 0),
-            _LEVELS.pack(len(kept) << level, k, level + 1, 0),
-            struct.pack(f"<{level + 1}I", *[first] * (level + 1)),
+            _LEVELS.pack(sum(count << level for level, count in enumerate(counts)), min_k, len(levels), 0),
+            offsets.astype("<u4").tobytes(),
             np.array(ends, "<f8").tobytes(),
-            kept.astype("<f8").tobytes(),
+            np.concatenate(levels).astype("<f8").tobytes(),
         )
     )
+    return datasketches.kll_doubles_sketch.deserialize(image)
 
 
 @cache

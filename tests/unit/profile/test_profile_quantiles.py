@@ -85,16 +85,45 @@ def test_merging_is_within_the_error_and_counts_all() -> None:
     assert worst_rank_error(sketch, values) <= 1.5 * BOUND
 
 
-def test_shrinking_makes_it_smaller_and_keeps_the_count() -> None:
+@pytest.mark.parametrize("points", [24, 12, 6])
+@pytest.mark.parametrize("count", [30, 100, 300, 2000, 65_536, 100_003])
+def test_shrinking_makes_it_smaller_within_the_error_that_it_claims(count: int, points: int) -> None:
+    random = np.random.default_rng(count)
+    errors = []
+    for _ in range(20):
+        values = random.gamma(2.0, 50.0, count)
+        sketch = new_quantiles(64)
+        add_values(sketch, values, random)
+        small = shrunk(sketch, points, random)
+        assert small.n == count
+        assert (small.get_min_value(), small.get_max_value()) == (values.min(), values.max())
+        assert len(small.serialize()) <= max(36 + 28 * points, len(sketch.serialize()) // 3) or small is sketch
+        assert load_quantiles(small.serialize()).serialize() == small.serialize()
+        errors.append(worst_rank_error(small, values))
+        claimed = small.normalized_rank_error(False)
+    assert sorted(errors)[-2] <= claimed
+
+
+def test_shrunk_sketches_have_no_bias_that_merging_would_keep() -> None:
+    random = np.random.default_rng(8)
+    columns = [random.normal(size=3000) for _ in range(40)]
+    merged = new_quantiles(64)
+    for values in columns:
+        sketch = new_quantiles(64)
+        add_values(sketch, values, random)
+        merged.merge(shrunk(sketch, 12, random))
+    assert merged.n == 40 * 3000
+    assert worst_rank_error(merged, np.concatenate(columns)) <= BOUND  # each alone is off by up to 8%
+
+
+def test_sketches_that_would_not_become_smaller_stay() -> None:
     sketch = new_quantiles(64)
-    add_values(sketch, np.arange(50_000.0))
-    small = shrunk(sketch, 16)
-    assert len(small.serialize()) < len(sketch.serialize()) / 1.5
-    assert small.n == 50_000
-    assert shrunk(sketch, 64) is sketch
-    few = new_quantiles(64)
-    few.update(np.arange(5.0))
-    assert shrunk(few, 8) is few
+    random = np.random.default_rng(1)
+    assert shrunk(sketch, 6, random) is sketch
+    sketch.update(np.arange(11.0))
+    assert shrunk(sketch, 6, random) is sketch
+    sketch.update(np.arange(36.0))
+    assert shrunk(sketch, 24, random) is sketch
 
 
 def image_of(count: int) -> bytes:
