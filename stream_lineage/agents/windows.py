@@ -1,0 +1,124 @@
+"""Which window is open for each topic, and which observations wait for it to close.
+
+An observation is acknowledged to Kafka when the window that it is in has been stored. Until then a crash means that it
+is read again, so that a window is either stored and noted as closed, or made again as a whole: nothing is kept in
+between, and a flush rewrites nothing. The windows of a topic follow one another: an observation that comes late, for a
+window that is closed, counts in the open one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+import orjson
+
+from stream_lineage.agents.detection import RECREATED_AFTER, LogPosition
+from stream_lineage.agents.metrics import TopicWindow, window_of
+from stream_lineage.model.observation import Observation
+
+E = TypeVar("E")
+IDLE_SECONDS = 3.0
+"""A window that is over is closed when nothing has come for its topic for so long. Larger: metrics of quiet topics come
+later; smaller: more late observations count in the next window."""
+
+CLOCK_ERROR = timedelta(hours=1)
+"""A window further ahead of an observation than this was made by a collector whose clock was wrong."""
+
+
+@dataclass(slots=True)
+class OpenWindow(Generic[E]):
+    """``position`` is that of the last observation in it; ``waiting`` are the events to be acknowledged."""
+
+    window: TopicWindow
+    position: LogPosition
+    touched: float
+    waiting: list[E] = field(default_factory=list)
+
+    def stored(self) -> bytes:
+        """What is noted of it once it is closed."""
+        return orjson.dumps(
+            {
+                "position": [self.position.partition, self.position.offset],
+                "at_ms": int(self.window.end.timestamp() * 1000),
+            }
+        )
+
+
+class OpenWindows(Generic[E]):
+    """The open windows of the partitions that this worker has. ``E`` is what acknowledges an observation."""
+
+    def __init__(self) -> None:
+        self._open: dict[bytes, OpenWindow[E]] = {}
+
+    def add(
+        self, observation: Observation, position: LogPosition, event: E, now: float, closed: Mapping[bytes, bytes]
+    ) -> list[tuple[bytes, OpenWindow[E]]] | None:
+        """Count an observation in; the windows to be closed before it, or null when it is in a stored window already.
+
+        Args:
+            observation: the observation.
+            position: where it stands in the log.
+            event: acknowledges it.
+            now: of a clock that only goes forward, seconds.
+            closed: what is noted of closed windows, by key.
+        """
+        key = window_key(observation.topic)
+        through, passed = _closed(closed.get(key), position, observation.observed_at)
+        if passed:
+            return None
+        start = window_of(observation)
+        if through is not None and start < through <= start + CLOCK_ERROR:
+            start = through
+        current = self._open.get(key)
+        due: list[tuple[bytes, OpenWindow[E]]] = []
+        if current is not None and not start <= current.window.start <= start + CLOCK_ERROR:
+            due.append((key, current))
+            current = None
+        if current is None:
+            current = OpenWindow(TopicWindow(observation.cluster, observation.topic, start), position, now)
+            self._open[key] = current
+        current.window.add(observation)
+        current.position = position
+        current.touched = now
+        current.waiting.append(event)
+        return due
+
+    def due(self, wall: datetime, now: float) -> list[tuple[bytes, OpenWindow[E]]]:
+        """Take out the windows that are over and whose topics are idle."""
+        over = [
+            (key, current)
+            for key, current in self._open.items()
+            if current.window.end <= wall and now - current.touched >= IDLE_SECONDS
+        ]
+        for key, _ in over:
+            del self._open[key]
+        return over
+
+    def drop(self) -> None:
+        """Forget all: their observations will be read again, by whoever has their partitions then."""
+        self._open.clear()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+
+def window_key(topic: str) -> bytes:
+    return f"window/{topic}".encode()
+
+
+def _closed(value: bytes | None, position: LogPosition, observed_at: datetime) -> tuple[datetime | None, bool]:
+    """Until when the topic's windows are closed, and whether the observation at ``position`` is in one of them."""
+    if value is None:
+        return None, False
+    document = orjson.loads(value)
+    through = datetime.fromtimestamp(document["at_ms"] / 1000, UTC)
+    noted = LogPosition(*document["position"])
+    passed = (
+        noted.partition == position.partition
+        and position.offset <= noted.offset
+        and observed_at <= through + RECREATED_AFTER
+    )
+    return through, passed

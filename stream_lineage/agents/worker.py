@@ -1,0 +1,105 @@
+"""The agent worker as a process: everything wired, run by Faust's worker, ended by SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, NoReturn
+
+from stream_lineage.agents.detection import Detection
+from stream_lineage.agents.faust_app import FaustOutlet, changelog_topic, make_app, observations_topic
+from stream_lineage.agents.pipeline import Pipeline
+from stream_lineage.agents.progress import Progress
+from stream_lineage.agents.schema_texts import RegistryTexts
+from stream_lineage.agents.settings import AgentsSettings
+from stream_lineage.agents.topics import prepare_topics
+from stream_lineage.agents.watchdog import Watchdog, observation_waits
+from stream_lineage.detect.registry import detectors
+from stream_lineage.logs import get_logger
+from stream_lineage.provenance.topics import OBSERVATIONS
+from stream_lineage.store.ports import MetricStore
+from stream_lineage.wire.kafka import admin
+from stream_lineage.wire.registry import SchemaRegistry
+from stream_lineage.wire.settings import KafkaSettings, RegistrySettings
+
+WINDOW_CHECK_SECONDS = 1.0
+_log = get_logger("stream_lineage.agents")
+
+
+def run_worker(
+    kafka: KafkaSettings, registry: RegistrySettings, agents: AgentsSettings, store: MetricStore
+) -> NoReturn:
+    """Run until SIGTERM or SIGINT, then leave the group and exit with 0; exit with another code on failure.
+
+    Raises:
+        KafkaUnavailable: Kafka did not answer at start.
+        SettingsError: a setting that the agents cannot work with.
+    """
+    app = make_app(kafka, agents.agents_id, agents.agents_state_dir)
+    partitions = prepare_topics(admin(kafka), kafka, changelog_topic(agents.agents_id))
+    schemas = RegistryTexts(SchemaRegistry(registry) if registry.urls else None)
+    detection = Detection(detectors().values(), schemas, agents.public_url)
+    outlet = FaustOutlet(app, kafka, partitions)
+    pipeline: Pipeline[Any] = Pipeline(detection, outlet, store, lambda event: event.ack())
+    progress = Progress(time.monotonic)
+    _wire(app, kafka, pipeline, progress)
+    topic = kafka.topic(OBSERVATIONS)
+    watchdog = Watchdog(progress, observation_waits(kafka, topic, agents.agents_id))
+    watchdog.start()
+    try:
+        _execute(app)
+    finally:
+        watchdog.stop()
+        pipeline.close()
+        store.close()
+
+
+def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Progress) -> None:
+    topic = kafka.topic(OBSERVATIONS)
+
+    async def observations(stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            try:
+                await pipeline.take(message.partition, message.offset, message.value, event)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                # Faust would log it, drop the observation and go on.
+                _log.exception("observation cannot be processed", partition=message.partition, offset=message.offset)
+                await app.crash(error)
+                raise
+            progress.processed(message.partition, message.offset)
+
+    async def close_windows() -> None:
+        try:
+            await pipeline.close_due()
+        except Exception as error:
+            _log.exception("windows cannot be stored")
+            await app.crash(error)
+            raise
+
+    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
+        mine = sorted(tp.partition for tp in assigned if tp.topic == topic)
+        progress.assigned(mine)
+        _log.info("partitions assigned", partitions=mine)
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        progress.assigned([])
+        pipeline.revoked()
+
+    app.agent(observations_topic(app, kafka), name="observations", concurrency=1)(observations)
+    app.timer(WINDOW_CHECK_SECONDS)(close_windows)
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_partitions_revoked.connect(revoked, weak=False)
+
+
+def _execute(app: Any) -> NoReturn:
+    import faust
+
+    worker = faust.Worker(
+        app, quiet=True, override_logging=False, redirect_stdouts=False, loglevel="WARNING", debug=False
+    )
+    worker.spinner = None
+    worker.execute_from_commandline()
+    raise AssertionError("the worker exits by itself")
