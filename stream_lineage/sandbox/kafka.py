@@ -13,6 +13,7 @@ from pathlib import Path
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox import properties
 from stream_lineage.sandbox.java import java_command
+from stream_lineage.sandbox.java_program import JavaProgram
 from stream_lineage.sandbox.ports import LOOPBACK
 from stream_lineage.sandbox.server import Server
 from stream_lineage.sandbox.settings import SandboxSettings
@@ -52,14 +53,13 @@ class KafkaBroker(Server):
     def __init__(
         self,
         settings: SandboxSettings,
-        class_path: Sequence[Path],
+        program: JavaProgram,
         directory: Path,
         *,
         port: int,
         controller_port: int,
     ) -> None:
-        super().__init__(settings, directory, port)
-        self._class_path = ":".join(map(str, class_path))
+        super().__init__(settings, program, directory, port)
         self._controller_port = controller_port
 
     @property
@@ -73,7 +73,9 @@ class KafkaBroker(Server):
             self._format()
 
     def command(self) -> list[str]:
-        return self._java("kafka.Kafka", str(self._configuration))
+        # Unusual options would make an archive that fits nobody else.
+        record = None if self.settings.jvm_options else self.recorded_classes
+        return self._java(self.program.archive_options(record), "kafka.Kafka", str(self._configuration))
 
     def answers(self) -> bool:
         try:
@@ -121,7 +123,8 @@ class KafkaBroker(Server):
 
     def _format(self) -> None:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
-        command = self._java("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._configuration))
+        arguments = ("format", "-t", cluster_id, "-c", str(self._configuration))
+        command = self._java(self.program.archive_options(), "kafka.tools.StorageTool", *arguments)
         with self.log_path.open("ab") as log:
             code = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=_FORMAT_TIMEOUT_SECONDS, check=False
@@ -133,6 +136,7 @@ class KafkaBroker(Server):
                 hint=f"Its log is kept at {self.log_path}",
             )
 
-    def _java(self, main_class: str, *arguments: str) -> list[str]:
-        options = (f"-Dlog4j2.configurationFile={self._log4j}", *self.settings.jvm_options)
-        return [*java_command(self.settings.heap, options), "-cp", self._class_path, main_class, *arguments]
+    def _java(self, options: Sequence[str], main_class: str, *arguments: str) -> list[str]:
+        options = (f"-Dlog4j2.configurationFile={self._log4j}", *options, *self.settings.jvm_options)
+        class_path = ":".join(map(str, self.program.class_path))
+        return [*java_command(self.settings.heap, options), "-cp", class_path, main_class, *arguments]

@@ -72,15 +72,20 @@ class ServerProcess:
         """SIGCONT."""
         self._send(b"C")
 
-    def terminate(self, timeout_seconds: float) -> None:
-        """Ask it to end, kill it when it has not after ``timeout_seconds``, return when it is gone."""
+    def terminate(self) -> None:
+        """Ask it to end, and do not wait."""
         self._send(b"C")
         self._send(b"T")
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Return when it is gone, killed after ``timeout_seconds``; whether it ended by itself."""
         try:
             self._supervisor.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
-            self._send(b"K")
+            self.kill()
+            return False
         self._finish()
+        return True
 
     def kill(self) -> None:
         """SIGKILL, return when it is gone."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import httpx
 
 from stream_lineage.sandbox.java import java_command
 from stream_lineage.sandbox.ports import LOOPBACK
 from stream_lineage.sandbox.server import Server
-from stream_lineage.sandbox.settings import SandboxSettings
 
 _PROBE_SECONDS = 2.0
 
@@ -18,10 +15,6 @@ class SchemaRegistry(Server):
     """The registry. It keeps its schemas in memory: after a restart it is empty, and its ids begin at 1 again."""
 
     name = "the schema registry"
-
-    def __init__(self, settings: SandboxSettings, home: Path, directory: Path, *, port: int) -> None:
-        super().__init__(settings, directory, port)
-        self._home = home
 
     @property
     def url(self) -> str:
@@ -42,8 +35,9 @@ class SchemaRegistry(Server):
             "java.io.tmpdir": str(self.directory),
             **self.settings.registry_config,
         }
-        options = [f"-D{key}={value}" for key, value in system_properties.items()]
-        return [*java_command(self.settings.registry_heap, options), "-jar", str(self._home / "quarkus-run.jar")]
+        properties = [f"-D{key}={value}" for key, value in system_properties.items()]
+        options = [*properties, *self.program.archive_options(self.recorded_classes)]
+        return [*java_command(self.settings.registry_heap, options), "-jar", str(self.program.class_path[0])]
 
     def answers(self) -> bool:
         try:

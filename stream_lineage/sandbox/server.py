@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox.health import wait_until_healthy
+from stream_lineage.sandbox.java_program import JavaProgram
 from stream_lineage.sandbox.process import ServerProcess
 from stream_lineage.sandbox.settings import SandboxSettings
 
@@ -17,10 +18,12 @@ class Server(ABC):
 
     name: str
 
-    def __init__(self, settings: SandboxSettings, directory: Path, port: int) -> None:
+    def __init__(self, settings: SandboxSettings, program: JavaProgram, directory: Path, port: int) -> None:
         self.settings = settings
+        self.program = program
         self.directory = directory
         self.log_path = directory / "server.log"
+        self.recorded_classes = directory / "classes.jsa"
         self.port = port
         self._process: ServerProcess | None = None
 
@@ -57,9 +60,16 @@ class Server(ABC):
 
     def stop(self) -> None:
         """An orderly end; killed if that takes too long."""
+        self.begin_stop()
         if self._process is not None:
-            self._process.terminate(self.settings.stop_timeout_seconds)
+            if self._process.wait(self.settings.stop_timeout_seconds):
+                self.program.keep_archive(self.recorded_classes)
             self._process = None
+
+    def begin_stop(self) -> None:
+        """Ask it to end, and do not wait: ``stop`` does."""
+        if self._process is not None:
+            self._process.terminate()
 
     def kill(self) -> None:
         """SIGKILL: its data is left as after a crash."""
