@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -36,6 +37,7 @@ _RETRY_SECONDS = 1.0
 _BEHIND_SECONDS = 240.0
 """How long reading may stand still for the pipeline: below max.poll.interval.ms (300 s)."""
 _LONELY_SECONDS = 10.0
+_GC_ALLOCATIONS = 200_000
 _ABSENT = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 
 
@@ -108,6 +110,10 @@ class Collector:
             raise NotFound("no topic matches include and exclude", hint="`stream-lineage doctor` shows what they match")
         self._pipeline.start()
         subscribed: list[str] = []
+        # Ten thousand new messages at a time would have the cycle collector run all the while, for nothing.
+        gc.freeze()
+        thresholds = gc.get_threshold()
+        gc.set_threshold(_GC_ALLOCATIONS, 20, 20)
         try:
             while not self._stopping.is_set():
                 watched = self._watcher.watched()
@@ -128,6 +134,8 @@ class Collector:
             self._watcher.stop()
             self._pipeline.stop()
             self._close_consumer()
+            gc.set_threshold(*thresholds)
+            gc.unfreeze()
         self._raise_failures()
         return self._pipeline.totals
 

@@ -71,7 +71,7 @@ def read_log(
     done = 0
     last_heard = time.monotonic()
     while remaining:
-        messages = consumer.consume(_BATCH, timeout=1.0)
+        messages = consumer.consume(_BATCH, timeout=0.1)
         if messages:
             last_heard = time.monotonic()
         elif time.monotonic() - last_heard > timeout_seconds:
