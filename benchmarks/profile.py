@@ -109,7 +109,7 @@ def polars_profile(frame: object) -> object:
     for name, kind in frame.schema.items():
         column = polars.col(name)
         if kind == polars.String:
-            out += [column.len_bytes().min().alias(f"{name}1"), column.len_bytes().mean().alias(f"{name}2")]
+            out += [column.str.len_bytes().min().alias(f"{name}1"), column.str.len_bytes().mean().alias(f"{name}2")]
             out += [column.value_counts().implode().alias(f"{name}3")]
         else:
             out += [column.min().alias(f"{name}1"), column.max().alias(f"{name}2"), column.mean().alias(f"{name}3")]
