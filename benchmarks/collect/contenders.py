@@ -17,7 +17,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 from workload import WORKLOADS
 
-CONSUMER = {"isolation.level": "read_committed", "queued.max.messages.kbytes": 32_768, "fetch.queue.backoff.ms": 10, "enable.auto.commit": False}
+CONSUMER = {
+    "isolation.level": "read_committed",
+    "queued.max.messages.kbytes": 32_768,
+    "fetch.queue.backoff.ms": 10,
+    "enable.auto.commit": False,
+}
 BATCH = 10_000
 
 
@@ -45,7 +50,12 @@ def consume(arguments: argparse.Namespace, clock: Clock, work: Callable[[list[An
     from confluent_kafka import Consumer, TopicPartition
 
     consumer = Consumer(
-        {**CONSUMER, "bootstrap.servers": arguments.bootstrap, "group.id": "bench-bare", "auto.offset.reset": "earliest"}
+        {
+            **CONSUMER,
+            "bootstrap.servers": arguments.bootstrap,
+            "group.id": "bench-bare",
+            "auto.offset.reset": "earliest",
+        }
     )
     consumer.assign([TopicPartition(arguments.topic, partition, 0) for partition in range(arguments.partitions)])
     seen = 0
@@ -61,6 +71,12 @@ def consume(arguments: argparse.Namespace, clock: Clock, work: Callable[[list[An
 
 
 def bare(arguments: argparse.Namespace, clock: Clock) -> int:
+    return consume(arguments, clock, lambda messages: None)
+
+
+def bare_defaults(arguments: argparse.Namespace, clock: Clock) -> int:
+    """As people write it: librdkafka then leaves a full queue alone for a second."""
+    CONSUMER.pop("fetch.queue.backoff.ms")
     return consume(arguments, clock, lambda messages: None)
 
 
@@ -114,7 +130,7 @@ def quix(arguments: argparse.Namespace, clock: Clock) -> int:
         broker_address=arguments.bootstrap,
         consumer_group=f"bench-quix-{os.getpid()}",
         auto_offset_reset="earliest",
-        consumer_extra_config={"queued.max.messages.kbytes": 32_768},
+        consumer_extra_config={"queued.max.messages.kbytes": 32_768, "fetch.queue.backoff.ms": 10},
         loglevel="ERROR",
     )
     topic = application.topic(arguments.topic, value_deserializer="bytes", key_deserializer="bytes")
@@ -149,14 +165,14 @@ def faust_noop(arguments: argparse.Namespace, clock: Clock) -> int:
 
     @application.agent(topic)
     async def noop(stream: Any) -> None:
-        async for _ in stream.noack().events() if False else stream:
+        async for _ in stream:
             clock.first()
             state["seen"] += 1
             if state["seen"] >= arguments.count:
                 report(arguments, clock, state["seen"], time.perf_counter() - (clock.started or 0.0))
                 os._exit(0)
 
-    worker = faust.Worker(application, loglevel="ERROR")
+    worker = faust.Worker(application, loglevel="ERROR", redirect_stdouts=False)
     worker.execute_from_commandline()
     return state["seen"]
 
@@ -164,8 +180,8 @@ def faust_noop(arguments: argparse.Namespace, clock: Clock) -> int:
 def ours(arguments: argparse.Namespace, clock: Clock) -> int:
     """Full observation: profile, spans, chain, transactions. Ends with the commit of the last flush."""
     from stream_lineage import runtime
-    from stream_lineage.collect.batch import topic_batches
     from stream_lineage.collect import collector as module
+    from stream_lineage.collect.batch import topic_batches
     from stream_lineage.settings import load_settings
 
     def timed(messages: Any, codes: Any) -> Any:
@@ -196,6 +212,7 @@ def ours(arguments: argparse.Namespace, clock: Clock) -> int:
 
 CONTENDERS: dict[str, Callable[[argparse.Namespace, Clock], int]] = {
     "bare": bare,
+    "bare-defaults": bare_defaults,
     "fastavro": with_fastavro,
     "python-profile": with_python_profile,
     "quixstreams": quix,
@@ -205,7 +222,10 @@ CONTENDERS: dict[str, Callable[[argparse.Namespace, Clock], int]] = {
 
 
 def report(arguments: argparse.Namespace, clock: Clock, records: int, seconds: float) -> None:
-    print(json.dumps({"records": records, "seconds": seconds, "cpu_seconds": cpu_seconds() - clock.cpu_started}), flush=True)
+    print(
+        json.dumps({"records": records, "seconds": seconds, "cpu_seconds": cpu_seconds() - clock.cpu_started}),
+        flush=True,
+    )
 
 
 def main() -> None:

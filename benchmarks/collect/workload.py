@@ -72,6 +72,7 @@ ARRAYS: dict[str, Any] = {
         {"name": "tags", "type": {"type": "map", "values": "string"}},
     ],
 }
+_EXTRA = {"type": "record", "name": "Extra", "fields": [{"name": "n", "type": "int"}]}
 UNIONS: dict[str, Any] = {
     "type": "record",
     "name": "Event",
@@ -80,7 +81,10 @@ UNIONS: dict[str, Any] = {
         {"name": "id", "type": "long"},
         {"name": "value", "type": ["null", "long", "double", "string", "boolean"]},
         {"name": "source", "type": ["string", "null", "int"]},
-        {"name": "extra", "type": ["null", {"type": "record", "name": "Extra", "fields": [{"name": "n", "type": "int"}]}]},
+        {
+            "name": "extra",
+            "type": ["null", {"type": "record", "name": "Extra", "fields": [{"name": "n", "type": "int"}]}],
+        },
     ],
 }
 COUNTRIES = ("DE", "FR", "US", "GB", "ES", "IT", "NL", "PL")
