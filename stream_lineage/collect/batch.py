@@ -14,7 +14,7 @@ import numpy as np
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
-from stream_lineage.collect.schema_key import SchemaCodes
+from stream_lineage.collect.schema_key import NULL_CODE, SchemaCodes
 from stream_lineage.wire.columns import PADDING
 from stream_lineage.wire.framing import KEY_GUID_HEADER, VALUE_GUID_HEADER, classify, guid_from_header
 
@@ -34,6 +34,10 @@ class Payloads:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    @property
+    def all_null(self) -> bool:
+        return not self.byte_count and not bool((self.lengths >= 0).any())
 
     @property
     def byte_count(self) -> int:
@@ -100,8 +104,10 @@ def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return starts
 
 
-def topic_batches(messages: list[Message], codes: SchemaCodes) -> list[TopicBatch]:
-    """Group messages that carry no error by topic."""
+def topic_batches(messages: list[Message], codes: SchemaCodes, only_topic: str | None = None) -> list[TopicBatch]:
+    """Group messages that carry no error by topic. ``only_topic`` is known where they cannot be of another one."""
+    if only_topic is not None:
+        return [_topic_batch(only_topic, messages, codes)]
     topics = list(map(Message.topic, messages))
     if topics.count(topics[0]) == len(topics):
         return [_topic_batch(topics[0], messages, codes)]
@@ -135,6 +141,8 @@ def _topic_batch(topic: str, messages: list[Message], codes: SchemaCodes) -> Top
 
 
 def _classified(payloads: Payloads) -> NDArray[np.uint64]:
+    if payloads.all_null:
+        return np.full(len(payloads), NULL_CODE, np.uint64)
     data = np.frombuffer(payloads.data, np.uint8)
     return classify(data, payloads.starts, payloads.lengths)
 

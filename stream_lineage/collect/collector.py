@@ -139,6 +139,12 @@ class Collector:
         self._raise_failures()
         return self._pipeline.totals
 
+    @property
+    def _only_topic(self) -> str | None:
+        """The topic of all that is read, if there is but one."""
+        topics = {topic for topic, _ in (*self._owned, *self._gone)}
+        return topics.pop() if len(topics) == 1 else None
+
     # Reading
 
     def _subscribe(self, topics: list[str]) -> list[str]:
@@ -188,7 +194,7 @@ class Collector:
         before = self._flush.bytes
         if self._flush.empty:
             self._flush.started = time.monotonic()
-        for batch in topic_batches(messages, self._codes):
+        for batch in topic_batches(messages, self._codes, self._only_topic):
             for group in self._flush.add(batch, self._owned, now_ms):
                 if group.key not in self._seen_codes:
                     self._seen_codes.add(group.key)
