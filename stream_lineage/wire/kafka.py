@@ -153,7 +153,7 @@ def translated(error: KafkaError | KafkaException, doing: str) -> StreamLineageE
     said = f"could not {doing}: {text} ({inner.name()})"
     if code in FENCED:
         return Fenced(said, hint="Another process runs with the same instance_id or has taken over these partitions.")
-    if code in UNAUTHENTICATED or _refused_at_the_door(text):
+    if code in UNAUTHENTICATED or refused_at_the_door(text):
         return KafkaUnavailable(said, hint=_AUTHENTICATION_HINT)
     if code in UNAUTHORIZED:
         return SettingsError(said, hint=f"Ask for access to this {UNAUTHORIZED[code]} (an ACL) on the cluster.")
@@ -214,6 +214,6 @@ def _setting_refused(error: KafkaException, config: Mapping[str, Any]) -> Stream
     )
 
 
-def _refused_at_the_door(text: str) -> bool:
+def refused_at_the_door(text: str) -> bool:
     """Brokers that do not speak the configured protocol close the connection: librdkafka guesses so in words."""
-    return "SASL authentication error" in text or "connecting to a SASL listener" in text or "SSL listener" in text
+    return "SASL authentication error" in text or "listener?" in text
