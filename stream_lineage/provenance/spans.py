@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from stream_lineage.model.observation import Observation, ObservationKind
 from stream_lineage.model.schema import SchemaReference
-from stream_lineage.model.span import OffsetSpan
+from stream_lineage.model.span import OffsetSpan, joined_ranges
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,11 +38,28 @@ class IndexedSpan:
 _ReferenceKey = tuple[str, str, int | str | None]
 
 
+_COMPACT_AT = 4096
+
+
+@dataclass(slots=True)
+class _PartitionSpans:
+    """Spans of one partition as they came; put together now and then, so that they stay few."""
+
+    spans: list[IndexedSpan] = field(default_factory=list)
+    compact_at: int = _COMPACT_AT
+
+    def add(self, entry: IndexedSpan) -> None:
+        self.spans.append(entry)
+        if len(self.spans) >= self.compact_at:
+            self.spans = list(_merged(sorted(self.spans, key=_first_offset)))
+            self.compact_at = max(_COMPACT_AT, 2 * len(self.spans))
+
+
 class SpanIndex:
     """Spans of any number of topics, merged as they come. Observations of one partition may come in any order."""
 
     def __init__(self) -> None:
-        self._spans: dict[tuple[TopicEpoch, int], list[IndexedSpan]] = {}
+        self._spans: dict[tuple[TopicEpoch, int], _PartitionSpans] = {}
         self._resolved: dict[_ReferenceKey, SchemaReference] = {}
 
     def add(self, observation: Observation) -> None:
@@ -55,11 +72,7 @@ class SpanIndex:
         epoch = TopicEpoch(observation.topic, observation.topic_id)
         for span in observation.spans:
             entry = IndexedSpan(span, observation.value_schema, observation.key_schema)
-            spans = self._spans.setdefault((epoch, span.partition), [])
-            if spans and spans[-1].merges_with(entry):
-                spans[-1] = replace(spans[-1], span=spans[-1].span.merged_with(span))
-            else:
-                spans.append(entry)
+            self._spans.setdefault((epoch, span.partition), _PartitionSpans()).add(entry)
 
     def epochs(self) -> list[TopicEpoch]:
         """Every topic epoch seen, in the order in which it was first seen."""
@@ -70,7 +83,7 @@ class SpanIndex:
         the log."""
         partitions = sorted(partition for known, partition in self._spans if known == epoch)
         for partition in partitions:
-            spans = sorted(self._spans[(epoch, partition)], key=lambda entry: entry.span.first_offset)
+            spans = sorted(self._spans[(epoch, partition)].spans, key=_first_offset)
             yield from _merged(self._complete(epoch.topic, entry) for entry in spans)
 
     def _complete(self, topic: str, entry: IndexedSpan) -> IndexedSpan:
@@ -93,14 +106,31 @@ def _reference_key(topic: str, role: str, reference: SchemaReference) -> _Refere
     return (topic, role, reference.guid if reference.id is None else reference.id)
 
 
-def _merged(spans: Iterable[IndexedSpan]) -> Iterator[IndexedSpan]:
-    current: IndexedSpan | None = None
-    for entry in spans:
-        if current is not None and current.merges_with(entry):
-            current = replace(current, span=current.span.merged_with(entry.span))
-        else:
-            if current is not None:
-                yield current
-            current = entry
-    if current is not None:
-        yield current
+def _first_offset(entry: IndexedSpan) -> int:
+    return entry.span.first_offset
+
+
+def _merged(ordered: Iterable[IndexedSpan]) -> Iterator[IndexedSpan]:
+    """Neighbours of one schema as one; missing ranges are put together once for each, however many spans that is."""
+    together: list[IndexedSpan] = []
+    for entry in ordered:
+        if together and not together[-1].merges_with(entry):
+            yield _as_one(together)
+            together = []
+        together.append(entry)
+    if together:
+        yield _as_one(together)
+
+
+def _as_one(entries: list[IndexedSpan]) -> IndexedSpan:
+    first, last = entries[0], entries[-1]
+    if first is last:
+        return first
+    span = OffsetSpan(
+        first.span.partition,
+        first.span.first_offset,
+        last.span.last_offset,
+        sum(entry.span.count for entry in entries),
+        joined_ranges(gap for entry in entries for gap in entry.span.missing),
+    )
+    return replace(first, span=span)
