@@ -16,6 +16,7 @@ The table is in memory: its rows are small, one per topic and detector, and are 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ class _Boot(BootStrategy):  # type: ignore[misc]
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    logger = logging.getLogger("faust.consumer")
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"
@@ -57,6 +60,8 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
 
 class _Consumer(driver.Consumer):  # type: ignore[misc]
+    logger = logging.getLogger("faust.consumer")
+
     def _new_consumer_thread(self) -> Any:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
@@ -67,6 +72,7 @@ class _Transport(driver.Transport):  # type: ignore[misc]
 
 class _App(faust.App):  # type: ignore[misc]
     BootStrategy = _Boot
+    logger = logging.getLogger("faust.app")
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
@@ -74,6 +80,8 @@ class _App(faust.App):  # type: ignore[misc]
 
 class _StateTable(faust.Table):  # type: ignore[misc]
     """Rows of bytes. On recovery the row that is further along wins over the one that comes later."""
+
+    logger = logging.getLogger("faust.table")
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         newest: dict[bytes, bytes] = {}
