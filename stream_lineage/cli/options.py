@@ -17,7 +17,8 @@ from stream_lineage.settings.setting import Kind, Setting
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 ALWAYS = "logs"
-_PARAMETER = "setting_"
+PARAMETER_PREFIX = "setting_"
+"""What the names of those parameters of a command start with that are settings."""
 
 
 def settings_options(*sections: str, defer: bool = False) -> Callable[[Command], Command]:
@@ -37,8 +38,9 @@ def settings_options(*sections: str, defer: bool = False) -> Callable[[Command],
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def called(*args: Any, config: Path | None, **parameters: Any) -> Any:
-            flags = {name.removeprefix(_PARAMETER): value for name, value in parameters.items() if _is_setting(name)}
-            others = {name: value for name, value in parameters.items() if not _is_setting(name)}
+            given = {name: value for name, value in parameters.items() if _is_setting(name)}
+            flags = {name.removeprefix(PARAMETER_PREFIX): value for name, value in given.items()}
+            others = {name: value for name, value in parameters.items() if name not in given}
 
             def load() -> Settings:
                 settings = load_settings(flags, config_path=config)
@@ -60,11 +62,11 @@ def settings_options(*sections: str, defer: bool = False) -> Callable[[Command],
 
 
 def _is_setting(parameter: str) -> bool:
-    return parameter.startswith(_PARAMETER)
+    return parameter.startswith(PARAMETER_PREFIX)
 
 
 def _option(setting: Setting) -> Callable[[Any], Any]:
-    name = _PARAMETER + setting.name + ("_file" if setting.kind is Kind.SECRET else "")
+    name = PARAMETER_PREFIX + setting.name + ("_file" if setting.kind is Kind.SECRET else "")
     declaration, metavar = setting.flag, None
     type_: click.ParamType | None = None
     attributes: dict[str, Any] = {}

@@ -56,9 +56,8 @@ class Setting:
     @property
     def default(self) -> str:
         """The default as people write it; empty when there is none."""
-        extra = self.field.json_schema_extra
-        if isinstance(extra, dict) and "shown_default" in extra:
-            return str(extra["shown_default"])
+        if self._shown_default is not None:
+            return self._shown_default
         value = self.field.default
         if value is None or value in ((), {}):
             return ""
@@ -67,6 +66,16 @@ class Setting:
         if isinstance(value, tuple):
             return ", ".join(map(str, value))
         return str(value)
+
+    @property
+    def depends_on_machine(self) -> bool:
+        """Whether the default is another one elsewhere, and therefore only described."""
+        return self._shown_default is not None
+
+    @property
+    def _shown_default(self) -> str | None:
+        extra = self.field.json_schema_extra
+        return str(extra["shown_default"]) if isinstance(extra, dict) and "shown_default" in extra else None
 
     @property
     def example(self) -> Any:
