@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from stream_lineage.doctor.brokers import check_advertised, check_brokers
-from stream_lineage.doctor.check import Check, Status, fail, failed_by, ok, skipped
+from stream_lineage.doctor.check import Check, Status, failed_by, ok, skipped
 from stream_lineage.doctor.machine import check_clock, check_state, check_store
 from stream_lineage.doctor.network import reachable
 from stream_lineage.doctor.permissions import check_permissions
@@ -46,11 +46,16 @@ def examine(settings: Settings, *, timeout_seconds: float = 10.0) -> Iterator[Ch
         if cluster is None:
             yield from (skipped(name, "no broker has answered") for name in _NEED_BROKERS)
         else:
+            pending = list(_NEED_BROKERS)
             try:
-                yield from _topics(probe, cluster, settings, timeout_seconds)
-                newest = _newest(probe, settings)
+                for check in _topics(probe, cluster, settings, timeout_seconds):
+                    pending.remove(check.name)
+                    yield check
             except StreamLineageError as error:
-                yield fail("topics", error.message, error.hint or "Try again.")
+                yield failed_by(pending[0], error, "Try again.")
+                yield from (skipped(name, f"{pending[0]} could not be looked at") for name in pending[1:])
+            else:
+                newest = _newest(probe, settings)
     yield check_registry(settings.registry)
     yield check_state(settings.collect.state_dir)
     yield check_store(settings.store.sqlite_path)
@@ -83,9 +88,9 @@ def _wanted(settings: Settings) -> list[WantedTopic]:
 
 def _newest(probe: ClusterProbe, settings: Settings) -> tuple[datetime, str] | None:
     """The newest timestamp in a few of the watched topics; None where it cannot be told."""
-    topics = probe.topics()
-    watched = watched_topics(topics, settings.kafka, settings.collect)[:_CLOCK_TOPICS]
     try:
+        topics = probe.topics()
+        watched = watched_topics(topics, settings.kafka, settings.collect)[:_CLOCK_TOPICS]
         return probe.newest_timestamp({name: topics[name] for name in watched})
     except StreamLineageError:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.collect.settings import CollectSettings
@@ -19,12 +19,12 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    kafka: KafkaSettings = KafkaSettings()
-    registry: RegistrySettings = RegistrySettings()
-    collect: CollectSettings = CollectSettings()
-    agents: AgentsSettings = AgentsSettings()
-    store: StoreSettings = StoreSettings()
-    logs: LogSettings = LogSettings()
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    registry: RegistrySettings = Field(default_factory=RegistrySettings)
+    collect: CollectSettings = Field(default_factory=CollectSettings)
+    agents: AgentsSettings = Field(default_factory=AgentsSettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
+    logs: LogSettings = Field(default_factory=LogSettings)
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret in clear, for the one purpose of cutting them out of logs and errors."""

@@ -27,6 +27,8 @@ Every setting has one name, in three places. What is given further up wins:
 A name that does not exist is an error, wherever it is given, as is a value out of range; all of them are reported at
 once. `stream-lineage doctor` checks what the settings lead to.
 
+An empty variable counts as not given.
+
 **Lists** are repeated flags, YAML lists, or a text with commas or spaces between the items. A comma in brackets belongs
 to its item (`orders-[0-9]{1,2}`); a JSON list says anything.
 

@@ -169,7 +169,7 @@ class RegistryHttp:
 
     async def _exchange(self, method: str, url: str, document: Any) -> tuple[int, str, bytes]:
         client = self._open_client()
-        body = b""
+        body = bytearray()
         async with client.stream(method, url, content=None if document is None else json.dumps(document)) as response:
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise httpx.DecodingError("it sent a compressed answer, which was not asked for")
@@ -177,7 +177,7 @@ class RegistryHttp:
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
                     raise httpx.DecodingError(f"its answer is longer than {MAX_ANSWER_BYTES} bytes")
-            return response.status_code, response.headers.get("content-type", ""), body
+            return response.status_code, response.headers.get("content-type", ""), bytes(body)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -332,3 +333,59 @@ def test_the_clusters_name(servers: str, cluster: str | None, name: str) -> None
 
 def test_our_topics_names() -> None:
     assert KafkaSettings(topic_prefix="x-").topic("observations") == "x-observations"
+
+
+@pytest.mark.parametrize(
+    ("environ", "home", "platform", "expected"),
+    [
+        ({"XDG_STATE_HOME": "/x"}, "/h", "linux", "/x/stream-lineage"),
+        ({}, "/h", "linux", "/h/.local/state/stream-lineage"),
+        ({}, "/h", "darwin", "/h/Library/Application Support/stream-lineage"),
+        ({}, None, "linux", "/var/lib/stream-lineage"),
+    ],
+)
+def test_where_state_is_kept_by_default(
+    environ: dict[str, str], home: str | None, platform: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_home() -> Path:
+        if home is None:
+            raise RuntimeError("Could not determine home directory.")
+        return Path(home)
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(Path, "home", find_home)
+    monkeypatch.setattr(sys, "platform", platform)
+    assert str(CollectSettings().state_dir) == expected
+
+
+def test_secret_files(tmp_path: Path) -> None:
+    good, empty, binary = (tmp_path / name for name in ("good", "empty", "binary"))
+    good.write_text("sixteen letters or more\r\n", encoding="utf-8")
+    empty.touch()
+    binary.write_bytes(b"\xff\xfe")
+    written = yaml(tmp_path, f"hash_key_file: {good}")
+    for settings in (
+        load_settings({}, {}, written),
+        load_settings({}, {"STREAM_LINEAGE_HASH_KEY_FILE": str(good)}),
+        load_settings({"hash_key_file": str(good)}, {}),
+    ):
+        assert settings.collect.hash_key == SecretStr("sixteen letters or more")
+    assert "is empty" in refused({"hash_key_file": str(empty)})
+    assert "is not UTF-8" in refused({"hash_key_file": str(binary)})
+    both = {"STREAM_LINEAGE_HASH_KEY": "x" * 20, "STREAM_LINEAGE_HASH_KEY_FILE": str(good)}
+    assert "exclude each other" in refused(environ=both)
+    assert "exclude each other" in refused(config=yaml(tmp_path, f"hash_key: {'x' * 20}\nhash_key_file: {good}"))
+
+
+def test_files_that_are_no_settings(tmp_path: Path) -> None:
+    path = tmp_path / "binary.yaml"
+    path.write_bytes(b"group_id: \xff")
+    assert "is not UTF-8" in refused(config=path)
+    assert load_settings({}, {}, yaml(tmp_path, "")) == Settings()
+
+
+def test_flags_by_a_wrong_name() -> None:
+    assert "gruop_id is not a setting; did you mean group_id?" in refused({"gruop_id": "x"})
+    assert load_settings({"kafka": {"fetch.min.bytes": "5"}}, {}).kafka.kafka == {"fetch.min.bytes": "5"}

@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
-from stream_lineage.errors import RegistryUnavailable, SchemaError, UnknownSchema
+from stream_lineage.errors import RegistryUnavailable, SchemaError, SettingsError, UnknownSchema
 from stream_lineage.model.schema import Framing, SchemaType
 from stream_lineage.testing.fake_registry import Behaviour, FakeRegistry
 from stream_lineage.wire.registered_schema import SubjectVersion, fingerprint, preferred, record_name
@@ -402,3 +403,56 @@ def test_fingerprints_tell_schemas_and_not_spelling() -> None:
     assert fingerprint(SchemaType.PROTOBUF, "a;  \r\nb;\n", {}) == fingerprint(SchemaType.PROTOBUF, "a;\nb;", {})
     unparsable = '{"type": "record", "name": "9"}'
     assert fingerprint(SchemaType.AVRO, unparsable, {}) == fingerprint(SchemaType.JSON, unparsable, {})
+
+
+@pytest.mark.parametrize("status", [409, 422])
+def test_a_schema_that_is_refused(status: int, fake: FakeRegistry, registry: SchemaRegistry, monkeypatch: Any) -> None:
+    answer = (status, {"error_code": status * 100 + 1, "message": "not compatible"})
+    monkeypatch.setattr(FakeRegistry, "answer", lambda *_: answer)
+    with pytest.raises(SchemaError, match="refuses the schema for s: not compatible"):
+        registry.register("s", CLICK)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(403, {"error_code": 40301, "message": "denied"}), (400, {}), (200, {"unexpected": 1}), (200, [1]), (200, [None])],
+)
+def test_unexpected_answers_to_other_questions(
+    answer: tuple[int, Any], fake: FakeRegistry, registry: SchemaRegistry, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(FakeRegistry, "answer", lambda *_: answer)
+    for ask in (registry.subjects, lambda: registry.register("s", CLICK), lambda: registry.latest("s")):
+        with pytest.raises(RegistryUnavailable):
+            ask()
+
+
+def test_an_id_whose_names_may_not_be_read(fake: FakeRegistry, registry: SchemaRegistry, monkeypatch: Any) -> None:
+    id_ = fake.register("clicks-value", CLICK)
+    answer = FakeRegistry.answer
+
+    def deny_names(self: FakeRegistry, method: str, path: str, body: Any) -> tuple[int, Any]:
+        return (403, {"error_code": 40301}) if path.endswith("/versions") else answer(self, method, path, body)
+
+    monkeypatch.setattr(FakeRegistry, "answer", deny_names)
+    assert registry.by_id(id_, topic="clicks", role="value").reference.subject == "clicks-value"
+    assert registry.by_id(id_, topic="other", role="value").reference.subject is None
+
+
+def test_certificates_that_cannot_be_read(tmp_path: Path) -> None:
+    text = tmp_path / "text.pem"
+    text.write_text("no certificate", encoding="utf-8")
+    url = "https://registry.invalid:1"
+    for settings in (
+        RegistrySettings(schema_registry_url=url, schema_registry_ca_location=tmp_path / "none.pem"),
+        RegistrySettings(schema_registry_url=url, schema_registry_ca_location=text),
+        RegistrySettings(schema_registry_url=url, schema_registry_certificate_location=text),
+    ):
+        with pytest.raises(SettingsError, match=r"\.pem cannot be used"):
+            SchemaRegistry(settings)
+
+
+def test_a_registry_that_does_not_speak_tls(fake: FakeRegistry) -> None:
+    registry = SchemaRegistry(RegistrySettings(schema_registry_url=fake.url.replace("http:", "https:")))
+    with pytest.raises(RegistryUnavailable, match="cannot be reached"):
+        registry.subjects()
+    registry.close()
