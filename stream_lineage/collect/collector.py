@@ -183,13 +183,18 @@ class Collector:
         if not messages:
             return
         errors = list(map(Message.error, messages))
-        if any(map(is_not, errors, repeat(None))):  # KafkaError cannot be compared with None
-            for message, error in zip(messages, errors, strict=True):
-                if error is not None:
-                    self._on_error(error, message)
-            messages = [message for message, error in zip(messages, errors, strict=True) if error is None]
-            if not messages:
-                return
+        if not any(map(is_not, errors, repeat(None))):  # KafkaError cannot be compared with None
+            self._record(messages)
+            return
+        records = [message for message, error in zip(messages, errors, strict=True) if error is None]
+        if records:
+            self._record(records)
+        # After the records: an end that is reported in between lies behind those that came before it.
+        for message, error in zip(messages, errors, strict=True):
+            if error is not None:
+                self._on_error(error, message)
+
+    def _record(self, messages: list[Message]) -> None:
         now_ms = int(time.time() * 1000)
         before = self._flush.bytes
         if self._flush.empty:
