@@ -33,7 +33,8 @@ class CollectSettings(BaseModel):
     )
     include: tuple[str, ...] = Field(
         default=(".*",),
-        description="Regular expressions of topics to watch; one must match the whole name.",
+        description="Regular expressions of topics to watch. One must match the whole name, or its beginning when it "
+        "starts with ^ and does not end in $.",
         examples=[["clicks", "orders-.*"]],
     )
     exclude: tuple[str, ...] = Field(
@@ -59,7 +60,7 @@ class CollectSettings(BaseModel):
         default=500_000, ge=1, le=100_000_000, description="Records after which a flush comes early."
     )
     flush_max_bytes: int = Field(
-        default=32 * MEBIBYTE,
+        default=16 * MEBIBYTE,
         ge=1,
         le=2**31 - 1,
         description="Bytes of keys and values after which a flush comes early.",
@@ -100,8 +101,8 @@ class CollectSettings(BaseModel):
     )
     hash_key: SecretStr | None = Field(
         default=None,
-        description="Key of the hashes that stand for values. Give all collectors the same one. Without one, a random "
-        "key that is kept in the state directory.",
+        description="Key of the hashes that stand for values, and of checkpoints. Give all processes the same one. "
+        "Without one it is derived from the cluster's id: values are then hidden from a casual look only.",
     )
 
     prefetch_kilobytes: int = Field(
