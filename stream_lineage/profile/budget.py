@@ -48,10 +48,10 @@ class Draft:
     ) -> None:
         self.states = [*value_states, *key_states]
         self._values = len(value_states)
-        self._counts = [len(value_states), len(key_states)]
+        self._kept = [len(value_states), len(key_states)]
         self._key_sketch = key_distinct
         self._frame = replace(empty, key_distinct=None if key_distinct is None else key_distinct.to_bytes())
-        self._fields: list[FieldProfile | None] = [state.profile() for state in self.states]
+        self._fields = [state.profile() for state in self.states]
         self._sizes = [0] * len(self.states)
         self._total = 0
 
@@ -59,10 +59,9 @@ class Draft:
         """A quick answer for the usual case, from an upper bound of the size."""
         bound = _FRAME_BOUND + len(self._frame.key_distinct or b"")
         for field in self._fields:
-            if field is not None:
-                bound += _FIELD_BOUND + 4 * len(field.path) + _TYPE_BOUND * len(field.types)
-                bound += len(field.distinct or b"") + len(field.items or b"")
-                bound += 0 if field.numeric is None else len(field.numeric.quantiles)
+            bound += _FIELD_BOUND + 4 * len(field.path) + _TYPE_BOUND * len(field.types)
+            bound += len(field.distinct or b"") + len(field.items or b"")
+            bound += 0 if field.numeric is None else len(field.numeric.quantiles)
         return bound <= size_budget
 
     def measure(self) -> None:
@@ -73,57 +72,53 @@ class Draft:
     @property
     def size(self) -> int:
         """Bytes of the encoded profile, once measured."""
-        arrays = sum(array_overhead(count) - array_overhead(0) for count in self._counts)
+        arrays = sum(array_overhead(count) - array_overhead(0) for count in self._kept)
         return len(encode_profile(self._frame)) + arrays + self._total
 
     def profile(self) -> Profile:
-        values, keys = self._fields[: self._values], self._fields[self._values :]
+        values, keys = self._kept
         return replace(
             self._frame,
-            fields=tuple(field for field in values if field is not None),
-            key_fields=tuple(field for field in keys if field is not None),
+            fields=tuple(self._fields[:values]),
+            key_fields=tuple(self._fields[self._values : self._values + keys]),
         )
-
-    def shrink_sketches(self, points: int, distinct_lg_k: int) -> None:
-        random = np.random.default_rng()
-        for row, (state, field) in enumerate(zip(self.states, self._fields, strict=True)):
-            if field is not None:
-                smaller = state.with_smaller_sketches(field, points, distinct_lg_k, random)
-                if smaller is not field:
-                    self._put(row, smaller)
-        if self._key_sketch is not None:
-            image = self._key_sketch.resized(distinct_lg_k).to_bytes()
-            self._frame = replace(self._frame, key_distinct=image)
-
-    def drop_items(self, row: int) -> None:
-        field = self._fields[row]
-        if field is not None:
-            self._put(row, replace(field, items=None))
-
-    def drop_quantiles(self, row: int) -> None:
-        field = self._fields[row]
-        if field is not None and field.numeric is not None:
-            self._put(row, replace(field, numeric=replace(field.numeric, quantiles=b"")))
-
-    def drop_distinct(self, row: int) -> None:
-        field = self._fields[row]
-        if field is not None:
-            self._put(row, replace(field, distinct=None))
-
-    def drop_key_distinct(self) -> None:
-        self._frame = replace(self._frame, key_distinct=None)
-
-    def drop_field(self, row: int) -> None:
-        self._put(row, None)
-        self._counts[0 if row < self._values else 1] -= 1
-        self._frame = replace(self._frame, truncated_fields=self._frame.truncated_fields + 1)
 
     def last_first(self) -> list[int]:
         """All rows from the last backwards, values before keys."""
         return [*range(self._values - 1, -1, -1), *range(len(self.states) - 1, self._values - 1, -1)]
 
-    def _put(self, row: int, field: FieldProfile | None) -> None:
-        size = 0 if field is None else len(encode_field(field))
+    def shrink_sketches(self, points: int, distinct_lg_k: int) -> None:
+        random = np.random.default_rng()
+        for row, (state, field) in enumerate(zip(self.states, self._fields, strict=True)):
+            smaller = state.with_smaller_sketches(field, points, distinct_lg_k, random)
+            if smaller is not field:
+                self._put(row, smaller)
+        if self._key_sketch is not None:
+            image = self._key_sketch.resized(distinct_lg_k).to_bytes()
+            self._frame = replace(self._frame, key_distinct=image)
+
+    def drop_items(self, row: int) -> None:
+        self._put(row, replace(self._fields[row], items=None))
+
+    def drop_quantiles(self, row: int) -> None:
+        field = self._fields[row]
+        if field.numeric is not None:
+            self._put(row, replace(field, numeric=replace(field.numeric, quantiles=b"")))
+
+    def drop_distinct(self, row: int) -> None:
+        self._put(row, replace(self._fields[row], distinct=None))
+
+    def drop_key_distinct(self) -> None:
+        self._frame = replace(self._frame, key_distinct=None)
+
+    def drop_field(self, row: int) -> None:
+        """Leave a field out: the last of the values or of the keys that is still there."""
+        self._total -= self._sizes[row]
+        self._kept[0 if row < self._values else 1] -= 1
+        self._frame = replace(self._frame, truncated_fields=self._frame.truncated_fields + 1)
+
+    def _put(self, row: int, field: FieldProfile) -> None:
+        size = len(encode_field(field))
         self._total += size - self._sizes[row]
         self._fields[row], self._sizes[row] = field, size
 

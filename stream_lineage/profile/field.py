@@ -16,7 +16,7 @@ from stream_lineage.profile.moments import Moments
 from stream_lineage.profile.options import ProfileOptions
 from stream_lineage.profile.paths import OBJECT_TYPES
 from stream_lineage.profile.quantiles import add_values, new_quantiles, shrunk
-from stream_lineage.wire.columns import Containers, FieldColumn, Numbers, Symbols, Texts
+from stream_lineage.wire.columns import FieldColumn, Numbers, Symbols, Texts
 
 _MAX_LABELS = 16_384
 _LABELS: dict[tuple[ValueHasher, str, bool, int], str] = {}
@@ -75,7 +75,7 @@ class FieldState:
                 case Symbols():
                     self._count("enum", len(part.codes))
                     self._add_symbols(part, hasher)
-                case Containers():
+                case _:
                     self._count(part.type, part.count)
                     if part.lengths is not None:
                         self._lengths = self._lengths.merge(Moments.of(part.lengths.astype(np.float64)))

@@ -157,6 +157,19 @@ def test_detail_goes_in_the_documented_order() -> None:
     assert {10, 9, 8, 5, 1, 0} <= set(with_distinct)
 
 
+def test_fields_without_sketches_have_none_to_give_up() -> None:
+    builder = ProfileBuilder(OPTIONS)
+    columns = [
+        FieldColumn("empty", 500, nulls=500),
+        FieldColumn("full", 500, parts=[Numbers("number", np.arange(500.0))]),
+    ]
+    builder.add(Decoded(500, columns, []))
+    empty, full = finished(builder, 300).fields
+    assert empty == FieldProfile("empty", (), 500, 500, 0)
+    assert full.numeric is not None
+    assert full.numeric.mean == 249.5
+
+
 def test_the_most_diverse_items_go_first() -> None:
     random = np.random.default_rng(2)
     builder = ProfileBuilder(OPTIONS)

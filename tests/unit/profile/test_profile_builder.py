@@ -250,6 +250,37 @@ def test_fields_of_many_values_are_not_categorical() -> None:
     assert distinct_estimate(field) == pytest.approx(12, rel=1e-3)
 
 
+def test_enums_of_many_symbols_are_not_categorical() -> None:
+    symbols = tuple(f"S{number}" for number in range(300))
+    builder = ProfileBuilder(OPTIONS)
+    parts = [Symbols(np.arange(300), symbols), Numbers("boolean", np.array([True]))]
+    builder.add(Decoded(301, [FieldColumn("field", 301, parts=parts)], []))
+    (field,) = builder.finish(Decoder.COLUMNAR, Decoder.OPAQUE, 1 << 20).fields
+    assert field.items is None
+    assert field.types == (TypeCount("boolean", 1), TypeCount("enum", 300))
+    assert distinct_estimate(field) == pytest.approx(300, rel=0.1)
+
+
+def test_empty_columns_say_nothing() -> None:
+    parts = [
+        Numbers("integer", np.array([], np.int64)),
+        texts([]),
+        Symbols(np.array([], np.int64), SYMBOLS),
+        Containers("array", 0, np.array([], np.int64)),
+    ]
+    builder = ProfileBuilder(OPTIONS)
+    builder.add(Decoded(2, [FieldColumn("field", 2, nulls=2, parts=parts)], []))
+    (field,) = builder.finish(Decoder.COLUMNAR, Decoder.OPAQUE, 1 << 20).fields
+    assert field == FieldProfile("field", (), 2, 2, 0)
+
+
+def test_labels_stay_the_same_however_many_have_been_seen() -> None:
+    first = item_counts(field_of(["x"], "a"))
+    for part in range(70):  # more labels than are remembered
+        field_of([f"{part}:{number}" for number in range(250)], "a")
+    assert item_counts(field_of(["x"], "a")) == first
+
+
 def test_long_strings_are_not_categorical_but_counted() -> None:
     field = field_of(["a" * 1_000_000, "b" * 1_000_000, ""])
     assert field.items is None
@@ -316,6 +347,18 @@ def test_items_that_are_not_there_have_no_slots() -> None:
     )
     found = {field.path: (field.slots, field.missing) for field in profile.fields}
     assert found == {"list": (5, 0), "list[]": (4, 0), "list[].sku": (3, 2)}
+
+
+def test_inside_of_items_that_are_not_profiled_nothing_is_assumed() -> None:
+    options = replace(OPTIONS, max_fields=2)
+    profile = profile_of({"a": [1]}, {"a": [1], "list[].x": [1, 2]}, options=options)
+    assert [(field.path, field.slots, field.missing) for field in profile.fields] == [("a", 2, 0), ("list[].x", 2, 0)]
+
+
+def test_paths_beyond_all_bounds_are_not_remembered() -> None:
+    options = replace(OPTIONS, max_fields=1)
+    profile = profile_of({f"member{number}": [1] for number in range(10_100)}, options=options)
+    assert (len(profile.fields), profile.truncated_fields) == (1, 10_000)
 
 
 def test_names_that_hold_dots_are_of_the_record() -> None:

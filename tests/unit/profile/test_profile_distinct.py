@@ -96,6 +96,19 @@ def test_a_smaller_sketch_is_that_of_the_same_values(count: int) -> None:
     assert large.to_bytes() == sketch_of(0, count, 12).to_bytes()  # and the large one is as it was
 
 
+def test_few_values_stay_few_coupons_in_a_smaller_sketch() -> None:
+    coupons = sketch_of(0, 5, 12)
+    coupons.merge(sketch_of(5, 8, 8))
+    assert coupons.to_bytes() == sketch_of(0, 8, 8).to_bytes()
+
+
+def test_a_smaller_sketch_of_a_middling_number_of_values() -> None:
+    coupons = DistinctSketch(12)
+    coupons.merge(sketch_of(0, 200, 12))  # still coupons; the merge makes it small
+    coupons.merge(sketch_of(200, 210, 8))
+    assert coupons.to_bytes() == sketch_of(0, 210, 8).to_bytes()
+
+
 def test_high_registers_survive() -> None:
     # A slot whose value is far above the lowest goes to the table of exceptions of HLL_4.
     sketch = sketch_of(0, 3000)
@@ -133,6 +146,10 @@ def test_damaged_images_are_refused_or_read_within_bounds(count: int, data: st.D
         bytes([3, 1, 7, 10, 5, 24, 0, 1]) + b"\xff\xff\xff\xff",
         bytes([2, 1, 7, 10, 3, 8, 1, 0]) + bytes(4),  # a coupon of value 0
         bytes([2, 1, 7, 10, 3, 8, 1, 3]) + bytes(4),
+        bytes([2, 1, 7, 10, 3, 0, 1, 0]) + b"\xff\xff\xff\xff",  # not compact
+        bytes([10, 1, 7, 10, 0, 24, 0, 10]) + bytes(32 + 1023),  # registers of a byte, one too few
+        bytes([10, 1, 7, 10, 0, 24, 0, 10]) + bytes(32) + b"\x40" * 1024,  # registers beyond 63
+        bytes([10, 1, 7, 10, 0, 24, 0, 6]) + bytes(32 + 1024),  # HLL_6
     ],
 )
 def test_images_that_are_none_are_refused(image: bytes) -> None:

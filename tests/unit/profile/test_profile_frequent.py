@@ -52,6 +52,11 @@ def test_hashes_that_share_places_are_told_apart() -> None:
     check_groups(values[rows], 256)
 
 
+@pytest.mark.parametrize(("distinct", "limit"), [(9, 256), (9, 9), (9, 8), (9, 4)])
+def test_hashes_that_differ_in_their_last_bits_only_are_told_apart(distinct: int, limit: int) -> None:
+    check_groups(np.arange(900, dtype=np.uint64) % np.uint64(distinct), limit)
+
+
 def test_a_late_new_value_is_counted() -> None:
     values = HASHER.integers(np.arange(3))
     check_groups(np.concatenate((np.repeat(values[:2], 20_000), values[2:])), 2)
@@ -109,6 +114,7 @@ def test_damaged_images_are_refused_or_stay_in_their_memory(count: int, data: st
         bytes([4, 1, 10, 9, 3, 0, 0, 0]) + (2**32 - 1).to_bytes(4, "little") + bytes(20),
         bytes([4, 1, 10, 9, 3, 0, 0, 0]),
         items_image({"=a": 1})[:-3],
+        items_image({}) + b"x",
         items_image({"=\x7f\x7f": 1}).replace(b"\x7f\x7f", b"\xff\xff"),  # not UTF-8
     ],
 )

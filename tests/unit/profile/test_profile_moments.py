@@ -69,3 +69,12 @@ def test_the_largest_numbers_do_not_overflow(values: list[float]) -> None:
         assert moments.mean == pytest.approx(mean, rel=1e-12)
         assert math.isfinite(moments.m2)
         assert moments.min <= moments.mean <= moments.max
+
+
+def test_parts_that_lie_further_apart_than_the_largest_number() -> None:
+    merged = Moments.of(np.array([1.5e308])).merge(Moments.of(np.array([-1.5e308])))
+    assert merged == Moments(2, -1.5e308, 1.5e308, 0.0, sys.float_info.max)
+
+
+def test_no_values() -> None:
+    assert Moments.of(np.array([])) == Moments()

@@ -124,6 +124,9 @@ def test_sketches_that_would_not_become_smaller_stay() -> None:
     assert shrunk(sketch, 6, random) is sketch
     sketch.update(np.arange(36.0))
     assert shrunk(sketch, 24, random) is sketch
+    small = new_quantiles(8)
+    small.update(np.arange(32_767.0))
+    assert shrunk(small, 64, random) is small
 
 
 def image_of(count: int) -> bytes:
@@ -155,6 +158,26 @@ def test_levels_that_point_outside_are_refused() -> None:
     image[24:28] = (1_000_000).to_bytes(4, "little")
     with pytest.raises(DecodeError, match="level offsets"):
         load_quantiles(bytes(image))
+
+
+def test_counts_grow_to_the_bound_and_no_further() -> None:
+    image = image_of(300)
+    while (count := load_quantiles(image).n) <= 2**51:  # through more than 31 levels
+        image = merged_quantiles(image, image)
+        assert load_quantiles(image).n == 2 * count
+    image = merged_quantiles(image, image)
+    with pytest.raises(DecodeError, match="out of range"):  # the library would not come back from some merges more
+        load_quantiles(image)
+
+
+@pytest.mark.parametrize(("at", "value"), [(0, 2), (1, 3), (2, 7), (6, 9), (18, 0), (18, 61)])
+def test_headers_that_are_none_are_refused(at: int, value: int) -> None:
+    image = bytearray(image_of(300))
+    image[at] = value
+    with pytest.raises(DecodeError):
+        load_quantiles(bytes(image))
+    with pytest.raises(DecodeError):
+        load_quantiles(bytes(image[:20]))
 
 
 def test_values_that_are_not_finite_are_refused() -> None:
