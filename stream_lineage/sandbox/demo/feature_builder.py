@@ -1,0 +1,56 @@
+"""``feature-builder``: joins each click with the customer who made it, for a model to look at.
+
+It is written the way many such jobs are: what it cannot parse is null, and nobody is told.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream_lineage.sandbox.demo.avro_values import AvroReader, AvroWriter
+from stream_lineage.sandbox.demo.job import Job
+from stream_lineage.sandbox.demo.topics import CLICKS, CUSTOMERS, FEATURES, schema
+
+
+def run(job: Job) -> None:
+    """Features for every click of a known customer."""
+    reader, producer = AvroReader(job.registry_url), job.producer()
+    writer = AvroWriter(job.registry_url, FEATURES.subject, schema("feature"))
+    customers: dict[str, dict[str, Any]] = {}
+    clicks: dict[str, int] = {}
+    for batch in job.messages(CUSTOMERS.name, CLICKS.name):
+        for message in batch:
+            value = reader.decode(message.value() or b"")
+            if message.topic() == CUSTOMERS.name:
+                customers[value["customer_id"]] = value
+            elif value["customer_id"] in customers:
+                session = value["session_id"]
+                clicks[session] = clicks.get(session, 0) + 1
+                row = features(value, customers[value["customer_id"]], clicks[session])
+                producer.produce(FEATURES.name, writer.encode(row), key=row["customer_id"])
+        producer.poll(0)
+    reader.close()
+    job.flush(producer)
+
+
+def features(click: dict[str, Any], customer: dict[str, Any], clicks_in_session: int) -> dict[str, Any]:
+    """What the model sees of a click."""
+    return {
+        "click_id": click["click_id"],
+        "customer_id": click["customer_id"],
+        "event_type": click["event_type"],
+        "device": click["client"]["device"],
+        "country": customer["country"],
+        "segment": customer["segment"],
+        "age": _age(customer["age"]),
+        "total_spend": customer["total_spend"],
+        "clicks_in_session": clicks_in_session,
+        "clicked_at": click["clicked_at"],
+    }
+
+
+def _age(value: Any) -> int | None:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return None

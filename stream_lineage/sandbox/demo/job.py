@@ -1,0 +1,111 @@
+"""A job of the pipeline as a program of its own: ``python -m stream_lineage.sandbox.demo.job NAME ...``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Message, Producer
+
+TICK_SECONDS = 0.05
+_BATCH = 500
+_POLL_SECONDS = 0.2
+_FLUSH_SECONDS = 5.0
+
+JOBS = {
+    "crm-sync": "crm_sync",
+    "web-tracker": "web_tracker",
+    "feature-builder": "feature_builder",
+    "purchase-scorer": "purchase_scorer",
+}
+"""Jobs in the order of the stream, each in its module."""
+
+
+@dataclass(slots=True)
+class Job:
+    """What every job has: where Kafka and the registry are, and when to end.
+
+    ``released`` says whether the teams have rolled out their new releases, the ones that hold the fault.
+    """
+
+    name: str
+    bootstrap_servers: str
+    registry_url: str
+    release: Path
+    stop: threading.Event = field(default_factory=threading.Event)
+    _released: bool = False
+
+    @property
+    def released(self) -> bool:
+        self._released = self._released or self.release.exists()
+        return self._released
+
+    def producer(self) -> Producer:
+        return Producer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "client.id": self.name,
+                "enable.idempotence": True,
+                "linger.ms": 20,
+                "compression.type": "lz4",
+            }
+        )
+
+    def ticks(self, per_second: float) -> Iterator[int]:
+        """Until the end: how many records are due, every now and then."""
+        began, done = time.monotonic(), 0
+        while not self.stop.wait(TICK_SECONDS):
+            due = int((time.monotonic() - began) * per_second)
+            yield due - done
+            done = due
+
+    def messages(self, *topics: str) -> Iterator[list[Message]]:
+        """Until the end: batches of the topics' records, as the consumer group of the job's name."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap_servers,
+                "client.id": self.name,
+                "group.id": self.name,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        consumer.subscribe(list(topics))
+        try:
+            while not self.stop.is_set():
+                yield [message for message in consumer.consume(_BATCH, _POLL_SECONDS) if message.error() is None]
+        finally:
+            consumer.close()
+
+    def flush(self, producer: Producer) -> None:
+        """Before the end: what is still to be sent."""
+        producer.flush(_FLUSH_SECONDS)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=JOBS)
+    parser.add_argument("--bootstrap-servers", required=True)
+    parser.add_argument("--registry-url", required=True)
+    parser.add_argument("--release", type=Path, required=True, help="the new releases are out once this file exists")
+    options: Any = parser.parse_args(arguments)
+    job = Job(options.name, options.bootstrap_servers, options.registry_url, options.release)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: job.stop.set())
+    run: Callable[[Job], None] = importlib.import_module(f"{__package__}.{JOBS[options.name]}").run
+    run(job)
+    return 0
+
+
+if __name__ == "__main__":
+    # Under its own name, so that the jobs' modules and this one mean the same class.
+    from stream_lineage.sandbox.demo.job import main as job_main
+
+    sys.exit(job_main(sys.argv[1:]))

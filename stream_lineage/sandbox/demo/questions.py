@@ -1,0 +1,58 @@
+"""What can be asked while the demo runs: commands with real coordinates, to be typed into another terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream_lineage.sandbox.demo.topics import CUSTOMERS
+
+_NULL_AGES = (
+    "SELECT datetime(time / 1000000, 'unixepoch'), json_extract(fields, '$.null_ratio')"
+    " FROM point JOIN series ON id = series"
+    " WHERE json_extract(tags, '$.topic') = 'features' AND json_extract(tags, '$.field') = 'age' ORDER BY time"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, and the command that answers it."""
+
+    text: str
+    command: str
+
+
+def questions(program: str, bootstrap_servers: str, first_bad: Mapping[int, int], metrics: Path) -> list[Question]:
+    """``first_bad`` is the first bad offset by partition of ``customers``."""
+    kafka = f"--bootstrap-servers {bootstrap_servers}"
+    asked = []
+    for partition, offset in sorted(first_bad.items())[:1]:
+        record = f"{program} record {CUSTOMERS.name} {partition}"
+        asked.append(Question("the first bad record", f"{record} {offset} {kafka}"))
+        if offset > 0:
+            asked.append(Question("the last good one before it", f"{record} {offset - 1} {kafka}"))
+    return [
+        *asked,
+        Question("which offsets have which schema", f"{program} spans {CUSTOMERS.name} {kafka}"),
+        Question("whether the provenance log is whole", f"{program} verify {kafka}"),
+        Question(
+            "share of null ages in features, from the metric store",
+            f'sqlite3 {metrics} "{_NULL_AGES}"',
+        ),
+    ]
+
+
+def program() -> str:
+    """How this program is called from here, as a shell takes it."""
+    called = Path(sys.argv[0])
+    if called.name != "stream-lineage":
+        return f"{sys.executable} -m stream_lineage.cli.main"
+    on_path = shutil.which(called.name)
+    if on_path is not None and Path(on_path).samefile(called):
+        return called.name
+    relative = os.path.relpath(called)
+    return str(called.absolute()) if relative.startswith("..") else relative

@@ -1,0 +1,51 @@
+"""The pipeline's topics and their schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.resources import files
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from stream_lineage.errors import SandboxError
+
+_TIMEOUT_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic of the pipeline."""
+
+    name: str
+    partitions: int
+    config: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        """Its values' subject in the registry."""
+        return f"{self.name}-value"
+
+
+CUSTOMERS = Topic("customers", 3, {"cleanup.policy": "compact"})
+CLICKS = Topic("clicks", 6)
+FEATURES = Topic("features", 6)
+PREDICTIONS = Topic("predictions", 3)
+TOPICS = (CUSTOMERS, CLICKS, FEATURES, PREDICTIONS)
+
+
+def schema(name: str) -> str:
+    """The text of an Avro schema of the pipeline, such as ``click``."""
+    return (files(__package__) / "schemas" / f"{name}.avsc").read_text(encoding="utf-8")
+
+
+def create_topics(bootstrap_servers: str, topics: Iterable[Topic] = TOPICS) -> None:
+    """Raises SandboxError."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    wanted = [NewTopic(topic.name, num_partitions=topic.partitions, config=topic.config) for topic in topics]
+    try:
+        for future in admin.create_topics(wanted, request_timeout=_TIMEOUT_SECONDS).values():
+            future.result(_TIMEOUT_SECONDS + 1)
+    except KafkaException as error:
+        raise SandboxError(f"the demo's topics could not be created: {error.args[0].str()}") from error
