@@ -139,7 +139,7 @@ def collector(
         process = DecodeProcess(options)
         stack.callback(process.close)
         process.start()
-        ledger, codes = Ledger(), SchemaCodes()
+        ledger, codes = Ledger(), SchemaCodes(resolver)
         consumer = _group_member(settings, instance)
         transactions = Transactions(
             lambda: _transactional_producer(settings, instance), consumer, collect.transaction_timeout_seconds

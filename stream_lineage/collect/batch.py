@@ -6,7 +6,7 @@ This is the hot path of the main process. Per record it costs the accessor calls
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from stream_lineage.collect.schema_key import NULL_CODE, SchemaCodes
 from stream_lineage.wire.columns import PADDING
-from stream_lineage.wire.framing import KEY_GUID_HEADER, VALUE_GUID_HEADER, classify, guid_from_header
+from stream_lineage.wire.framing import KEY_GUID_HEADER, VALUE_GUID_HEADER, classify, guid_in
+from stream_lineage.wire.registered_schema import Role
 
 TIMESTAMP_SAMPLES = 512
 """Timestamps read per batch at most: each costs as much as five other accessors."""
@@ -125,7 +126,13 @@ def _topic_batch(topic: str, messages: list[Message], codes: SchemaCodes) -> Top
     key_codes = _classified(keys)
     headers = list(map(Message.headers, messages))
     if headers.count(None) != count:
-        _apply_guids(headers, value_codes, key_codes, values, keys, codes)
+        targets: tuple[tuple[Role, str, Payloads, NDArray[np.uint64]], ...] = (
+            ("value", VALUE_GUID_HEADER, values, value_codes),
+            ("key", KEY_GUID_HEADER, keys, key_codes),
+        )
+        _apply_guids(topic, headers, targets, codes)
+    codes.settle(topic, "value", value_codes, values.lengths)
+    codes.settle(topic, "key", key_codes, keys.lengths)
     sample = np.arange(0, count, max(1, -(-count // TIMESTAMP_SAMPLES)), dtype=np.int64)
     return TopicBatch(
         topic=topic,
@@ -148,26 +155,21 @@ def _classified(payloads: Payloads) -> NDArray[np.uint64]:
 
 
 def _apply_guids(
+    topic: str,
     headers: list[Any],
-    value_codes: NDArray[np.uint64],
-    key_codes: NDArray[np.uint64],
-    values: Payloads,
-    keys: Payloads,
+    targets: Iterable[tuple[Role, str, Payloads, NDArray[np.uint64]]],
     codes: SchemaCodes,
 ) -> None:
-    """A GUID header says the schema before any prefix does."""
-    for index, own in enumerate(headers):
-        if not own:
-            continue
-        for name, content in own:
-            if name == VALUE_GUID_HEADER:
-                target, payloads = value_codes, values
-            elif name == KEY_GUID_HEADER:
-                target, payloads = key_codes, keys
-            else:
-                continue
-            guid = guid_from_header(content) if content is not None else None
-            if guid is not None and payloads.lengths[index] >= 0:
-                code = codes.for_guid(guid)
-                if code is not None:
-                    target[index] = code
+    """A GUID header says the schema before any prefix does. Of several the last one counts."""
+    carrying = [(index, own) for index, own in enumerate(headers) if own]
+    for role, name, payloads, target in targets:
+        named = {
+            index: guid
+            for index, own in carrying
+            if payloads.lengths[index] >= 0 and (guid := guid_in(own, name)) is not None
+        }
+        if named:
+            known = codes.for_guids(topic, role, named.values())
+            for index, guid in named.items():
+                if guid in known:
+                    target[index] = known[guid]

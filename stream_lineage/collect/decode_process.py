@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import struct
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -15,11 +17,25 @@ import orjson
 
 from stream_lineage.collect.batch import Payloads
 from stream_lineage.errors import WorkerLost
+from stream_lineage.logs import get_logger
 from stream_lineage.model.profile import Decoder
 from stream_lineage.model.schema import Framing, SchemaType
 
+_log = get_logger("stream_lineage.collect")
 _START_SECONDS = 60
-_EXIT_REASONS = {-9: "killed", -11: "crashed (segmentation fault)", -6: "aborted", 77: "out of memory"}
+_PROBE_PATIENCE = 6.0
+"""How many times its processor seconds a probe is waited for, at most."""
+_SCHEMA_DEATHS = 2
+"""A schema that ended this many workers is not tried again: its records are opaque."""
+_EXIT_REASONS = {
+    1: "failed",
+    -6: "aborted",
+    -9: "was killed",
+    -11: "crashed (segmentation fault)",
+    -14: "took too long",  # SIGALRM and SIGPROF: the clocks of a probe
+    -27: "took too long",
+    77: "ran out of memory",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,33 +79,39 @@ class DecodeProcess:
         self._numbers: dict[DecodeSchema, int] = {}
         self.decoders: dict[DecodeSchema, Decoder] = {}
         self.schema_errors: dict[DecodeSchema, str] = {}
+        self._schema_deaths: Counter[DecodeSchema] = Counter()
         self.restarts = 0
+        self._started = False
+        self._ended_with: int | None = None
 
     @property
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start a fresh worker, ending one that is there."""
-        if self._process is not None:
+        """Start a fresh worker, ending one that is there. It is sent each schema again before its first batch.
+
+        Raises:
+            WorkerLost: it could not be started, or ended at once.
+        """
+        if self._process is not None or self._connection is not None:
+            self.close()
+        if self._started:
             self.restarts += 1
-        self.close()
+        self._started = True
+        self._known.clear()
         ours, theirs = socket.socketpair()
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _START_SECONDS, 0))
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": ""}
-        for name in list(environment):
-            if name.startswith("STREAM_LINEAGE_"):
-                del environment[name]  # the worker reads hostile bytes: it is given no secret
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "stream_lineage.collect.worker", str(theirs.fileno()), str(self._options.memory_mb)],
-            pass_fds=(theirs.fileno(),),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,  # a crash dump could hold payload values
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the parent, which drains first
-        )
-        theirs.close()
+        try:
+            # No side ever waits for the other while that one works, but where the worker is stopped in the middle.
+            patience = _timeval(self._options.deadline_seconds)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+            self._process = self._spawned(theirs)
+        except OSError as error:
+            ours.close()
+            raise WorkerLost(f"the decode worker cannot be started: {error.strerror}") from error
+        finally:
+            theirs.close()
         self._connection = Connection(ours.detach())
         options = {
             "hash_key": self._options.hash_key.hex(),
@@ -98,7 +120,21 @@ class DecodeProcess:
         }
         self._send(orjson.dumps(options))
         self._receive(_START_SECONDS)
-        self._known.clear()
+
+    def _spawned(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": ""}
+        for name in list(environment):
+            if name.startswith("STREAM_LINEAGE_"):
+                del environment[name]  # the worker reads hostile bytes: it is given no secret
+        return subprocess.Popen(
+            [sys.executable, "-m", "stream_lineage.collect.worker", str(theirs.fileno()), str(self._options.memory_mb)],
+            pass_fds=(theirs.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # a crash dump could hold payload values
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the parent, which drains first
+        )
 
     def close(self) -> None:
         """End the worker, at once."""
@@ -119,33 +155,60 @@ class DecodeProcess:
         value_schema: DecodeSchema,
         key_schema: DecodeSchema,
         skips: tuple[int, int],
-        *,
-        probe: bool = False,
-        deadline_seconds: float | None = None,
     ) -> list[Undecodable]:
-        """Decode a batch into its group's profile; or, as a probe, only try to. The records that do not decode."""
-        request: dict[str, Any] = {
-            "op": "probe" if probe else "batch",
-            "group": group,
+        """Decode a batch into its group's profile; the records that do not decode."""
+        request = self._request("batch", topic, value_schema, key_schema, skips) | {"group": group}
+        self._send_batch(request, values, keys)
+        answer = orjson.loads(self._receive(self._options.deadline_seconds))
+        return [Undecodable(*row) for row in answer["bad"]]
+
+    def probe(
+        self,
+        group: int,
+        topic: str,
+        values: Payloads,
+        keys: Payloads,
+        value_schema: DecodeSchema,
+        key_schema: DecodeSchema,
+        skips: tuple[int, int],
+        *,
+        seconds: float,
+    ) -> str | None:
+        """Try to decode a batch into its group's profile, in a child of the worker, which stays as it is: null if the
+        child lives, else how it ended.
+
+        ``seconds`` are of the processor's time.
+        """
+        request = self._request("probe", topic, value_schema, key_schema, skips) | {"group": group, "seconds": seconds}
+        self._send_batch(request, values, keys)
+        status = orjson.loads(self._receive(seconds * _PROBE_PATIENCE + 1.0))["status"]
+        return None if status == 0 else f"the decoder {_reason(status)}"
+
+    def finish(self, group: int, budget: int, left_out: int) -> bytes | None:
+        """The encoded profile of a group, at most about ``budget`` bytes; null when it got no batch. ``left_out``
+        values of it were never sent."""
+        self._send(orjson.dumps({"op": "finish", "group": group, "budget": budget, "left_out": left_out}))
+        answer = self._receive(self._options.deadline_seconds)
+        return answer[1:] if answer[:1] == b"\x01" else None
+
+    def _request(
+        self, operation: str, topic: str, value: DecodeSchema, key: DecodeSchema, skips: tuple[int, int]
+    ) -> dict[str, Any]:
+        return {
+            "op": operation,
             "topic": topic,
-            "value": self._schema(value_schema),
-            "key": self._schema(key_schema),
+            "value": self._schema(value),
+            "key": self._schema(key),
             "value_skip": skips[0],
             "key_skip": skips[1],
         }
+
+    def _send_batch(self, request: dict[str, Any], values: Payloads, keys: Payloads) -> None:
         self._send(orjson.dumps(request))
         for payloads in (values, keys):
             self._send(payloads.data)
             self._send(payloads.starts.tobytes())
             self._send(payloads.lengths.tobytes())
-        answer = orjson.loads(self._receive(deadline_seconds or self._options.deadline_seconds))
-        return [Undecodable(*row) for row in answer["bad"]]
-
-    def finish(self, group: int, budget: int) -> bytes | None:
-        """The encoded profile of a group, at most about ``budget`` bytes; null when it got no batch."""
-        self._send(orjson.dumps({"op": "finish", "group": group, "budget": budget}))
-        answer = self._receive(self._options.deadline_seconds)
-        return answer[1:] if answer[:1] == b"\x01" else None
 
     def prepare(self, schema: DecodeSchema) -> Decoder:
         """Which decoder this schema's records get. Decided once per schema."""
@@ -157,19 +220,27 @@ class DecodeProcess:
         if number is not None:
             return number
         number = self._numbers.setdefault(schema, len(self._numbers))
+        deadly = self._schema_deaths[schema] >= _SCHEMA_DEATHS
         request = {
             "op": "schema",
             "number": number,
-            "type": schema.type.value,
-            "framing": schema.framing.value,
-            "text": schema.text,
-            "references": dict(schema.references),
+            "type": SchemaType.NONE.value if deadly else schema.type.value,
+            "framing": Framing.OPAQUE.value if deadly else schema.framing.value,
+            "text": None if deadly else schema.text,
+            "references": {} if deadly else dict(schema.references),
         }
-        self._send(orjson.dumps(request))
-        answer = orjson.loads(self._receive(self._options.deadline_seconds))
+        try:
+            self._send(orjson.dumps(request))
+            answer = orjson.loads(self._receive(self._options.deadline_seconds))
+        except WorkerLost:
+            if self._ended_with != -signal.SIGKILL:  # else others ended it
+                self._schema_deaths[schema] += 1
+            raise
+        error = "the decode worker did not survive it" if deadly else answer["error"]
+        if error is not None and schema not in self.schema_errors:
+            self.schema_errors[schema] = error
+            _log.error("a schema cannot be used: its records are not looked into", type=schema.type.value, error=error)
         self.decoders[schema] = Decoder(answer["decoder"])
-        if answer["error"] is not None:
-            self.schema_errors[schema] = answer["error"]
         self._known[schema] = number
         return number
 
@@ -178,6 +249,8 @@ class DecodeProcess:
             raise WorkerLost("the decode worker is not running")
         try:
             self._connection.send_bytes(data)
+        except BlockingIOError as error:
+            raise self._stuck(self._options.deadline_seconds) from error
         except OSError as error:
             raise self._lost() from error
 
@@ -186,11 +259,17 @@ class DecodeProcess:
             raise WorkerLost("the decode worker is not running")
         try:
             if not self._connection.poll(seconds):
-                self.close()
-                raise WorkerLost(f"the decode worker ran past its deadline of {seconds:g} s")
+                raise self._stuck(seconds)
             return self._connection.recv_bytes()
+        except BlockingIOError as error:  # stopped in the middle of its answer
+            raise self._stuck(self._options.deadline_seconds) from error
         except (EOFError, OSError) as error:
             raise self._lost() from error
+
+    def _stuck(self, seconds: float) -> WorkerLost:
+        self._ended_with = None
+        self.close()
+        return WorkerLost(f"the decode worker ran past its deadline of {seconds:g} s")
 
     def _lost(self) -> WorkerLost:
         status = None
@@ -199,5 +278,14 @@ class DecodeProcess:
                 status = self._process.wait(timeout=5)
             except subprocess.TimeoutExpired:
                 status = None
+        self._ended_with = status
         self.close()
-        return WorkerLost(f"the decode worker {_EXIT_REASONS.get(status or 0, f'ended with status {status}')}")
+        return WorkerLost(f"the decode worker {_reason(status)}")
+
+
+def _reason(status: int | None) -> str:
+    return _EXIT_REASONS.get(status or 0, f"ended with status {status}")
+
+
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))

@@ -1,25 +1,74 @@
 """Decoding a flush in the worker, and finding the records that kill it.
 
-A batch that the worker does not survive is cut in halves, each tried as a mere probe, until the records at fault stand
-alone. They are left out, everything else of the flush is given to a fresh worker again, and the flush goes on.
+When the worker is lost, a fresh one is given everything of the flush again. The batch that it was lost with is now
+given with care: tried as a mere probe first, and in halves where the probe dies, until the records at fault stand
+alone. They are left out. A worker that others end costs a restart and blames nobody: probes die in a child of the
+worker.
+
+All of this has an end: each flush has so many seconds for it, after which what is not decoded yet does without a
+profile. Whatever happens here, the flush goes on.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from stream_lineage.collect.batch import Payloads, joined
-from stream_lineage.collect.decode_process import DecodeProcess, DecodeSchema, Undecodable
+from stream_lineage.collect.decode_process import DecodeSchema, Undecodable
 from stream_lineage.collect.flush import Flush, Group, GroupKey, Piece
 from stream_lineage.errors import WorkerLost
 from stream_lineage.logs import get_logger
 
 _log = get_logger("stream_lineage.collect")
-_PROBE_SECONDS = 2.0
-_ROUNDS = 20
+WORKER_LOST = "worker-lost"
+"""The kind of dead letter for records that the decoder does not survive."""
+_PROBE_SECONDS = 1.0
+_CONFIRM_SECONDS = 5.0
+_RETRY_SECONDS = 0.2
+_GRACE = 0.2
+"""After the recovery time, this share of it is left to profile what does not kill the worker."""
+_FINISH_ATTEMPTS = 3
+_NO_TIME = "the decoder did not survive its batch, and no time was left to find out why"
+
+
+class Worker(Protocol):
+    """What is needed of the decode worker: see ``DecodeProcess``. Any call may raise ``WorkerLost``."""
+
+    @property
+    def restarts(self) -> int: ...
+
+    def start(self) -> None: ...
+
+    def batch(
+        self,
+        group: int,
+        topic: str,
+        values: Payloads,
+        keys: Payloads,
+        value_schema: DecodeSchema,
+        key_schema: DecodeSchema,
+        skips: tuple[int, int],
+    ) -> list[Undecodable]: ...
+
+    def probe(
+        self,
+        group: int,
+        topic: str,
+        values: Payloads,
+        keys: Payloads,
+        value_schema: DecodeSchema,
+        key_schema: DecodeSchema,
+        skips: tuple[int, int],
+        *,
+        seconds: float,
+    ) -> str | None: ...
+
+    def finish(self, group: int, budget: int, left_out: int) -> bytes | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +82,18 @@ class Plan:
 
 @dataclass(slots=True)
 class _Work:
+    """A group's share of the flush: ``careful`` pieces, that a worker was lost with, and ``excluded`` records."""
+
     number: int
     plan: Plan
     bad: list[tuple[int, Undecodable]] = field(default_factory=list)  # piece, record
-    excluded: dict[int, set[int]] = field(default_factory=dict)  # piece -> records that kill the worker
+    excluded: dict[int, set[int]] = field(default_factory=dict)
+    careful: set[int] = field(default_factory=set)
+
+    def blame(self, piece: int, place: int, role: str, reason: str) -> None:
+        """Leave a record out, and say why."""
+        self.excluded.setdefault(piece, set()).add(place)
+        self.bad.append((piece, Undecodable(place, role, WORKER_LOST, reason)))
 
 
 @dataclass(slots=True)
@@ -49,36 +106,54 @@ class GroupResult:
 
 
 class DecodeStage:
-    """Feeds the groups of one flush after the other to the worker. Used by one thread."""
+    """Feeds the groups of one flush after the other to the worker. Used by one thread. Never raises ``WorkerLost``.
 
-    def __init__(self, process: DecodeProcess, *, recovery_seconds: float) -> None:
-        self._process = process
+    ``recovery_seconds`` are for each flush.
+    """
+
+    def __init__(self, worker: Worker, *, recovery_seconds: float) -> None:
+        self._worker = worker
         self._recovery_seconds = recovery_seconds
+        self._seconds_left = recovery_seconds
+        self._given_up = False
+        self._worker_is_dirty = False
         self._work: dict[GroupKey, _Work] = {}
         self._numbers = 0
 
     def begin(self) -> None:
         """Forget the flush before; the worker's groups of an abandoned flush go with the worker."""
-        if self._work:
-            self._work.clear()
-            self._process.start()
+        dirty = self._worker_is_dirty or bool(self._work)
+        self._work.clear()
+        self._seconds_left = self._recovery_seconds
+        self._given_up = self._worker_is_dirty = False
+        if dirty:
+            try:
+                self._worker.start()
+            except WorkerLost as lost:  # the first batch will say so again
+                _log.warning("the decode worker could not be started", reason=lost.message)
 
     def feed(self, flush: Flush, group: Group, plan: Plan) -> None:
         """Send the pieces of a group that have not been sent yet, as one batch."""
+        work = self._work.get(group.key)
+        if work is not None and work.plan != plan:
+            self._change(flush, work, plan)
         fresh = group.pieces[group.sent :]
         if not fresh:
             return
         if len(fresh) > 1:
             group.pieces[group.sent :] = [_merged(fresh)]
-        work = self._work.get(group.key)
         if work is None:
             self._numbers += 1
             work = self._work[group.key] = _Work(self._numbers, plan)
-        index = group.sent
+        piece = group.sent
         group.sent += 1
+        if self._given_up:
+            self._leave_out(group, work, piece, _NO_TIME)
+            return
         try:
-            self._send(group, work, index)
+            self._send(group, work, piece)
         except WorkerLost as lost:
+            work.careful.add(piece)
             self._recover(flush, lost)
 
     def finish(self, flush: Flush, group: Group, budget: int) -> GroupResult:
@@ -86,13 +161,7 @@ class DecodeStage:
         work = self._work.get(group.key)
         if work is None:
             return GroupResult(None, [])
-        profile = None
-        for _ in range(2):
-            try:
-                profile = self._process.finish(work.number, budget)
-                break
-            except WorkerLost as lost:
-                self._recover(flush, lost)
+        profile = self._profile(flush, group, work, budget)
         bad = []
         for piece, record in work.bad:
             at = group.pieces[piece]
@@ -102,97 +171,142 @@ class DecodeStage:
         del self._work[group.key]
         return GroupResult(profile, bad)
 
-    def _send(self, group: Group, work: _Work, index: int) -> None:
-        piece = group.pieces[index]
-        excluded = work.excluded.get(index)
-        values, keys, places = piece.values, piece.keys, None
-        if excluded:
-            places = [place for place in range(len(piece)) if place not in excluded]
-            if not places:
-                return
-            values, keys = _chosen(values, places), _chosen(keys, places)
-        bad = self._process.batch(
-            work.number, group.topic, values, keys, work.plan.value, work.plan.key, work.plan.skips
-        )
-        for record in bad:
-            place = record.index if places is None else places[record.index]
-            work.bad.append((index, Undecodable(place, record.role, record.kind, record.error)))
-
-    def _recover(self, flush: Flush, lost: WorkerLost) -> None:
-        """Give a fresh worker everything of this flush again, without the records that kill it."""
-        _log.warning(
-            "the decode worker was lost and is started again", reason=lost.message, restarts=self._process.restarts
-        )
-        deadline = time.monotonic() + self._recovery_seconds
-        for _ in range(_ROUNDS):
-            self._process.start()
-            culprit = self._feed_again(flush)
-            if culprit is None:
-                return
-            group, work, index = culprit
-            killers = self._isolate(group, work, index, deadline)
-            work.excluded.setdefault(index, set()).update(killers)
-            if not killers:
-                # Every record is fine alone, yet not all of them together: they do without a profile.
-                work.excluded[index] = set(range(len(group.pieces[index])))
-                _log.error("a batch cannot be profiled and is left out of the profile", topic=group.topic)
-        raise WorkerLost("the decode worker keeps dying")
-
-    def _feed_again(self, flush: Flush) -> tuple[Group, _Work, int] | None:
-        """The batch that the worker did not survive, or null when it has taken all."""
-        for key, work in self._work.items():
-            group = flush.groups[key]
-            killed = [row for row in work.bad if row[1].kind == "worker-lost"]
-            work.bad = killed
-            for index in range(group.sent):
-                try:
-                    self._send(group, work, index)
-                except WorkerLost:
-                    return group, work, index
+    def _profile(self, flush: Flush, group: Group, work: _Work, budget: int) -> bytes | None:
+        for _ in range(_FINISH_ATTEMPTS):
+            if self._given_up:
+                return None
+            left_out = sum(
+                int(np.count_nonzero(group.pieces[piece].values.lengths[sorted(places)] >= 0))
+                for piece, places in work.excluded.items()
+            )
+            try:
+                return self._worker.finish(work.number, budget, left_out)
+            except WorkerLost as lost:
+                self._recover(flush, lost)
+        _log.error("a profile cannot be made: the decode worker does not survive it", topic=group.topic)
+        self._worker_is_dirty = True
         return None
 
-    def _isolate(self, group: Group, work: _Work, index: int, deadline: float) -> set[int]:
-        """Indices of the records of one piece that kill the worker, found by bisection."""
-        piece = group.pieces[index]
-        known = work.excluded.get(index, set())
-        places = [place for place in range(len(piece)) if place not in known]
-        found: set[int] = set()
-        pending = [(0, len(places))]
-        self._process.start()
+    def _change(self, flush: Flush, work: _Work, plan: Plan) -> None:
+        """What is known of a schema has changed since the group's first pieces: they are decoded again."""
+        work.plan = plan
+        work.bad.clear()
+        work.excluded.clear()
+        work.careful.clear()
+        self._recover(flush, None)
+
+    def _send(self, group: Group, work: _Work, piece: int, places: list[int] | None = None) -> None:
+        """Send a piece, or some records of it."""
+        whole, plan = group.pieces[piece], work.plan
+        values, keys = whole.values, whole.keys
+        if places is not None:
+            values, keys = _chosen(values, places), _chosen(keys, places)
+        for record in self._worker.batch(work.number, group.topic, values, keys, plan.value, plan.key, plan.skips):
+            place = record.index if places is None else places[record.index]
+            work.bad.append((piece, Undecodable(place, record.role, record.kind, record.error)))
+
+    # Recovery
+
+    def _recover(self, flush: Flush, lost: WorkerLost | None) -> None:
+        """Give a fresh worker everything of this flush again, without the records that kill it."""
+        if lost is not None:
+            restarts = self._worker.restarts
+            _log.warning("the decode worker was lost and is started again", reason=lost.message, restarts=restarts)
+        began = time.monotonic()
+        deadline = began + self._seconds_left
+        try:
+            while time.monotonic() < deadline + self._recovery_seconds * _GRACE:
+                try:
+                    self._worker.start()
+                    if self._feed_again(flush, deadline):
+                        return
+                except WorkerLost:
+                    time.sleep(_RETRY_SECONDS)
+        finally:
+            self._seconds_left -= time.monotonic() - began
+        self._give_up(flush)
+
+    def _feed_again(self, flush: Flush, deadline: float) -> bool:
+        """Send all pieces again; whether the worker has taken them all."""
+        for key, work in self._work.items():
+            group = flush.groups[key]
+            work.bad = [row for row in work.bad if row[1].kind == WORKER_LOST]
+            for piece in range(group.sent):
+                try:
+                    if piece not in work.careful:
+                        self._send(group, work, piece)
+                    elif time.monotonic() < deadline:
+                        self._send_with_care(group, work, piece, deadline)
+                    else:
+                        self._leave_out(group, work, piece, _NO_TIME)
+                except WorkerLost:
+                    work.careful.add(piece)
+                    return False
+        return True
+
+    def _send_with_care(self, group: Group, work: _Work, piece: int, deadline: float) -> None:
+        """Send what the worker survives of a piece, and leave out what it does not.
+
+        Raises:
+            WorkerLost: the worker itself is gone, or there is no time left.
+        """
+        excluded = work.excluded.get(piece, set())
+        pending = [[place for place in range(len(group.pieces[piece])) if place not in excluded]]
         while pending:
-            start, stop = pending.pop()
-            chosen = places[start:stop]
             if time.monotonic() > deadline:
-                found.update(chosen)
-                self._blame(work, index, chosen, "no time was left to find which record of its batch ends the decoder")
+                raise WorkerLost("no time is left to find the records that end the decoder")
+            places = pending.pop()
+            if not places:
                 continue
-            values, keys = _chosen(piece.values, chosen), _chosen(piece.keys, chosen)
-            plan = work.plan
-            try:
-                self._process.batch(
-                    work.number,
-                    group.topic,
-                    values,
-                    keys,
-                    plan.value,
-                    plan.key,
-                    plan.skips,
-                    probe=True,
-                    deadline_seconds=_PROBE_SECONDS,
-                )
-            except WorkerLost as lost:
-                self._process.start()
-                if stop - start == 1:
-                    found.update(chosen)
-                    self._blame(work, index, chosen, lost.message)
-                else:
-                    middle = (start + stop) // 2
-                    pending += [(middle, stop), (start, middle)]
-        return found
+            if self._dies(group, work, piece, places, _PROBE_SECONDS) is None:
+                self._send(group, work, piece, places)
+            elif len(places) > 1:
+                middle = len(places) // 2
+                pending += [places[middle:], places[:middle]]
+            else:
+                # Once more, with more time, before a record is blamed.
+                reason = self._dies(group, work, piece, places, _CONFIRM_SECONDS)
+                if reason is None:
+                    pending.append(places)
+                    continue
+                work.blame(piece, places[0], self._role(group, work, piece, places), reason)
+                _log.error("a record ends the decoder and is left out", topic=group.topic, reason=reason)
+
+    def _dies(
+        self, group: Group, work: _Work, piece: int, places: list[int], seconds: float, *, keys_alone: bool = False
+    ) -> str | None:
+        """How a decoder ends that is given these records now; null where it lives."""
+        whole, plan = group.pieces[piece], work.plan
+        values = joined([None] * len(places)) if keys_alone else _chosen(whole.values, places)
+        keys = _chosen(whole.keys, places)
+        return self._worker.probe(
+            work.number, group.topic, values, keys, plan.value, plan.key, plan.skips, seconds=seconds
+        )
+
+    def _role(self, group: Group, work: _Work, piece: int, places: list[int]) -> str:
+        """Whether the value or the key of a record is at fault: the key, if the decoder dies of that alone."""
+        if int(group.pieces[piece].keys.lengths[places[0]]) < 0:
+            return "value"
+        return "key" if self._dies(group, work, piece, places, _CONFIRM_SECONDS, keys_alone=True) else "value"
+
+    def _give_up(self, flush: Flush) -> None:
+        """No time is left: what this flush has not finished does without a profile."""
+        _log.error("the decode worker keeps dying: records of this flush are left out of the profile")
+        self._given_up = self._worker_is_dirty = True
+        for key, work in self._work.items():
+            for piece in range(flush.groups[key].sent):
+                self._leave_out(flush.groups[key], work, piece, _NO_TIME)
 
     @staticmethod
-    def _blame(work: _Work, index: int, places: list[int], reason: str) -> None:
-        work.bad += [(index, Undecodable(place, "value", "worker-lost", reason)) for place in places]
+    def _leave_out(group: Group, work: _Work, piece: int, reason: str) -> None:
+        """Leave out all records of a piece."""
+        whole = group.pieces[piece]
+        excluded = work.excluded.get(piece, set())
+        work.bad = [row for row in work.bad if row[0] != piece or row[1].index in excluded]
+        values, keys = whole.values.lengths.tolist(), whole.keys.lengths.tolist()
+        for place in range(len(whole)):
+            if place not in excluded and (values[place] >= 0 or keys[place] >= 0):
+                work.blame(piece, place, "value" if values[place] >= 0 else "key", reason)
 
 
 def _merged(pieces: list[Piece]) -> Piece:
@@ -215,7 +329,10 @@ def _concatenated(payloads: list[Payloads]) -> Payloads:
     return Payloads(b"".join(data), np.concatenate(starts), np.concatenate([part.lengths for part in payloads]))
 
 
-def _chosen(payloads: Payloads, places: list[int]) -> Payloads:
-    starts, lengths = payloads.starts.tolist(), payloads.lengths.tolist()
-    items = [payloads.data[starts[i] : starts[i] + lengths[i]] if lengths[i] >= 0 else None for i in places]
-    return joined(items)
+def _chosen(payloads: Payloads, places: Iterable[int]) -> Payloads:
+    chosen = np.fromiter(places, np.int64)
+    starts, lengths = payloads.starts[chosen].tolist(), payloads.lengths[chosen].tolist()
+    data = payloads.data
+    return joined(
+        [data[start : start + size] if size >= 0 else None for start, size in zip(starts, lengths, strict=True)]
+    )

@@ -21,6 +21,9 @@ from stream_lineage.provenance.chain import Head, next_hash
 from stream_lineage.provenance.codec import EncodedBody, encode_body, frame
 from stream_lineage.provenance.log import DIGEST_HEADER
 
+_MAX_WAITING = 256
+"""Schemas of one partition that are asked for again and again until the registry knows them."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupSchemas:
@@ -205,24 +208,37 @@ class Recorder:
             position = flush.positions.get(partition_id, covered)
             if position is None or covered is None:
                 continue  # nothing visible has been read yet: there is no chain to carry on
-            labels = dict.fromkeys((*self.ledger.unresolved.get(partition_id, ()), *waiting.get(partition_id, ())))
-            left = tuple(label for label in labels if (topic, partition, label) not in gone)
+            new = waiting.get(partition_id, _Waiting())
+            # What waits for an answer comes first: heads have room for a few labels only.
+            labels = dict.fromkeys((*new.unanswered, *self.ledger.unresolved.get(partition_id, ()), *new.unknown))
+            left = tuple(label for label in labels if (topic, partition, label) not in gone)[:_MAX_WAITING]
             hashed = self.ledger.hashes[partition_id] if link is None else link.hash
             head = Head(hashed, covered, self.ledger.topic_ids.get(partition_id), left)
             recording.heads[partition_id] = head
             recording.offsets.append(CommittedOffset(topic, partition, max(position, covered), head.to_metadata()))
 
 
-def _waiting(flush: Flush, schemas: Mapping[GroupKey, GroupSchemas]) -> dict[PartitionId, list[str]]:
-    """Labels of the schemas that this flush records as unresolved, by partition."""
-    out: dict[PartitionId, list[str]] = {}
+@dataclass(slots=True)
+class _Waiting:
+    """Labels of the schemas that a flush records as unresolved: without an answer, or unknown to the registry."""
+
+    unanswered: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+
+def _waiting(flush: Flush, schemas: Mapping[GroupKey, GroupSchemas]) -> dict[PartitionId, _Waiting]:
+    out: dict[PartitionId, _Waiting] = {}
     for (topic, partition), runs in flush.runs.items():
         for run in runs:
             known = schemas[(topic, run.value_code, run.key_code)]
-            for role, reference in (("value", known.value), ("key", known.key)):
+            for role, reference, error in (
+                ("value", known.value, known.value_error),
+                ("key", known.key, known.key_error),
+            ):
                 if reference.unresolved:
+                    own = out.setdefault((topic, partition), _Waiting())
                     name = reference.guid if reference.id is None else reference.id
-                    out.setdefault((topic, partition), []).append(f"{role}:{name}")
+                    (own.unanswered if error is None else own.unknown).append(f"{role}:{name}")
     return out
 
 

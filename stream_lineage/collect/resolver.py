@@ -1,15 +1,26 @@
-"""Turning the schema ids on the wire into references, without ever waiting long for the registry."""
+"""Turning the schema ids on the wire into references, without ever waiting long for the registry.
+
+A leading zero byte proves nothing: keys that are numbers, and bytes that are anything, look framed now and then. So ids
+are believed within bounds, for the values and for the keys of each topic:
+
+- Records stand under at most ``MAX_UNPROVEN_IDS`` ids that the registry has not confirmed. Records that name one beyond
+  are taken for what records are that name none: opaque. The registry is still asked now and then for the most frequent
+  of those ids, so that a schema that comes late is found.
+- With ``UNKNOWN_IDS_OF_OPAQUE`` ids that the registry does not know and none that it knows, all of it is opaque.
+- Keys of eight bytes are long numbers, unless the registry has a subject for the keys of the topic, or at least does
+  not contradict: one unknown id, or one that belongs to other subjects, is enough.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stream_lineage.collect.schema_key import SchemaKey
+from stream_lineage.collect.schema_key import Admission, SchemaKey
 from stream_lineage.errors import ConnectionFailed, NotFound, SchemaError, UnknownSchema
 from stream_lineage.logs import get_logger
 from stream_lineage.model.schema import Framing
@@ -19,6 +30,9 @@ _log = get_logger("stream_lineage.collect")
 _THREADS = 2
 UNKNOWN_IDS_OF_OPAQUE = 32
 """A topic with this many unknown ids and no known one holds bytes that merely look framed."""
+MAX_UNPROVEN_IDS = 128
+"""Ids that records of a topic may stand under before the registry has confirmed them. Larger: more schemas are told
+apart while the registry is away, and hostile records make more observations."""
 
 
 class Registry(Protocol):
@@ -50,18 +64,18 @@ class _State:
 
 @dataclass(slots=True)
 class _TopicRole:
-    known: int = 0
-    unknown: int = 0
+    """The values or the keys of a topic. ``own`` ids stand under the topic's own subject, ``foreign`` ones under
+    others; ``unproven`` ones are believed without an answer, or in spite of it."""
+
+    own: set[SchemaKey] = field(default_factory=set)
+    foreign: set[SchemaKey] = field(default_factory=set)
+    unknown: set[SchemaKey] = field(default_factory=set)
+    unproven: set[SchemaKey] = field(default_factory=set)
+    numbers: bool | None = None  # whether they are keys of eight bytes, all that looked framed so far
     framed: bool | None = None
     asking: bool = False
     asked_again_at: float = 0.0
-
-
-@dataclass(slots=True)
-class _Shared:
-    states: dict[Question, _State] = field(default_factory=dict)
-    topics: dict[tuple[str, str], _TopicRole] = field(default_factory=dict)
-    healthy: bool = True
+    curious_at: float = 0.0
 
 
 class SchemaResolver:
@@ -75,69 +89,120 @@ class SchemaResolver:
         self._retry = retry_seconds
         self._wait = wait_seconds
         self._lock = threading.Lock()
-        self._shared = _Shared()
+        self._states: dict[Question, _State] = {}
+        self._topics: dict[tuple[str, Role], _TopicRole] = {}
+        self._healthy = True
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="schema-resolver")
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def settle(self, questions: Iterable[Question]) -> None:
-        """Ask what has not been asked, and wait for the answers unless the registry is known to be ill."""
-        pending = [future for question in questions if (future := self._ask(question)) is not None]
-        with self._lock:
-            healthy = self._shared.healthy
-        if pending and healthy:
-            wait(pending, timeout=self._wait)
+        """Ask what may be asked by now, and wait for the answers unless the registry is known to be ill."""
+        self._wait_for([future for question in questions if (future := self._ask(question)) is not None])
 
     def ask(self, questions: Iterable[Question]) -> None:
-        """Ask what may be asked by now, without waiting."""
-        for question in questions:
-            self._ask(question)
+        """The same for schemas that records were recorded without before."""
+        self.settle(questions)
 
     def answer(self, question: Question) -> RegisteredSchema | None:
-        """The schema, or null while it is not known."""
+        """The schema, or null while it is not known, and where the bytes only look as if they named one."""
         with self._lock:
-            state = self._shared.states.get(question)
-            return None if state is None else state.answer
+            state = self._states.get(question)
+            if state is None or state.answer is None:
+                return None
+            seen = self._topics.get((question.topic, question.role))
+            return None if seen is not None and self._opaque(seen) else state.answer
 
     def is_unknown(self, question: Question) -> bool:
         """Whether the registry has answered that it does not know this schema."""
         with self._lock:
-            state = self._shared.states.get(question)
+            state = self._states.get(question)
             return state is not None and state.answer is None and state.unknown
 
     def looks_opaque(self, topic: str, role: Role) -> bool:
-        """Whether leading zero bytes in this topic mean nothing: many ids, none of which the registry knows."""
+        """Whether leading zero bytes in this topic mean nothing."""
         with self._lock:
-            seen = self._shared.topics.get((topic, role))
-            return seen is not None and seen.known == 0 and seen.unknown >= UNKNOWN_IDS_OF_OPAQUE and not seen.framed
+            seen = self._topics.get((topic, role))
+            return seen is not None and self._opaque(seen)
+
+    def admit(self, topic: str, role: Role, counts: Mapping[SchemaKey, int], *, numbers: bool) -> Admission:
+        """Which of these keys records may stand under.
+
+        Args:
+            topic: the topic of the records.
+            role: whether their keys or their values are meant.
+            counts: how many records name each.
+            numbers: whether all of them are keys of eight bytes.
+        """
+        curious = None
+        with self._lock:
+            seen = self._topics.setdefault((topic, role), _TopicRole())
+            seen.numbers = numbers and seen.numbers is not False
+            known = seen.own if seen.numbers else seen.own | seen.foreign
+            proven = {key for key in counts if key in known}
+            admitted = set(proven)
+            refused = None
+            for key in sorted(counts.keys() - proven, key=lambda key: -counts[key]):
+                room = key in seen.unproven or len(seen.unproven) < MAX_UNPROVEN_IDS
+                if room and not self._opaque(seen):
+                    seen.unproven.add(key)
+                    admitted.add(key)
+                elif refused is None:
+                    refused = key
+            if self._opaque(seen):
+                admitted = proven
+            if refused is not None and time.monotonic() >= seen.curious_at:
+                seen.curious_at = time.monotonic() + self._retry
+                curious = refused
+        if curious is not None:
+            self._ask(Question(topic, role, curious))
+        return Admission(frozenset(admitted), frozenset(proven))
 
     def is_framed(self, topic: str, role: Role) -> bool:
         """Whether records of this topic are expected to say their schema: known schemas were seen in it, or the
         registry has a subject for it."""
         with self._lock:
-            seen = self._shared.topics.setdefault((topic, role), _TopicRole())
-            if seen.known or seen.framed:
+            seen = self._topics.setdefault((topic, role), _TopicRole())
+            if seen.framed or seen.own or (seen.foreign and not seen.numbers):
                 return True
-            due = self._registry is not None and not seen.asking and time.monotonic() >= seen.asked_again_at
-            if due and seen.framed is None:
-                seen.asking = True
-            else:
-                due = False
-            healthy = self._shared.healthy
+            due = self._may_look(seen)
         if due:
             future = self._submit(self._look_for_subject, topic, role)
-            if future is not None and healthy:
-                wait([future], timeout=self._wait)
+            if future is not None:
+                self._wait_for([future])
             with self._lock:
                 return bool(seen.framed)
         return False
+
+    def _opaque(self, seen: _TopicRole) -> bool:
+        if seen.framed or seen.own:
+            return False
+        if seen.numbers and (seen.foreign or seen.unknown or (self._registry is None and len(seen.unproven) > 1)):
+            return True
+        if seen.foreign:
+            return False
+        return len(seen.unknown) >= UNKNOWN_IDS_OF_OPAQUE or len(seen.unproven) >= MAX_UNPROVEN_IDS
+
+    def _may_look(self, seen: _TopicRole) -> bool:
+        """Whether to ask for the subject now; if so, this caller does."""
+        if self._registry is None or seen.framed or seen.asking or time.monotonic() < seen.asked_again_at:
+            return False
+        seen.asking = True
+        return True
+
+    def _wait_for(self, futures: list[Future[None]]) -> None:
+        with self._lock:
+            healthy = self._healthy
+        if futures and healthy and wait(futures, timeout=self._wait).not_done:
+            with self._lock:
+                self._healthy = False  # until it answers
 
     def _ask(self, question: Question) -> Future[None] | None:
         if self._registry is None:
             return None
         with self._lock:
-            state = self._shared.states.setdefault(question, _State())
+            state = self._states.setdefault(question, _State())
             if state.answer is not None:
                 return None
             if state.pending is not None:
@@ -174,33 +239,43 @@ class SchemaResolver:
             )
         except Exception as error:  # noqa: BLE001  (a thread must not die silently)
             _log.error("asking the schema registry failed", error=repr(error))
+        own = found is not None and found.reference.subject == f"{question.topic}-{question.role}"
         with self._lock:
-            state = self._shared.states[question]
-            seen = self._shared.topics.setdefault((question.topic, question.role), _TopicRole())
-            self._shared.healthy = healthy
+            seen = self._topics.setdefault((question.topic, question.role), _TopicRole())
+            look = not own and (unknown or found is not None) and self._may_look(seen)
+        if look:
+            self._look_for_subject(question.topic, question.role)
+        with self._lock:
+            state = self._states[question]
+            self._healthy = healthy
             state.answer, state.pending = found, None
             if found is not None:
-                seen.known += 1
-            elif unknown and not state.unknown:
-                seen.unknown += 1
+                (seen.own if own else seen.foreign).add(key)
+                seen.unproven.discard(key)
+                seen.unknown.discard(key)
+            elif unknown:
+                seen.unknown.add(key)
             state.unknown = state.unknown or unknown
             state.asked_again_at = time.monotonic() + delay
         done.set_result(None)
 
     def _look_for_subject(self, topic: str, role: Role) -> None:
-        framed, delay = None, self._retry
+        framed, delay, healthy = None, self._retry, True
         try:
             if self._registry is not None:
                 self._registry.latest(f"{topic}-{role}")
                 framed = True
         except NotFound:
             framed = False
-        except (ConnectionFailed, SchemaError):
-            framed = None
+        except SchemaError:
+            framed = True  # there is one, whatever it says
+        except ConnectionFailed:
+            healthy = False
         except Exception as error:  # noqa: BLE001  (a thread must not die silently)
             _log.error("asking the schema registry failed", error=repr(error))
         with self._lock:
-            seen = self._shared.topics.setdefault((topic, role), _TopicRole())
+            seen = self._topics.setdefault((topic, role), _TopicRole())
+            self._healthy = healthy
             # A subject may be registered later: a "no" holds only for a while.
             seen.framed = True if framed else None
             seen.asking = False

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stream_lineage.model.schema import Framing
 from stream_lineage.wire import framing
@@ -12,6 +18,7 @@ NULL_CODE = framing.NULL
 OPAQUE_CODE = framing.OPAQUE
 MAX_GUIDS = 65_536
 _GUID_BASE = 1 << 62
+_NUMBER_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +49,85 @@ class SchemaKey:
         return role, cls(Framing.GUID_HEADER, text)
 
 
-class SchemaCodes:
-    """Codes for GUIDs, which do not fit into a number themselves. Written by the thread that reads from Kafka."""
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Keys that records may stand under; the ``proven`` ones among them for ever."""
 
-    def __init__(self) -> None:
+    admitted: frozenset[SchemaKey]
+    proven: frozenset[SchemaKey]
+
+
+class Gate(Protocol):
+    """Decides which keys are believed: see ``SchemaResolver.admit``."""
+
+    def admit(self, topic: str, role: Role, counts: Mapping[SchemaKey, int], *, numbers: bool) -> Admission: ...
+
+
+class SchemaCodes:
+    """The codes of what records say of their schemas, as far as it is to be believed. Without a gate all of it is.
+
+    GUIDs do not fit into a number themselves and get codes of their own. Written by the thread that reads from Kafka.
+    """
+
+    def __init__(self, gate: Gate | None = None) -> None:
+        self._gate = gate
         self._codes: dict[str, int] = {}
         self._guids: list[str] = []
+        self._proven: dict[tuple[str, Role], set[int]] = {}
 
-    def for_guid(self, guid: str) -> int | None:
-        """The code of a GUID, or null when there are too many of them to be real."""
-        code = self._codes.get(guid)
-        if code is None:
-            if len(self._guids) >= MAX_GUIDS:
-                return None
-            code = _GUID_BASE + len(self._guids)
-            self._guids.append(guid)
-            self._codes[guid] = code
-        return code
+    def settle(self, topic: str, role: Role, codes: NDArray[np.uint64], lengths: NDArray[np.int64]) -> None:
+        """In place: payloads (of ``lengths``) that name an id which is not to be believed become opaque."""
+        if self._gate is None or len(codes) == 0:
+            return
+        if bool((codes == codes[0]).all()):
+            distinct, counts = [int(codes[0])], [len(codes)]
+        else:
+            found = np.unique(codes, return_counts=True)
+            distinct, counts = found[0].tolist(), found[1].tolist()
+        proven = self._proven.setdefault((topic, role), set())
+        new = {
+            code: count
+            for code, count in zip(distinct, counts, strict=True)
+            if framing.CONFLUENT <= code < _GUID_BASE and code not in proven
+        }
+        if not new:
+            return
+        prefixed = (codes >= np.uint64(framing.CONFLUENT)) & (codes < np.uint64(_GUID_BASE))
+        numbers = role == "key" and bool((lengths[prefixed] == _NUMBER_BYTES).all())
+        keys = {self.key(code): code for code in new}
+        admission = self._gate.admit(topic, role, {key: new[code] for key, code in keys.items()}, numbers=numbers)
+        proven.update(keys[key] for key in admission.proven)
+        refused = [code for key, code in keys.items() if key not in admission.admitted]
+        if refused:
+            codes[np.isin(codes, np.array(refused, np.uint64))] = OPAQUE_CODE
+
+    def for_guids(self, topic: str, role: Role, guids: Iterable[str]) -> dict[str, int]:
+        """The codes of GUIDs that records name, each as often as it is named; those not to be believed have none."""
+        counts = Counter(guids)
+        keys = {SchemaKey(Framing.GUID_HEADER, guid): guid for guid in counts}
+        if self._gate is not None:
+            proven = self._proven.setdefault((topic, role), set())
+            new = {key: counts[guid] for key, guid in keys.items() if self._codes.get(guid) not in proven}
+            if new:
+                admission = self._gate.admit(topic, role, new, numbers=False)
+                refused = {keys[key] for key in new.keys() - admission.admitted}
+                out = self._coded(guid for guid in counts if guid not in refused)
+                proven.update(out[keys[key]] for key in admission.proven if keys[key] in out)
+                return out
+        return self._coded(counts)
+
+    def _coded(self, guids: Iterable[str]) -> dict[str, int]:
+        out = {}
+        for guid in guids:
+            code = self._codes.get(guid)
+            if code is None:
+                if len(self._guids) >= MAX_GUIDS:
+                    continue
+                code = _GUID_BASE + len(self._guids)
+                self._guids.append(guid)
+                self._codes[guid] = code
+            out[guid] = code
+        return out
 
     def key(self, code: int) -> SchemaKey:
         """What a code stands for."""

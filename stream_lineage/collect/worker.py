@@ -3,15 +3,22 @@
 It reads requests from a socket that it inherits and answers each of them. A request is one JSON message, followed, for
 batches, by six buffers: data, starts and lengths of the values, then of the keys. It has a memory limit, no Kafka
 client and no network; when its parent is gone it ends.
+
+A probe tries a batch in a forked child and tells how that ended, so that looking for the records that kill a decoder
+costs a fork for each try and not a new interpreter.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import signal
 import sys
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -24,11 +31,16 @@ from stream_lineage.model.schema import Framing, SchemaType
 from stream_lineage.profile.builder import ProfileBuilder
 from stream_lineage.profile.encoding import encode_profile
 from stream_lineage.profile.options import ProfileOptions
-from stream_lineage.wire.columns import BadRecord, Batch
+from stream_lineage.wire.columns import BadRecord, Batch, Decoded
 from stream_lineage.wire.decoder import DecodeLimits, RecordDecoder, decoder_for
+from stream_lineage.wire.json_records import JsonRecords
 
 MEBIBYTE = 1024 * 1024
 MEMORY_EXIT_STATUS = 77
+_FAILED_EXIT_STATUS = 1
+_WALL_SECONDS_FOR_CPU = 5.0
+"""A probe may take so many times its processor time by the clock: the machine may be busy."""
+_MAX_JSON_DECODERS = 512
 
 
 @dataclass(slots=True)
@@ -48,13 +60,14 @@ class _Payloads:
 
 @dataclass(slots=True)
 class Worker:
-    """Answers requests one after the other; all state is about the present flush."""
+    """Answers requests one after the other. Beside decoders, all state is about the present flush."""
 
     hash_key: bytes
     max_fields: int
     reveal_fields: tuple[str, ...]
     decoders: dict[int, RecordDecoder] = field(default_factory=dict)
     groups: dict[int, _Group] = field(default_factory=dict)
+    _json: OrderedDict[tuple[int, str, str], JsonRecords] = field(default_factory=OrderedDict)
 
     def schema(self, request: dict[str, Any]) -> dict[str, Any]:
         """Prepare the decoder of a schema; a schema that cannot be used makes its records opaque."""
@@ -64,41 +77,62 @@ class Worker:
             decoder = decoder_for(
                 SchemaType(request["type"]), Framing(request["framing"]), request["text"], request["references"], limits
             )
-        except SchemaError as failure:
+        except MemoryError:
+            raise
+        except Exception as failure:  # noqa: BLE001  (a registry may hold any text; none may end the worker again and again)
             decoder = decoder_for(SchemaType.NONE, Framing.OPAQUE, None, {}, limits)
-            error = failure.message
+            error = failure.message if isinstance(failure, SchemaError) else type(failure).__name__
         self.decoders[request["number"]] = decoder
         return {"decoder": decoder.kind.value, "error": error}
 
-    def batch(self, request: dict[str, Any], buffers: list[bytes], *, keep: bool) -> dict[str, Any]:
-        """Decode a batch and, unless it is a mere probe, add it to its group's profile."""
-        value_decoder, key_decoder = self.decoders[request["value"]], self.decoders[request["key"]]
+    def batch(self, request: dict[str, Any], buffers: list[bytes]) -> dict[str, Any]:
+        """Decode a batch and add it to its group's profile."""
+        value_decoder = self._decoder(request["value"], request["topic"], "value")
+        key_decoder = self._decoder(request["key"], request["topic"], "key")
         values = _payloads(buffers[0], buffers[1], buffers[2], request["value_skip"])
         keys = _payloads(buffers[3], buffers[4], buffers[5], request["key_skip"])
         raw_keys = _payloads(buffers[3], buffers[4], buffers[5], 0) if request["key_skip"] else keys
         decoded_values = value_decoder.decode(values.batch)
         decoded_keys = key_decoder.decode(keys.batch)
-        if keep:
-            group = self.groups.get(request["group"])
-            if group is None:
-                options = ProfileOptions(
-                    hash_key=self.hash_key,
-                    max_fields=self.max_fields,
-                    reveal_fields=_revealed(self.reveal_fields, request["topic"]),
-                )
-                group = _Group(ProfileBuilder(options), value_decoder.kind, key_decoder.kind)
-                self.groups[request["group"]] = group
-            group.builder.add(decoded_values, role="value")
-            group.builder.add(decoded_keys, role="key")
-            group.builder.add_keys(raw_keys.batch)
+        group = self._group(request, value_decoder.kind, key_decoder.kind)
+        group.builder.add(decoded_values, role="value")
+        group.builder.add(decoded_keys, role="key")
+        group.builder.add_keys(raw_keys.batch)
         return {"bad": [*_bad("value", values, decoded_values.bad), *_bad("key", keys, decoded_keys.bad)]}
 
     def finish(self, request: dict[str, Any]) -> bytes | None:
-        """The encoded profile of a group, which is forgotten."""
+        """The encoded profile of a group, which is forgotten. Values that were ``left_out`` count as undecoded."""
         group = self.groups.pop(request["group"], None)
         if group is None:
             return None
+        left_out = request["left_out"]
+        if left_out:
+            bad = [BadRecord(index, "worker-lost", "") for index in range(left_out)]
+            group.builder.add(Decoded(left_out, [], bad), role="value")
         return encode_profile(group.builder.finish(group.value_kind, group.key_kind, request["budget"]))
+
+    def _decoder(self, number: int, topic: str, role: str) -> RecordDecoder:
+        """The decoder of a schema. Those of JSON remember which members they have seen: one for each topic and role,
+        the least recently used of which are forgotten."""
+        decoder = self.decoders[number]
+        if not isinstance(decoder, JsonRecords):
+            return decoder
+        own = self._json.pop((number, topic, role), None) or JsonRecords(DecodeLimits(max_fields=self.max_fields))
+        self._json[number, topic, role] = own
+        if len(self._json) > _MAX_JSON_DECODERS:
+            self._json.popitem(last=False)
+        return own
+
+    def _group(self, request: dict[str, Any], value_kind: Decoder, key_kind: Decoder) -> _Group:
+        group = self.groups.get(request["group"])
+        if group is None:
+            options = ProfileOptions(
+                hash_key=self.hash_key,
+                max_fields=self.max_fields,
+                reveal_fields=_revealed(self.reveal_fields, request["topic"]),
+            )
+            group = self.groups[request["group"]] = _Group(ProfileBuilder(options), value_kind, key_kind)
+        return group
 
 
 def _payloads(data: bytes, starts: bytes, lengths: bytes, skip: int) -> _Payloads:
@@ -137,7 +171,10 @@ def serve(connection: Connection, worker: Worker) -> None:
         operation = request["op"]
         if operation in ("batch", "probe"):
             buffers = [connection.recv_bytes() for _ in range(6)]
-            answer = worker.batch(request, buffers, keep=operation == "batch")
+            if operation == "batch":
+                answer = worker.batch(request, buffers)
+            else:
+                answer = {"status": _tried(partial(worker.batch, request, buffers), connection, request["seconds"])}
             connection.send_bytes(orjson.dumps(answer))
         elif operation == "schema":
             connection.send_bytes(orjson.dumps(worker.schema(request)))
@@ -146,6 +183,27 @@ def serve(connection: Connection, worker: Worker) -> None:
             connection.send_bytes(b"\x00" if profile is None else b"\x01" + profile)
         else:
             raise ValueError(f"unknown request {operation}")
+
+
+def _tried(work: Callable[[], object], connection: Connection, cpu_seconds: float) -> int:
+    """How a child that does the work ends: 0, another exit status, or the negative number of the signal that ends it
+    (SIGPROF or SIGALRM: it took too long)."""
+    child = os.fork()
+    if child == 0:
+        status = _FAILED_EXIT_STATUS
+        try:
+            os.close(connection.fileno())  # else nobody could tell that the worker is gone
+            signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+            signal.setitimer(signal.ITIMER_REAL, cpu_seconds * _WALL_SECONDS_FOR_CPU)
+            work()
+            status = 0
+        except MemoryError:
+            status = MEMORY_EXIT_STATUS
+        except BaseException:  # noqa: BLE001, S110  (it ends here whatever it was, and says nothing: it may hold payload)
+            pass
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _limit_memory(megabytes: int) -> None:
