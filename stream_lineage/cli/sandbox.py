@@ -12,7 +12,7 @@ import click
 from stream_lineage.errors import NotFound, StreamLineageError
 from stream_lineage.sandbox.running import RunningSandbox
 
-_STOP_TIMEOUT_SECONDS = 45.0
+_STOP_TIMEOUT_SECONDS = 75.0
 
 _output = click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 _port = click.IntRange(1, 65_535)

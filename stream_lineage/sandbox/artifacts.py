@@ -5,7 +5,6 @@
     ``kafka-<version>.json``: Kafka's class path, written when all of it is there.
     ``apicurio-<version>/``: the registry, unpacked; renamed into place when complete.
     ``classes/``: archives of Java classes, see ``java_program.py``.
-    ``running/``: which sandboxes run, see ``running.py``.
     ``download.lock``: held while downloading; of two processes, one waits for the other.
 """
 
@@ -64,9 +63,11 @@ class Artifacts:
             if (jars := self._indexed(index)) is not None:
                 return jars
             self._reporter.say(f"Resolving Apache Kafka {version} ...")
-            artifacts = resolve(f"org.apache.kafka:kafka_2.13:{version}", cache=self._maven, repository=repository())
-            artifacts += [_log_binding(artifacts)]
-            self._download(f"Apache Kafka {version}", artifacts)
+            with self._downloader() as downloader:
+                component = f"org.apache.kafka:kafka_2.13:{version}"
+                artifacts = resolve(component, directory=self._maven, downloader=downloader)
+                artifacts.append(_log_binding(artifacts))
+                self._download(f"Apache Kafka {version}", artifacts, downloader)
             _write(index, json.dumps([artifact.path for artifact in artifacts], indent=1))
             return [self._maven / artifact.path for artifact in artifacts]
 
@@ -78,7 +79,8 @@ class Artifacts:
             if home.is_dir():
                 return home
             archive = Artifact("io.apicurio", "apicurio-registry-app", version, "tar.gz", "all")
-            self._download(f"Apicurio Registry {version}", [archive])
+            with self._downloader() as downloader:
+                self._download(f"Apicurio Registry {version}", [archive], downloader)
             self._reporter.say(f"Unpacking Apicurio Registry {version} ...")
             self._unpack(self._maven / archive.path, home)
             return home
@@ -102,19 +104,24 @@ class Artifacts:
             return None
         return jars if all(jar.exists() for jar in jars) else None
 
-    def _download(self, title: str, artifacts: Sequence[Artifact]) -> None:
+    @contextmanager
+    def _downloader(self) -> Iterator[Downloader]:
         downloader = Downloader(repository())
-        pool = ThreadPoolExecutor(_PARALLEL)
         try:
-            with self._reporter.download(title) as progress:
-                for _ in pool.map(lambda a: downloader.fetch(a.path, self._maven / a.path, progress), artifacts):
-                    pass
+            yield downloader
         except OSError as error:
             raise _unusable(self._cache, error) from error
         finally:
-            downloader.cancel()  # after Ctrl-C, nobody waits for the rest of a large file
-            pool.shutdown(cancel_futures=True)
             downloader.close()
+
+    def _download(self, title: str, artifacts: Sequence[Artifact], downloader: Downloader) -> None:
+        with ThreadPoolExecutor(_PARALLEL) as pool, self._reporter.download(title) as progress:
+            try:
+                list(pool.map(lambda a: downloader.fetch(a.path, self._maven / a.path, progress), artifacts))
+            except BaseException:
+                downloader.cancel()  # after Ctrl-C, nobody waits for the rest of a large file
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def _unpack(self, archive: Path, home: Path) -> None:
         scratch = Path(tempfile.mkdtemp(dir=self._cache, prefix=f"{home.name}."))

@@ -22,6 +22,8 @@ from stream_lineage.sandbox.settings import SandboxSettings
 from stream_lineage.sandbox.tree import remove_tree
 
 _PORT_ATTEMPTS = 3
+_ORPHANS_SECONDS = 10.0
+_POLL_SECONDS = 0.1
 
 
 class Sandbox:
@@ -130,13 +132,12 @@ class Sandbox:
         kafka_port = _port(self.settings.kafka_port, "Kafka", taken=frozenset())
         registry_port = _port(self.settings.registry_port, "the schema registry", taken=frozenset({kafka_port}))
         controller_port = free_port(taken=frozenset({kafka_port, registry_port}))
+        held = self._lock.descriptor if self._lock is not None else None
         deadline = time.monotonic() + self.settings.start_timeout_seconds
         if registry is not None:  # first, because it takes longest
-            self._registry = SchemaRegistry(self.settings, registry, directory / "registry", registry_port)
+            self._registry = SchemaRegistry(self.settings, registry, directory / "registry", registry_port, held)
             self._registry.launch()
-        self._kafka = KafkaBroker(
-            self.settings, kafka, directory / "kafka", port=kafka_port, controller_port=controller_port
-        )
+        self._kafka = KafkaBroker(self.settings, kafka, directory / "kafka", kafka_port, controller_port, held)
         self._kafka.launch()
         self._kafka.wait(deadline)
         self._reporter.say(f"Kafka answers at {self._kafka.bootstrap_servers}")
@@ -153,25 +154,33 @@ class Sandbox:
         self._registry = self._kafka = None
 
     def _open_directory(self) -> Path:
-        if self.settings.data_dir is None:
-            self._directory = Path(tempfile.mkdtemp(prefix="stream-lineage-sandbox-"))
-            return self._directory
         directory = self.settings.data_dir
-        lock = FileLock(directory / "sandbox.lock")
         try:
-            if not lock.try_acquire():
-                raise SandboxError(
-                    f"another sandbox is running on {directory}",
-                    hint=f"Use it, end it with `stream-lineage sandbox stop --data-dir {directory}`, or name another.",
-                )
-            for log in directory.glob("*/server.log"):
-                log.unlink()  # of the run before
+            if directory is None:
+                directory = Path(tempfile.mkdtemp(prefix="stream-lineage-sandbox-"))
+            else:
+                self._lock = _locked(directory)
+                for log in directory.glob("*/*.log"):
+                    log.unlink()  # of the run before
         except OSError as error:
-            lock.release()
             raise SandboxError(f"the data directory {directory} cannot be used: {error}") from error
-        self._lock = lock
         self._directory = directory
         return directory
+
+
+def _locked(directory: Path) -> FileLock:
+    lock = FileLock(directory / "sandbox.lock")
+    deadline = time.monotonic() + _ORPHANS_SECONDS
+    while not lock.try_acquire():
+        holder = lock.holder()
+        if (holder is not None and holder.running) or time.monotonic() > deadline:
+            pid = "" if holder is None else f" (pid {holder.pid})"
+            raise SandboxError(
+                f"another sandbox{pid} is running on {directory}",
+                hint=f"Use it, end it with `stream-lineage sandbox stop --data-dir {directory}`, or name another.",
+            )
+        time.sleep(_POLL_SECONDS)  # its process was killed, and its servers are ending
+    return lock
 
 
 def _port(wanted: int | None, server: str, *, taken: frozenset[int]) -> int:

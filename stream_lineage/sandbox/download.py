@@ -6,6 +6,7 @@ import hashlib
 import re
 import ssl
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox.maven import Repository, certificate_bundle
 from stream_lineage.sandbox.progress import Download
 
-_CHECKSUMS = ("sha512", "sha256", "sha1")  # Central has the first two for newer artifacts only, the last for all
+CHECKSUMS = ("sha512", "sha256", "sha1")  # Central has the first two for newer artifacts only, the last for all
 _CHUNK_BYTES = 1 << 17
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
 _HINT = "Check the network; a mirror can be named in STREAM_LINEAGE_MAVEN_REPOSITORY or in Maven's settings.xml."
@@ -47,8 +48,11 @@ class Downloader:
     def close(self) -> None:
         self._client.close()
 
-    def fetch(self, path: str, target: Path, progress: Download) -> None:
-        """Download ``path`` of the repository to ``target``, unless it is there. Raises SandboxError."""
+    def fetch(self, path: str, target: Path, progress: Download, *, checksums: Sequence[str] = CHECKSUMS) -> None:
+        """Download ``path`` of the repository to ``target``, unless it is there. Raises SandboxError.
+
+        It is held against the first of ``checksums`` that the repository has for it.
+        """
         if target.exists():
             return
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +64,7 @@ class Downloader:
             self._stop_if_cancelled()
             try:
                 self._transfer(path, partial, progress)
-                self._verify(path, partial, progress)
+                self._verify(path, partial, progress, checksums)
             except (httpx.HTTPError, _Broken) as error:
                 complaint = str(error) or type(error).__name__
                 continue
@@ -92,8 +96,8 @@ class Downloader:
             if received < length:
                 raise _Broken(f"the connection ended after {received} of {length} bytes")
 
-    def _verify(self, path: str, partial: Path, progress: Download) -> None:
-        for algorithm in _CHECKSUMS:
+    def _verify(self, path: str, partial: Path, progress: Download, checksums: Sequence[str]) -> None:
+        for algorithm in checksums:
             expected = self._checksum(path, algorithm)
             if expected is None:
                 continue

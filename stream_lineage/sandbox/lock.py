@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from stream_lineage.sandbox.identity import ProcessIdentity
+
 _POLL_SECONDS = 0.1
 
 
@@ -20,6 +22,19 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
+
+    @property
+    def descriptor(self) -> int | None:
+        """While it is held: the lock lasts until this and what other processes inherited of it is closed."""
+        return self._descriptor
+
+    def holder(self) -> ProcessIdentity | None:
+        """The process that took it last; it may have ended."""
+        try:
+            pid, _, started = self.path.read_text(encoding="ascii").partition(" ")
+            return ProcessIdentity(int(pid), started)
+        except (OSError, ValueError):
+            return None
 
     def try_acquire(self) -> bool:
         """Take it if nobody has it."""
@@ -34,6 +49,9 @@ class FileLock:
             os.close(descriptor)
             raise
         self._descriptor = descriptor
+        if me := ProcessIdentity.of(os.getpid()):
+            os.truncate(descriptor, 0)
+            os.write(descriptor, f"{me.pid} {me.started}".encode("ascii"))
         return True
 
     def acquire(self, on_wait: Callable[[], None] = lambda: None) -> None:

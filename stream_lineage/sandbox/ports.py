@@ -33,17 +33,13 @@ def free_port(*, taken: frozenset[int] = frozenset()) -> int:
     to such a port is now and then given the very same one as its source, connects to itself, and the broker finds its
     port taken.
     """
-    candidates = [port for port in range(_LOWEST, _HIGHEST) if port not in taken and not _is_ephemeral(port)]
-    candidates = candidates or [port for port in range(_LOWEST, _HIGHEST) if port not in taken]
+    first, last = _ephemeral_range()
+    untaken = [port for port in range(_LOWEST, _HIGHEST) if port not in taken]
+    candidates = [port for port in untaken if not first <= port <= last] or untaken
     for port in random.sample(candidates, k=min(200, len(candidates))):
         if is_free(port):
             return port
     raise SandboxError(f"no free port between {_LOWEST} and {_HIGHEST} on {LOOPBACK}", hint="Name a port yourself.")
-
-
-def _is_ephemeral(port: int) -> bool:
-    first, last = _ephemeral_range()
-    return first <= port <= last
 
 
 def _ephemeral_range() -> tuple[int, int]:

@@ -21,7 +21,8 @@ class ServerProcess:
 
     Signals go through the supervisor, which is the server's parent: they can never hit another process that was given
     the same pid. The server's output is appended to ``log_path``. Should this process end without having ended the
-    server, the supervisor does, and then deletes ``remove_when_orphaned``.
+    server, the supervisor does, and then deletes ``remove_when_orphaned``. It also holds the file descriptor ``held``,
+    and so a lock that goes with it, until the server has ended.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class ServerProcess:
         *,
         log_path: Path,
         grace_seconds: float = 5.0,
+        held: int | None = None,
         remove_when_orphaned: Path | None = None,
     ) -> None:
         self.name = name
@@ -44,6 +46,8 @@ class ServerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                cwd=log_path.parent,
+                pass_fds=() if held is None else (held,),
                 bufsize=0,
                 start_new_session=True,  # a terminal's Ctrl-C is for us; we end the servers in order
             )
@@ -54,6 +58,10 @@ class ServerProcess:
             self._finish()
             raise SandboxError(f"{name} could not be executed\n{self.log_tail()}", hint=f"See {log_path}")
         self.pid = int(answer)
+
+    @property
+    def supervisor_pid(self) -> int:
+        return self._supervisor.pid
 
     @property
     def exit_code(self) -> int | None:
@@ -104,11 +112,13 @@ class ServerProcess:
 
     def _send(self, letter: bytes) -> None:
         """Returns when it was done, or when there is nobody left to do it to."""
+        if self._commands.closed:
+            return
         with contextlib.suppress(BrokenPipeError):
             self._commands.write(letter)
             self._answers.read(1)
 
     def _finish(self) -> None:
-        self._commands.close()  # were it still running, this ends it
-        self._supervisor.wait()
+        self._supervisor.wait()  # first: a pipe that closes earlier tells it that we are gone
+        self._commands.close()
         self._answers.close()

@@ -32,12 +32,12 @@ class SchemaRegistry(Server):
             "quarkus.management.host": LOOPBACK,
             "quarkus.management.port": "0",
             "quarkus.http.access-log.enabled": "false",
-            "java.io.tmpdir": str(self.directory),
             **self.settings.registry_config,
         }
         properties = [f"-D{key}={value}" for key, value in system_properties.items()]
         options = [*properties, *self.program.archive_options(self.recorded_classes)]
-        return [*java_command(self.settings.registry_heap, options), "-jar", str(self.program.class_path[0])]
+        java = java_command(self.settings.registry_heap, options, directory=self.scratch)
+        return [*java, "-jar", str(self.program.class_path[0])]
 
     def answers(self) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""Which sandboxes run on this machine: one small file for each, below the cache directory.
+"""Which sandboxes run on this machine: one small file for each, in the user's XDG state directory.
 
 The files are notes for ``status`` and ``stop``, not locks: one whose process is gone counts for nothing and is deleted.
 """
@@ -14,7 +14,6 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from stream_lineage.errors import NotFound, SandboxError
-from stream_lineage.sandbox.artifacts import cache_directory
 from stream_lineage.sandbox.cluster import Sandbox
 from stream_lineage.sandbox.identity import ProcessIdentity
 
@@ -112,4 +111,5 @@ def the_running_sandbox(data_dir: Path | None = None) -> RunningSandbox:
 
 
 def _notes() -> Path:
-    return cache_directory() / "running"
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "stream_lineage" / "sandboxes"

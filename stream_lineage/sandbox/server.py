@@ -11,20 +11,29 @@ from stream_lineage.sandbox.health import wait_until_healthy
 from stream_lineage.sandbox.java_program import JavaProgram
 from stream_lineage.sandbox.process import ServerProcess
 from stream_lineage.sandbox.settings import SandboxSettings
+from stream_lineage.sandbox.tree import remove_tree
 
 
 class Server(ABC):
-    """A server to start, stop, kill and pause; each start is on the same port and the same directory."""
+    """A server to start, stop, kill and pause; each start is on the same port and the same directory.
+
+    ``held`` is the descriptor of a lock on the directory. It stays held until the server has ended, also if this
+    process is killed.
+    """
 
     name: str
 
-    def __init__(self, settings: SandboxSettings, program: JavaProgram, directory: Path, port: int) -> None:
+    def __init__(
+        self, settings: SandboxSettings, program: JavaProgram, directory: Path, port: int, held: int | None = None
+    ) -> None:
         self.settings = settings
         self.program = program
         self.directory = directory
         self.log_path = directory / "server.log"
-        self.recorded_classes = directory / "classes.jsa"
+        self.scratch = directory / "scratch"  # emptied at each start
+        self.recorded_classes = self.scratch / "classes.jsa"
         self.port = port
+        self._held = held
         self._process: ServerProcess | None = None
 
     @property
@@ -43,12 +52,14 @@ class Server(ABC):
         if self.pid is not None:
             raise SandboxError(f"{self.name} is already running")
         self.kill()  # what may be left of one that ended by itself
-        self.directory.mkdir(parents=True, exist_ok=True)
+        remove_tree(self.scratch)
+        self.scratch.mkdir(parents=True)
         self.prepare()
         self._process = ServerProcess(
             self.name,
             self.command(),
             log_path=self.log_path,
+            held=self._held,
             remove_when_orphaned=self.directory if self.settings.data_dir is None else None,
         )
 
@@ -97,7 +108,7 @@ class Server(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Write what the command reads; ``directory`` is there."""
+        """Write what the command reads; ``directory`` and ``scratch`` are there."""
 
     @abstractmethod
     def command(self) -> list[str]:

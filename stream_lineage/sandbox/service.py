@@ -37,7 +37,8 @@ class _EndSignals:
     def __init__(self) -> None:
         self.requested = threading.Event()
         self.interrupts = True
-        self._before = {number: signal.signal(number, self._handle) for number in _END_SIGNALS}
+        ignored = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else []  # by nohup
+        self._before = {number: signal.signal(number, self._handle) for number in _END_SIGNALS if number not in ignored}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.requested.set()
@@ -73,7 +74,7 @@ def run_until_signalled(
         finally:
             running.forget()
     except _EndRequested:
-        reporter.say("Stopped while starting.")
+        raise SandboxError("the sandbox was asked to end while it started") from None
     except SandboxError:
         failed = True
         raise
@@ -117,7 +118,8 @@ def start_in_background(settings: SandboxSettings) -> RunningSandbox:
 def _announce(running: RunningSandbox) -> None:
     """Tell who started us, then let go of its terminal."""
     print(running.model_dump_json(), flush=True)
-    log = os.open(running.directory / "service.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    path = running.directory / "kafka" / "service.log"  # which goes where the broker's goes
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)

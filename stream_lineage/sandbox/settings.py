@@ -28,7 +28,7 @@ class SandboxSettings(BaseModel):
     registry_heap: str = Field(default="256m", pattern=r"^\d+[kKmMgG]?$", description="the registry's -Xmx")
     registry_config: dict[str, str] = Field(default={}, description="Apicurio's system properties")
     start_timeout_seconds: float = Field(default=120.0, gt=0, description="for both servers to answer")
-    stop_timeout_seconds: float = Field(default=15.0, gt=0, description="for each server, before it is killed")
+    stop_timeout_seconds: float = Field(default=30.0, gt=0, description="for each server, before it is killed")
     kafka_version: str = KAFKA_VERSION
     apicurio_version: str = APICURIO_VERSION
 

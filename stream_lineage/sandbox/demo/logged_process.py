@@ -28,6 +28,7 @@ class LoggedProcess:
     ) -> None:
         self.name = name
         self._on_line = on_line
+        self._asked = False
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._log = log_path.open("a", encoding="utf-8", buffering=1)
         self._process = OutputProcess(
@@ -52,11 +53,14 @@ class LoggedProcess:
             raise SandboxError("\n".join([f"{self.name} ended with exit code {code}", *self._tail]))
 
     def ask_to_stop(self) -> None:
-        self._process.terminate()
+        """Ask it to end, once: asked again, some end at once instead of in order."""
+        if not self._asked:
+            self._asked = True
+            self._process.terminate()
 
     def stop(self, timeout_seconds: float) -> None:
         """Return when it is gone, killed after ``timeout_seconds``."""
-        self._process.terminate()
+        self.ask_to_stop()
         if not self._process.wait(timeout_seconds):
             self._process.kill()
         self._log.close()

@@ -139,8 +139,10 @@ class Show:
         narrator = self._narrator
         acknowledged = stage.acknowledged()
         if verdict.alert is not None:
-            seconds = verdict.alert.arrived - released
-            title = f"Alert on lineage.drift-alerts, {seconds:.1f} s after the release"
+            first = next(a for a in stage.watch.alerts() if a.fingerprint == verdict.alert.fingerprint)
+            title = f"Alert on lineage.drift-alerts, {first.arrived - released:.1f} s after the release"
+            if first != verdict.alert:
+                title += f", of all partitions after {verdict.alert.arrived - released:.1f} s"
             narrator.frame(title, alert_lines(verdict, verdict.alert, acknowledged), "red")
         if verdict.exact:
             narrator.say(
