@@ -28,7 +28,9 @@ class FieldTable:
 
     def __init__(self, options: ProfileOptions, revealed: frozenset[str]) -> None:
         self.records = 0
-        self.truncated: set[str] = set()
+        self.undecoded = 0
+        self._truncated: set[str] = set()
+        self._truncated_before = 0  # by the decoder
         self.fields: dict[str, FieldState] = {}
         self._options = options
         self._revealed = PathPatterns(revealed)
@@ -38,8 +40,17 @@ class FieldTable:
     def states(self) -> list[FieldState]:
         return list(self.fields.values())
 
-    def add(self, records: int, columns: list[FieldColumn]) -> None:
-        """Count the columns of a batch of so many good records."""
+    @property
+    def truncated(self) -> int:
+        """Paths that were left out, here and by the decoder."""
+        return len(self._truncated) + self._truncated_before
+
+    def add(self, decoded: Decoded) -> None:
+        """Count a batch."""
+        bad = len({record.index for record in decoded.bad})
+        records, columns = decoded.records - bad, decoded.columns
+        self.undecoded += bad
+        self._truncated_before = max(self._truncated_before, decoded.truncated)
         before = self.records
         self.records += records
         new: list[FieldState] = []
@@ -48,8 +59,8 @@ class FieldTable:
             field = self.fields.get(column.path)
             if field is None:
                 if len(self.fields) >= self._options.max_fields:
-                    if len(self.truncated) < _MAX_TRUNCATED:
-                        self.truncated.add(column.path)
+                    if len(self._truncated) < _MAX_TRUNCATED:
+                        self._truncated.add(column.path)
                     continue
                 revealed = self._revealed.matches(column.path)
                 field = self.fields[column.path] = FieldState(column.path, self._options, revealed=revealed)
@@ -79,15 +90,11 @@ class ProfileBuilder:
         self._values = FieldTable(options, options.reveal_fields)
         self._keys = FieldTable(options, options.reveal_key_fields)
         self._key_distinct: DistinctSketch | None = None
-        self._undecoded = 0
 
     def add(self, decoded: Decoded, *, role: Literal["value", "key"] = "value") -> None:
         """Count one decoded batch of values or of keys."""
-        bad = len({record.index for record in decoded.bad})
-        if role == "value":
-            self._undecoded += bad
         with np.errstate(all="ignore"):
-            (self._values if role == "value" else self._keys).add(decoded.records - bad, decoded.columns)
+            (self._values if role == "value" else self._keys).add(decoded)
 
     def add_keys(self, batch: Batch) -> None:
         """Count raw keys, without their framing, as distinct or not."""
@@ -107,11 +114,11 @@ class ProfileBuilder:
             decoder=decoder,
             key_decoder=key_decoder,
             decoded=self._values.records,
-            undecoded=self._undecoded,
+            undecoded=self._values.undecoded,
             key_distinct=None,
             fields=(),
             key_fields=(),
-            truncated_fields=len(self._values.truncated) + len(self._keys.truncated),
+            truncated_fields=self._values.truncated + self._keys.truncated,
         )
         draft = Draft(empty, self._values.states, self._keys.states, self._key_distinct)
         fit(draft, size_budget)

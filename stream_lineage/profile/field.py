@@ -14,7 +14,7 @@ from stream_lineage.profile.frequent import MAX_ITEM_BYTES, grouped, items_image
 from stream_lineage.profile.hashing import ValueHasher
 from stream_lineage.profile.moments import Moments
 from stream_lineage.profile.options import ProfileOptions
-from stream_lineage.profile.paths import OBJECT_TYPES
+from stream_lineage.profile.paths import OBJECT_TYPES, ROOT
 from stream_lineage.profile.quantiles import add_values, new_quantiles, shrunk
 from stream_lineage.wire.columns import FieldColumn, Numbers, Symbols, Texts
 
@@ -83,7 +83,10 @@ class FieldState:
     def add_absent(self, slots: int) -> None:
         """Count slots of batches that did not mention the path at all."""
         self.slots += slots
-        self.missing += slots
+        if self.path == ROOT:
+            self._count("object", slots)
+        else:
+            self.missing += slots
 
     def profile(self) -> FieldProfile:
         """The profile in full."""

@@ -14,7 +14,7 @@ from stream_lineage.model.profile import Decoder, FieldProfile, LengthProfile, N
 from stream_lineage.profile.distinct import DistinctSketch
 from stream_lineage.profile.frequent import merged_items
 from stream_lineage.profile.moments import Moments
-from stream_lineage.profile.paths import OBJECT_TYPES, absent_slots, is_top_level
+from stream_lineage.profile.paths import OBJECT_TYPES, ROOT, absent_slots, is_top_level
 from stream_lineage.profile.quantiles import merged_quantiles
 
 _CATEGORICAL = frozenset({"string", "enum", "boolean"})
@@ -84,7 +84,11 @@ def _merged_tables(
 
 def _with_absent(field: FieldProfile, records: int | None, known: set[str], objects: Mapping[str, int]) -> FieldProfile:
     slots = 0 if records is None else absent_slots(field.path, records, known, objects)
-    return replace(field, slots=field.slots + slots, missing=field.missing + slots) if slots else field
+    if not slots:
+        return field
+    if field.path == ROOT:
+        return merge_fields(field, FieldProfile(ROOT, (TypeCount("object", slots),), slots, 0, 0))
+    return replace(field, slots=field.slots + slots, missing=field.missing + slots)
 
 
 def _objects(fields: tuple[FieldProfile, ...]) -> dict[str, int]:

@@ -10,12 +10,14 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_lineage.model.profile import Decoder, FieldProfile, Profile, TypeCount
 from stream_lineage.profile.builder import ProfileBuilder
+from stream_lineage.profile.merge import merge_profiles
 from stream_lineage.profile.options import ProfileOptions
 from stream_lineage.profile.reading import (
     distinct_estimate,
@@ -38,6 +40,8 @@ from stream_lineage.wire.columns import (
     Symbols,
     Texts,
 )
+from stream_lineage.wire.json_records import JsonRecords
+from stream_lineage.wire.text_buffer import text_buffer
 
 OPTIONS = ProfileOptions(hash_key=b"test key", reveal_fields=frozenset({"shown", "address.*"}))
 SYMBOLS = ("RED", "GREEN", "BLUE")
@@ -364,6 +368,48 @@ def test_paths_beyond_all_bounds_are_not_remembered() -> None:
 def test_names_that_hold_dots_are_of_the_record() -> None:
     profile = profile_of({"a.b": [1], "c": [1]}, {"c": [1, 2]})
     assert [(field.path, field.slots, field.missing) for field in profile.fields] == [("a.b", 3, 2), ("c", 3, 0)]
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-5, 5) | st.sampled_from(["", "a", "b.c"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["x", "y", "a.b", "$"]), inner),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.lists(JSON_VALUES, max_size=4), min_size=1, max_size=4))
+def test_json_says_the_same_in_one_batch_in_several_and_merged(batches: list[list[Any]]) -> None:
+    def decoded(records: list[Any]) -> Decoded:
+        data, starts, lengths = text_buffer([orjson.dumps(record) for record in records])
+        return JsonRecords().decode(Batch(data, starts, lengths))
+
+    def said(profile: Profile) -> dict[str, Any]:
+        return {
+            field.path: (field.types, field.slots, field.nulls, field.missing, field.distinct, item_counts(field))
+            for field in profile.fields
+        }
+
+    def built(*parts: list[Any]) -> Profile:
+        builder = ProfileBuilder(OPTIONS)
+        for part in parts:
+            builder.add(decoded(part))
+        return builder.finish(Decoder.JSON, Decoder.OPAQUE, 1 << 20)
+
+    whole = built([record for batch in batches for record in batch])
+    assert said(built(*batches)) == said(whole)
+    merged = built(batches[0])
+    for batch in batches[1:]:
+        merged = merge_profiles(merged, built(batch))
+    assert said(merged) == said(whole)
+
+
+def test_paths_that_the_decoder_left_out_are_counted() -> None:
+    builder = ProfileBuilder(replace(OPTIONS, max_fields=1))
+    builder.add(Decoded(1, [column("a", [1]), column("b", [1])], [], truncated=5))
+    builder.add(Decoded(1, [column("a", [1])], [], truncated=3))
+    builder.add(Decoded(1, [column("k", [1])], [], truncated=1), role="key")
+    assert builder.finish(Decoder.JSON, Decoder.JSON, 1 << 20).truncated_fields == 1 + 5 + 1
 
 
 def test_bad_records_are_counted_and_are_no_slots() -> None:
