@@ -1,6 +1,6 @@
 """What profiling costs: six-field columns at 100,000 records a batch, and small batches of wide topics.
 
-    python benchmarks/profile.py [--records N] [--rounds N]
+    python benchmarks/profiles.py [--records N] [--rounds N]
 
 Prints nanoseconds per record by part, beside a plain Python profile of the same values (and Polars, where installed),
 and milliseconds for 100 fields and 20 records. Ratios are of one run.
