@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_TWO_64 = 2.0**64
-
 
 def read_decimals(
     data: NDArray[np.uint8],
@@ -17,21 +15,18 @@ def read_decimals(
 ) -> NDArray[np.float64]:
     """The unscaled integer, rounded to float64, divided by 10 to the ``scale``, rounded again.
 
-    ``words`` is the view of ``data`` that has the 8 bytes from i on at index i. Beyond 16 bytes there is one Python
-    call for each value; what float64 cannot hold is infinite.
+    ``words`` is the view of ``data`` that has the 8 bytes from i on at index i. Integers beyond 64 bits take one Python
+    call each; what float64 cannot hold is infinite.
     """
     first = words[starts].byteswap().view(np.int64)
-    shifts = 64 - 8 * lengths
-    unscaled = np.where(lengths > 0, first >> np.clip(shifts, 0, 63), 0).astype(np.float64)
+    unscaled = np.where(lengths > 0, first >> np.clip(64 - 8 * lengths, 0, 63), 0).astype(np.float64)
     wide = np.flatnonzero(lengths > 8)
     if len(wide):
-        last = np.minimum(starts[wide] + lengths[wide] - 8, len(words) - 1)
-        low = words[last].byteswap()
-        high = first[wide] >> np.clip(128 - 8 * lengths[wide], 0, 63)
-        narrow = high == (low.view(np.int64) >> 63)  # only the sign is in the upper half
-        split = high.astype(np.float64) * _TWO_64 + low.astype(np.float64)
-        unscaled[wide] = np.where(narrow, low.view(np.int64).astype(np.float64), split)
-        for index in np.flatnonzero(lengths > 16).tolist():
+        last = words[np.minimum(starts[wide] + lengths[wide] - 8, len(words) - 1)].byteswap().view(np.int64)
+        unscaled[wide] = last
+        upper = first[wide] >> np.clip(128 - 8 * lengths[wide], 0, 63)
+        narrow = (upper == last >> 63) & (lengths[wide] <= 16)  # only the sign is in the upper bytes
+        for index in wide[~narrow].tolist():
             start = int(starts[index])
             unscaled[index] = _whole(data[start : start + int(lengths[index])].tobytes())
     return unscaled / np.float64(10.0) ** min(scale, 300)

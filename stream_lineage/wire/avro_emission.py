@@ -88,11 +88,18 @@ def _joined(parts: list[Part]) -> Part:
             codes = np.concatenate([part.codes for part in parts if isinstance(part, Symbols)])
             return Symbols(codes, first.symbols)
         case Texts():
-            texts = [part for part in parts if isinstance(part, Texts)]
-            starts = np.concatenate([part.starts for part in texts])
-            return Texts(first.type, first.data, starts, np.concatenate([part.lengths for part in texts]))
+            return _joined_texts(first.type, [part for part in parts if isinstance(part, Texts)])
         case Containers():
             containers = [part for part in parts if isinstance(part, Containers)]
             known = [part.lengths for part in containers if part.lengths is not None]
             count = sum(part.count for part in containers)
             return Containers(first.type, count, np.concatenate(known) if known else None)
+
+
+def _joined_texts(type_: str, texts: list[Texts]) -> Texts:
+    lengths = np.concatenate([part.lengths for part in texts])
+    if all(part.data is texts[0].data for part in texts):
+        return Texts(type_, texts[0].data, np.concatenate([part.starts for part in texts]), lengths)
+    ends = np.cumsum([len(part.data) for part in texts])
+    moved = [part.starts + (end - len(part.data)) for part, end in zip(texts, ends.tolist(), strict=True)]
+    return Texts(type_, np.concatenate([part.data for part in texts]), np.concatenate(moved), lengths)
