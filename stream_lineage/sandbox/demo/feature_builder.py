@@ -13,21 +13,26 @@ from stream_lineage.sandbox.demo.topics import CLICKS, CUSTOMERS, FEATURES, sche
 
 
 def run(job: Job) -> None:
-    """Features for every click of a known customer."""
+    """Features for every click, as soon as its customer is known."""
     reader, producer = AvroReader(job.registry_url), job.producer()
     writer = AvroWriter(job.registry_url, FEATURES.subject, schema("feature"))
     customers: dict[str, dict[str, Any]] = {}
     clicks: dict[str, int] = {}
+    waiting: list[dict[str, Any]] = []
     for batch in job.messages(CUSTOMERS.name, CLICKS.name):
         for message in batch:
             value = reader.decode(message.value() or b"")
             if message.topic() == CUSTOMERS.name:
                 customers[value["customer_id"]] = value
-            elif value["customer_id"] in customers:
-                session = value["session_id"]
+            else:
+                waiting.append(value)
+        for click in waiting:
+            if click["customer_id"] in customers:
+                session = click["session_id"]
                 clicks[session] = clicks.get(session, 0) + 1
-                row = features(value, customers[value["customer_id"]], clicks[session])
+                row = features(click, customers[click["customer_id"]], clicks[session])
                 producer.produce(FEATURES.name, writer.encode(row), key=row["customer_id"])
+        waiting = [click for click in waiting if click["customer_id"] not in customers]
         producer.poll(0)
     reader.close()
     job.flush(producer)

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
-from stream_lineage.sandbox.progress import Download, StderrReporter
+from stream_lineage.sandbox.progress import StderrReporter
 
+_INDENT = 10
 _REFRESH_PER_SECOND = 4
 _PULSE_SECONDS = 5.0
 
@@ -32,14 +34,24 @@ class Narrator(StderrReporter):
         return self._stage.is_terminal
 
     def say(self, text: str | Text) -> None:
-        """Something happens now. Long lines stay whole, so that they can be copied."""
+        """Something happens now."""
         clock = Text(f"{time.monotonic() - self._began:6.1f} s  ", style="dim")
-        self._stage.print(clock + (Text(text) if isinstance(text, str) else text), soft_wrap=True)
+        self._print(clock, Text(text) if isinstance(text, str) else text)
 
-    def tell(self, lines: Sequence[Text], *, indent: int = 10) -> None:
-        """Lines that belong to what was said last."""
+    def tell(self, lines: Sequence[Text], *, whole: bool = False) -> None:
+        """Lines that belong to what was said last. Those that are to be copied stay ``whole``."""
         for line in lines:
-            self._stage.print(Text(" " * indent) + line, soft_wrap=True)
+            self._print(Text(" " * _INDENT), line, whole=whole)
+
+    def _print(self, margin: Text, line: Text, *, whole: bool = False) -> None:
+        if whole or not self.is_terminal:
+            self._stage.print(margin + line, soft_wrap=True)
+            return
+        grid = Table.grid()
+        grid.add_column(width=_INDENT)
+        grid.add_column()
+        grid.add_row(margin, line)
+        self._stage.print(grid)
 
     def frame(self, title: str, lines: Sequence[Text], style: str) -> None:
         """Something to be seen from afar."""
@@ -49,9 +61,6 @@ class Narrator(StderrReporter):
         else:
             self.say(title)
             self.tell(lines)
-
-    def download(self, title: str) -> Download:
-        return super().download(title)
 
     @contextmanager
     def table(self, render: Callable[[], RenderableType]) -> Iterator[None]:

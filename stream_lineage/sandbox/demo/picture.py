@@ -87,6 +87,14 @@ def alert_lines(verdict: Verdict, alert: Alert, acknowledged: Mapping[int, int])
     return lines
 
 
+def result_line(verdict: Verdict) -> str:
+    """The outcome in one line, to be seen when all else has scrolled away."""
+    if verdict.alert is None:
+        return "The fault was not found."
+    offsets = ", ".join(f"[{partition}]@{offset}" for partition, offset in sorted(verdict.alert.first_offsets.items()))
+    return f"{'Found' if verdict.exact else 'Found, but not as planted'}: {verdict.alert.topic} {offsets}."
+
+
 def question_lines(questions: Sequence[Question]) -> list[Text]:
     """Each question with its command below."""
     lines = []

@@ -14,7 +14,7 @@ from stream_lineage.sandbox.demo.topics import CUSTOMERS
 _NULL_AGES = (
     "SELECT datetime(time / 1000000, 'unixepoch'), json_extract(fields, '$.null_ratio')"
     " FROM point JOIN series ON id = series"
-    " WHERE json_extract(tags, '$.topic') = 'features' AND json_extract(tags, '$.field') = 'age' ORDER BY time"
+    " WHERE json_extract(tags, '$.topic') = 'features' AND json_extract(tags, '$.field') = 'age'"
 )
 
 

@@ -18,7 +18,7 @@ from stream_lineage.sandbox.child import module_command
 from stream_lineage.sandbox.cluster import Sandbox
 from stream_lineage.sandbox.demo.logged_process import LoggedProcess
 from stream_lineage.sandbox.demo.narrator import Narrator
-from stream_lineage.sandbox.demo.picture import alert_lines, effects_line, question_lines, summary, table
+from stream_lineage.sandbox.demo.picture import alert_lines, effects_line, question_lines, result_line, summary, table
 from stream_lineage.sandbox.demo.pipeline import Pipeline
 from stream_lineage.sandbox.demo.planted import Verdict, judge
 from stream_lineage.sandbox.demo.questions import program, questions
@@ -31,6 +31,7 @@ _TICK_SECONDS = 0.1
 _OBSERVED_SECONDS = 90.0
 _ALERT_SECONDS = 60.0
 _EFFECTS_SECONDS = 5.0
+_NULLS_TO_SHOW = 0.1
 _STOP_SECONDS = 20.0
 
 
@@ -58,6 +59,7 @@ class Show:
 
     def start_sandbox(self) -> None:
         """The one part that takes long, and may be interrupted. Raises SandboxError."""
+        self._narrator.say(Text("A click-stream on a real Kafka, on this machine only. Ctrl-C ends it.", style="bold"))
         self._sandbox.start()
 
     def close(self) -> None:
@@ -111,7 +113,7 @@ class Show:
             raise SandboxError(f"nothing was observed within {_OBSERVED_SECONDS:.0f} s\n{stage.roles_tail()}")
         narrator.say("Every topic is observed. All is well.")
         healthy = self._settings.healthy_seconds
-        self._wait(stage, lambda: False, healthy, "healthy; a fault is about to be planted")
+        self._wait(stage, lambda: False, healthy, "healthy; the fault comes in {left}")
         if self._ended():
             return False
         stage.pipeline.release()
@@ -129,10 +131,10 @@ class Show:
             return False
         self._conclude(stage, verdict, released)
         self._wait(stage, stage.effects_seen, _EFFECTS_SECONDS, "looking at what it does downstream")
-        narrator.say("What it does to values, which nothing but the profiles shows so far:")
+        narrator.say("Downstream the stream goes on as if nothing had happened. Only the profiles show it:")
         narrator.tell([Text(effects_line(stage.watch.effects()))])
         if not self._settings.exits:
-            self._wait(stage, lambda: False, None, "running on until Ctrl-C")
+            self._wait(stage, lambda: False, None, f"{result_line(verdict)} Running on until Ctrl-C.")
         return verdict.exact
 
     def _conclude(self, stage: _Stage, verdict: Verdict, released: float) -> None:
@@ -155,14 +157,14 @@ class Show:
         asked = questions(program(), self._sandbox.bootstrap_servers, acknowledged, metrics)
         note = " (only while it runs: leave out --exit)" if self._settings.exits else ", in another terminal"
         narrator.say(f"Ask about any record{note}:")
-        narrator.tell(question_lines(asked))
+        narrator.tell(question_lines(asked), whole=True)
 
     def _wait(self, stage: _Stage, until: Callable[[], bool], seconds: float | None, phase: str) -> bool:
         """Whether ``until`` came true, before the time was over or the user had enough."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while not self._ended():
-            left = "" if deadline is None else f" ({max(0, deadline - time.monotonic()):.0f} s)"
-            self._phase = Text(f"{phase}{left}", style="bold")
+            left = "" if deadline is None else f"{max(0, deadline - time.monotonic()):.0f} s"
+            self._phase = Text(phase.format(left=left), style="bold")
             stage.check()
             self._sandbox.check()
             self._narrator.pulse(stage.line)
@@ -192,7 +194,7 @@ class _Stage:
 
     def effects_seen(self) -> bool:
         effects = self.watch.effects()
-        return bool(effects.null_ages) and NEW_EVENT in effects.event_types
+        return (effects.null_ages or 0.0) >= _NULLS_TO_SHOW and NEW_EVENT in effects.event_types
 
     def acknowledged(self) -> dict[int, int]:
         """The first record of the second schema in each partition of ``customers``: the planted fault."""

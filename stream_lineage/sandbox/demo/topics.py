@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from stream_lineage.errors import SandboxError
+from stream_lineage.sandbox.demo.clients import admin
 
 _TIMEOUT_SECONDS = 20.0
 
@@ -42,10 +43,10 @@ def schema(name: str) -> str:
 
 def create_topics(bootstrap_servers: str, topics: Iterable[Topic] = TOPICS) -> None:
     """Raises SandboxError."""
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     wanted = [NewTopic(topic.name, num_partitions=topic.partitions, config=topic.config) for topic in topics]
     try:
-        for future in admin.create_topics(wanted, request_timeout=_TIMEOUT_SECONDS).values():
+        client = admin(bootstrap_servers)  # which must live until the answers are there
+        for future in client.create_topics(wanted, request_timeout=_TIMEOUT_SECONDS).values():
             future.result(_TIMEOUT_SECONDS + 1)
     except KafkaException as error:
         raise SandboxError(f"the demo's topics could not be created: {error.args[0].str()}") from error

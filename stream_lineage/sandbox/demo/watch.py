@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import OffsetSpec
 
 from stream_lineage.errors import SandboxError
 from stream_lineage.model.observation import Observation
@@ -17,6 +17,7 @@ from stream_lineage.profile.frequent import item_counts_of
 from stream_lineage.provenance.codec import decode_observation
 from stream_lineage.provenance.spans import SpanIndex
 from stream_lineage.sandbox.demo.alert import Alert
+from stream_lineage.sandbox.demo.clients import admin, reader
 from stream_lineage.sandbox.demo.topics import CLICKS, FEATURES, TOPICS, Topic
 
 OBSERVATIONS = "lineage.observations"
@@ -58,8 +59,8 @@ class Watch:
     """A thread that reads the provenance log and the alerts, as any consumer could, and asks for end offsets."""
 
     def __init__(self, bootstrap_servers: str) -> None:
-        self._config = {"bootstrap.servers": bootstrap_servers, "client.id": "demo"}
-        self._admin = AdminClient(dict(self._config))
+        self._bootstrap_servers = bootstrap_servers
+        self._admin = admin(bootstrap_servers)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
@@ -130,7 +131,7 @@ class Watch:
         known = self._admin.list_topics(timeout=_CALL_SECONDS).topics
         if not all(name in known for name in (OBSERVATIONS, *ALERTS)):
             return None
-        consumer = Consumer({**self._config, "group.id": "demo", "enable.auto.commit": False})
+        consumer = reader(self._bootstrap_servers)
         consumer.assign(
             [
                 TopicPartition(name, partition, 0)

@@ -1,0 +1,66 @@
+# Everything is installed into .venv, and only when pyproject.toml has changed since.
+#   make PYTHON=python3.12 ...   another interpreter, 3.11 or newer
+#   make demo ARGS=--exit        arguments for the demo
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+TESTED := stream_lineage tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install test bench clean
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  PYTHON=python3.12 chooses the interpreter, ARGS=... goes to the demo, the tests or the benchmark."
+
+demo: $(VENV)/.installed ## A fault in a real click-stream, and the alert about it; Ctrl-C ends it
+	@exec $(BIN)/stream-lineage demo $(ARGS)
+
+install: $(VENV)/.installed ## Install into .venv, with what the sandbox needs
+
+test: $(VENV)/.installed-dev ## All checks and all tests, on a real Kafka too
+	$(BIN)/ruff check $(TESTED)
+	$(BIN)/ruff format --check $(TESTED)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/deptry .
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+
+bench: $(VENV)/.installed-bench ## The collector against its peers, in ratios; about five minutes
+	$(BIN)/python benchmarks/collect/run.py $(ARGS)
+
+clean: ## Remove .venv and what tools have left
+	rm -rf $(VENV) .coverage .coverage.* htmlcov build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache .benchmarks
+	find $(TESTED) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is not Python 3.11 or newer. Name one that is: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "Python's venv module does not work. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+# Groups of dependencies need pip 25.1.
+$(VENV)/.pip: | $(BIN)/python
+	@$(PIP) install --quiet 'pip>=25.1'
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.pip
+	@echo "Installing stream_lineage into $(VENV) ..."
+	@$(PIP) install --editable '.[sandbox]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.pip
+	@echo "Installing stream_lineage and what its tests need into $(VENV) ..."
+	@$(PIP) install --editable '.[sandbox]' --group dev
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: pyproject.toml | $(VENV)/.pip
+	@echo "Installing stream_lineage and what it is compared with into $(VENV) ..."
+	@$(PIP) install --editable '.[sandbox]' --group bench
+	@touch $@ $(VENV)/.installed
