@@ -1,17 +1,8 @@
 """The Faust application: the observation log in, alerts and states out.
 
-Where this departs from a plain Faust app, it is because of what faust-streaming 0.15.3 was measured to do:
-
-- Without ``exactly_once`` its consumer reads uncommitted records, so that a collector's aborted flush would be counted;
-  with it, records sent to topics that the app does not consume go through another producer, outside the transaction.
-  So the consumer is told to read committed, delivery is at least once, and our own order of doing things
-  (``pipeline.py``) makes it exact.
-- Changelog records that cannot be sent are logged and forgotten. So each write is awaited.
-- The web server listens on all addresses whatever ``web_enabled`` says. So it is not part of what is started.
-- A late write by a worker that was taken for dead ends up last in the changelog. So the row that is further along in
-  the log wins over the one that was written last.
-
-The table is in memory: its rows are small, one per topic and detector, and are read back from the changelog.
+Delivery is at least once, and our own order of doing things (``pipeline.py``) makes it exact. Faust's transactions
+would not help: records sent to topics that the app does not itself consume go through another producer, outside of
+them (measured in faust-streaming 0.15.3, as is what the modules beside this one mend).
 """
 
 from __future__ import annotations
@@ -22,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import faust
-import orjson
 from faust.app.base import BootStrategy
 from faust.auth import SASLCredentials, SSLCredentials
-from faust.transport.drivers import aiokafka as driver
 
 from stream_lineage.agents.alerts import Alert
-from stream_lineage.agents.detection import RECREATED_AFTER
+from stream_lineage.agents.deliveries import Deliveries
+from stream_lineage.agents.faust_consumer import CommittedTransport
+from stream_lineage.agents.faust_table import StateTable, StateTables
 from stream_lineage.agents.security import Security, security
 from stream_lineage.detect.detector import Channel
 from stream_lineage.provenance.codec import MAX_OBSERVATION_BYTES
@@ -47,61 +38,17 @@ def changelog_topic(agents_id: str) -> str:
 
 
 class _Boot(BootStrategy):  # type: ignore[misc]
-    enable_web = False
-
-
-class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    logger = logging.getLogger("faust.consumer")
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._isolation_level = "read_committed"
-        return consumer
-
-
-class _Consumer(driver.Consumer):  # type: ignore[misc]
-    logger = logging.getLogger("faust.consumer")
-
-    def _new_consumer_thread(self) -> Any:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
-
-
-class _Transport(driver.Transport):  # type: ignore[misc]
-    Consumer = _Consumer
+    enable_web = False  # it listens on all addresses whatever the setting web_enabled says
 
 
 class _App(faust.App):  # type: ignore[misc]
     BootStrategy = _Boot
     logger = logging.getLogger("faust.app")
+    observations: str
+    deliveries: Deliveries
 
     def _new_transport(self) -> Any:
-        return _Transport(self.conf.broker_consumer, self)
-
-
-class _StateTable(faust.Table):  # type: ignore[misc]
-    """Rows of bytes. On recovery the row that is further along wins over the one that comes later."""
-
-    logger = logging.getLogger("faust.table")
-
-    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        newest: dict[bytes, bytes] = {}
-        kept = []
-        for event in batch:
-            key, value = event.message.key, event.message.value
-            known = newest.get(key, self.data.get(key))
-            if value is None or known is None or not behind(value, known):
-                newest[key] = value
-                kept.append(event)
-        super().apply_changelog_batch(kept)
-
-
-def behind(value: bytes, known: bytes) -> bool:
-    """Whether a row is of an earlier position of the log than the known one. All rows have a position and a time."""
-    one, other = orjson.loads(value), orjson.loads(known)
-    same_log = abs(one["at_ms"] - other["at_ms"]) <= RECREATED_AFTER.total_seconds() * 1000 or (
-        one["at_ms"] < other["at_ms"]
-    )
-    return bool(same_log and one["position"][0] == other["position"][0] and one["position"][1] < other["position"][1])
+        return CommittedTransport(self.conf.broker_consumer, self)
 
 
 def make_app(settings: KafkaSettings, agents_id: str, state_dir: Path) -> Any:
@@ -110,7 +57,7 @@ def make_app(settings: KafkaSettings, agents_id: str, state_dir: Path) -> Any:
     Raises:
         SettingsError: a Kafka setting that Faust has no counterpart for.
     """
-    return _App(
+    app = _App(
         agents_id,
         broker=broker_urls(settings),
         broker_credentials=_credentials(security(settings.client_config())),
@@ -133,26 +80,24 @@ def make_app(settings: KafkaSettings, agents_id: str, state_dir: Path) -> Any:
         stream_wait_empty=False,
         key_serializer="raw",
         value_serializer="raw",
+        TableManager=StateTables,
     )
+    app.observations = settings.topic(OBSERVATIONS)
+    app.deliveries = Deliveries()
+    return app
 
 
 class FaustOutlet:
     """Alerts and rows by Faust's producer, each awaited."""
 
     def __init__(self, app: Any, settings: KafkaSettings, partitions: int) -> None:
-        self._app = app
         self._topics: Mapping[Channel, Any] = {
             "drift": _raw_topic(app, settings.topic(DRIFT_ALERTS)),
             "anomaly": _raw_topic(app, settings.topic(ANOMALY_ALERTS)),
         }
         self._table = app.tables.add(
-            _StateTable(
-                app,
-                name=TABLE,
-                partitions=partitions,
-                key_type=bytes,
-                value_type=bytes,
-                beacon=app.tables.beacon,
+            StateTable(
+                app, name=TABLE, partitions=partitions, key_type=bytes, value_type=bytes, beacon=app.tables.beacon
             )
         )
 
@@ -163,26 +108,21 @@ class FaustOutlet:
 
     async def publish(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:
-            sent = await self._topics[alert.channel].send(key=alert.key, value=alert.value, headers=list(alert.headers))
-            await sent
+            topic = self._topics[alert.channel]
+            await (await topic.send(key=alert.key, value=alert.value, headers=list(alert.headers)))
 
     async def keep(self, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        rows = list(rows)
-        for sent in [self._table.send_changelog(partition, key, value) for key, value in rows]:
-            await sent
-        for key, value in rows:
-            self._table.data[key] = value
+        await self._table.keep(partition, rows)
 
 
-def observations_topic(app: Any, settings: KafkaSettings) -> Any:
-    return _raw_topic(app, settings.topic(OBSERVATIONS))
+def observations_topic(app: Any) -> Any:
+    return _raw_topic(app, app.observations)
 
 
 def broker_urls(settings: KafkaSettings) -> list[str]:
     """The bootstrap brokers as Faust writes them."""
-    return [
-        f"kafka://[{host}]:{port}" if ":" in host else f"kafka://{host}:{port}" for host, port in settings.addresses
-    ]
+    bracketed = [(f"[{host}]" if ":" in host else host, port) for host, port in settings.addresses]
+    return [f"kafka://{host}:{port}" for host, port in bracketed]
 
 
 def _raw_topic(app: Any, name: str) -> Any:

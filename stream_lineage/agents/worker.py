@@ -60,6 +60,13 @@ def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Pro
     async def observations(stream: Any) -> None:
         async for event in stream.noack().events():
             message = event.message
+            verdict = app.deliveries.arrived(message.partition, message.offset)
+            if verdict == "rewind":
+                _log.info("observations are read again: some were dropped in a rebalance", partition=message.partition)
+                pipeline.revoked()
+                await app.consumer.perform_seek()
+            if verdict != "take":
+                continue
             try:
                 await pipeline.take(message.partition, message.offset, message.value, event)
             except asyncio.CancelledError:
@@ -86,9 +93,10 @@ def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Pro
 
     async def revoked(*_: Any, **__: Any) -> None:
         progress.assigned([])
+        app.deliveries.expect_start()
         pipeline.revoked()
 
-    app.agent(observations_topic(app, kafka), name="observations", concurrency=1)(observations)
+    app.agent(observations_topic(app), name="observations", concurrency=1)(observations)
     app.timer(WINDOW_CHECK_SECONDS)(close_windows)
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)

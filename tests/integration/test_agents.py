@@ -7,6 +7,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
 from confluent_kafka import Consumer, Message, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
 from stream_lineage.model.observation import Observation
 from stream_lineage.model.profile import Decoder, Profile
@@ -155,7 +156,8 @@ def alerts(
             if until(found):
                 return found
             if time.monotonic() > deadline:
-                raise AssertionError(f"{len(found)} alerts within {seconds} s\n{deployment.log()[-6000:]}")
+                logs = "\n".join(path.read_text()[-6000:] for path in sorted(deployment.directory.glob("*.log")))
+                raise AssertionError(f"{len(found)} alerts within {seconds} s\n{logs}")
     raise AssertionError("unreachable")
 
 
@@ -364,22 +366,79 @@ def test_killed_again_and_again_no_alert_is_missing_or_extra(deployment: Deploym
             assert counted == expected_records
 
 
+def wait_for(condition: Callable[[], object], what: Callable[[], str], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.1)
+
+
+def assigned(deployment: Deployment, name: str) -> list[int]:
+    """The partitions that a worker has, as it logged last."""
+    lines = [json.loads(line) for line in deployment.log(name).splitlines() if '"partitions assigned"' in line]
+    found: list[int] = lines[-1]["partitions"] if lines else []
+    return found
+
+
+def shared(deployment: Deployment) -> bool:
+    first, second = assigned(deployment, "first"), assigned(deployment, "second")
+    return bool(first) and bool(second) and sorted(first + second) == list(range(PARTITIONS))
+
+
 @pytest.mark.slow
-def test_two_workers_share_the_work_and_one_takes_over(deployment: Deployment) -> None:
-    flushes, expected = drifts(topics=6, rounds=10)
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+def test_two_workers_share_the_work_and_one_takes_over(deployment: Deployment, fault: signal.Signals) -> None:
+    flushes, expected = drifts(topics=6, rounds=20)
     with deployment.agents("first") as first, deployment.agents("second") as second:
-        for flush in flushes[:10]:
+        wait_for(lambda: shared(deployment), lambda: deployment.log("first") + deployment.log("second"))
+        for number, flush in enumerate(flushes):
             produce(deployment, flush)
-        alerts(deployment, "drift-alerts", lambda seen: len(seen) >= 6)
-        first.send_signal(signal.SIGKILL)
-        for flush in flushes[10:]:
-            produce(deployment, flush)
-        found = alerts(deployment, "drift-alerts", many(len(expected)), 120)
+            if number == 15:
+                first.send_signal(fault)
+        found = alerts(deployment, "drift-alerts", many(len(expected)), 90)
+        if fault is signal.SIGSTOP:  # it was taken for dead; now it goes on in the middle of what it did
+            first.send_signal(signal.SIGCONT)
+            wait_for(lambda: shared(deployment), lambda: deployment.log("first") + deployment.log("second"))
+        if fault is signal.SIGTERM:
+            assert first.wait(30) == 0, deployment.log("first")[-6000:]
         assert second.poll() is None, deployment.log("second")[-6000:]
+        flushes, more = drifts(topics=6, rounds=22)
+        for flush in flushes[40:]:
+            produce(deployment, flush)
+        found = alerts(deployment, "drift-alerts", many(len(more)), 90)
 
     pairs = {(headers(message)["ce_id"], told(message)) for message in found}
-    assert len(pairs) == len(expected)
-    assert {pair[1] for pair in pairs} == expected
+    assert {pair[1] for pair in pairs} == more
+    assert len(pairs) == len(more)
+
+
+def test_a_store_that_cannot_be_written_ends_the_worker(deployment: Deployment) -> None:
+    with deployment.agents() as process:
+        wait_for(lambda: assigned(deployment, "agents"), deployment.log)
+        with closing(sqlite3.connect(deployment.directory / "metrics.sqlite")) as plain:
+            plain.execute("DROP TABLE point")
+        produce(deployment, [observation(avro_reference(1), span(0, 0, 9), at=NOW - timedelta(minutes=5))])
+        assert process.wait(60) not in (0, None)
+    assert "could not write" in deployment.log()
+
+
+def test_the_changelog_grows_with_the_log(deployment: Deployment) -> None:
+    admin = AdminClient({"bootstrap.servers": deployment.bootstrap_servers})
+    changelog = f"{deployment.prefix}agents-state-changelog"
+    for partitions in (PARTITIONS, PARTITIONS + 2):
+        if partitions > PARTITIONS:
+            grown = admin.create_partitions([NewPartitions(deployment.topic("observations"), partitions)])
+            grown[deployment.topic("observations")].result(30)
+        with deployment.agents() as process:
+            expected = list(range(partitions))
+            wait_for(lambda: assigned(deployment, "agents") == expected, deployment.log)  # noqa: B023 - used at once
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0, deployment.log()
+        found = admin.list_topics(changelog, timeout=30).topics[changelog]
+        assert len(found.partitions) == partitions
+    resource = ConfigResource(ConfigResource.Type.TOPIC, changelog)
+    config = admin.describe_configs([resource])[resource].result(30)
+    assert config["cleanup.policy"].value == "compact"
 
 
 def test_metrics_land_in_the_store(deployment: Deployment) -> None:

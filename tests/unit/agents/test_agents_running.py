@@ -172,7 +172,8 @@ def test_an_answer_is_an_answer() -> None:
 
 def test_the_row_that_is_further_along_wins() -> None:
     code = (
-        "from stream_lineage.agents.faust_app import behind, broker_urls\n"
+        "from stream_lineage.agents.faust_app import broker_urls\n"
+        "from stream_lineage.agents.faust_table import behind\n"
         "from stream_lineage.wire.settings import KafkaSettings\n"
         'row = lambda p, o, at: b\'{"position":[%d,%d],"at_ms":%d}\' % (p, o, at)\n'
         "print([behind(row(0, 5, 1000), row(0, 7, 2000)), behind(row(0, 7, 2000), row(0, 5, 1000)),\n"

@@ -1,0 +1,71 @@
+"""Faust's Kafka consumer, made to read what is committed and to lose nothing over a rebalance.
+
+Measured in faust-streaming 0.15.3: without ``exactly_once`` it reads uncommitted records, so that a collector's aborted
+flush would be counted; and a partition without a committed offset is not sought after a rebalance, so that what was
+fetched before is skipped.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from faust.transport.drivers import aiokafka as driver
+
+
+class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread that fetches. ``app.observations`` is the topic that is watched over by ``app.deliveries``."""
+
+    logger = logging.getLogger("faust.consumer")
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        subscription = consumer._subscription
+        seek = subscription.seek
+
+        def noted(tp: Any, offset: int) -> None:
+            if tp.topic == self.app.observations:
+                self.app.deliveries.restarted(tp.partition)
+            seek(tp, offset)
+
+        subscription.seek = noted
+        return consumer
+
+    async def on_partitions_assigned(self, assigned: Any, generation_id: int = 0) -> None:
+        self.app.deliveries.restarted_all()
+        await super().on_partitions_assigned(assigned, generation_id)
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
+        fetched = await super()._fetch_records(*args, **kwargs)
+        for tp, records in fetched.items():
+            if tp.topic == self.app.observations:
+                self.app.deliveries.fetched(tp.partition, [record.offset for record in records])
+        return fetched
+
+    async def seek_to_committed(self) -> Any:
+        return await self.call_thread(self._seek_to_committed)
+
+    async def _seek_to_committed(self) -> dict[Any, int | None]:
+        consumer = self._ensure_consumer()
+        found: dict[Any, int | None] = {}
+        for tp in consumer.assignment():
+            committed = found[tp] = await consumer.committed(tp)
+            if committed is not None:
+                consumer.seek(tp, committed)
+            elif tp.topic == self.app.observations:
+                consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp])
+        return found
+
+
+class _Consumer(driver.Consumer):  # type: ignore[misc]
+    logger = logging.getLogger("faust.consumer")
+
+    def _new_consumer_thread(self) -> Any:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+
+class CommittedTransport(driver.Transport):  # type: ignore[misc]
+    """The transport of our app."""
+
+    Consumer = _Consumer
