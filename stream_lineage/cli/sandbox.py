@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from stream_lineage.errors import NotFound, StreamLineageError
+from stream_lineage.errors import NotFound
 from stream_lineage.sandbox.running import RunningSandbox
 
 _STOP_TIMEOUT_SECONDS = 75.0
@@ -75,13 +73,12 @@ def start(
     except ValidationError as error:
         raise click.UsageError("; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())) from error
     reporter = StderrReporter()
-    with _errors_for_people():
-        if detach:
-            Sandbox(settings, reporter=reporter).download()
-            reporter.say("Starting in the background ...")
-            _show(start_in_background(settings), output)
-        else:
-            run_until_signalled(settings, reporter, lambda running: _show(running, output))
+    if detach:
+        Sandbox(settings, reporter=reporter).download()
+        reporter.say("Starting in the background ...")
+        _show(start_in_background(settings), output)
+    else:
+        run_until_signalled(settings, reporter, lambda running: _show(running, output))
 
 
 @sandbox.command()
@@ -91,14 +88,13 @@ def status(data_dir: Path | None, output: str) -> None:
     """Tell whether a sandbox is running and where. Exit status 1 if none is."""
     from stream_lineage.sandbox.running import the_running_sandbox
 
-    with _errors_for_people():
-        try:
-            running = the_running_sandbox(data_dir)
-        except NotFound:
-            if output == "json":
-                click.echo(json.dumps({"bootstrap_servers": None, "schema_registry_url": None, "pid": None}))
-            raise
-        _show(running, output)
+    try:
+        running = the_running_sandbox(data_dir)
+    except NotFound:
+        if output == "json":
+            click.echo(json.dumps({"bootstrap_servers": None, "schema_registry_url": None, "pid": None}))
+        raise
+    _show(running, output)
 
 
 @sandbox.command()
@@ -107,11 +103,10 @@ def stop(data_dir: Path | None) -> None:
     """End a running sandbox and wait until its servers are gone. Exit status 1 if none is running."""
     from stream_lineage.sandbox.running import the_running_sandbox
 
-    with _errors_for_people():
-        running = the_running_sandbox(data_dir)
-        running.stop(_STOP_TIMEOUT_SECONDS)
-        kept = "" if running.temporary else f" Its data is kept in {running.directory}."
-        click.echo(f"The sandbox (pid {running.process.pid}) has ended.{kept}", err=True)
+    running = the_running_sandbox(data_dir)
+    running.stop(_STOP_TIMEOUT_SECONDS)
+    kept = "" if running.temporary else f" Its data is kept in {running.directory}."
+    click.echo(f"The sandbox (pid {running.process.pid}) has ended.{kept}", err=True)
 
 
 def _show(running: RunningSandbox, output: str) -> None:
@@ -134,11 +129,3 @@ def _key_and_value(text: str) -> tuple[str, str]:
     if not (key and equals):
         raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint="--broker-config")
     return key, value
-
-
-@contextmanager
-def _errors_for_people() -> Iterator[None]:
-    try:
-        yield
-    except StreamLineageError as error:
-        raise click.ClickException("\n".join(filter(None, [error.message, error.hint]))) from error

@@ -32,6 +32,9 @@ _SMALL_CLUSTER = {
     "default.replication.factor": "1",
     "min.insync.replicas": "1",
     "group.initial.rebalance.delay.ms": "0",  # a test need not wait for members that do not come
+    # A killed broker is let in again when its old session has timed out; the default of 9 s is all waiting.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     "log.cleaner.backoff.ms": "1000",  # compaction becomes visible in seconds
 }
 _LOG4J = """\

