@@ -15,7 +15,7 @@ from stream_lineage.wire.avro_run import Indexes, Rows, Run, Varint
 from stream_lineage.wire.avro_walk import Unreadable, Walker, read_count
 from stream_lineage.wire.columns import Containers
 
-FEW_ROWS = 8
+FEW_ROWS = 32
 """So few arrays are read by the walker, item by item, which is then quicker than array arithmetic."""
 
 MANY_ITEMS = 8

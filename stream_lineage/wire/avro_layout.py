@@ -9,7 +9,8 @@
 - A record that holds itself is unfolded ``RECURSION_LEVELS`` times. What is nested deeper is merged under one path, in
   which ``…[]`` stands for the records of all further levels, wherever they are: ``value``, ``next.value``,
   ``next.next.value``, ``next.next.next.value``, ``next.next.next.…[].value``.
-- Beyond ``max_fields`` paths, counted level by level from the top, places have no column.
+- Beyond ``max_fields`` paths, counted level by level from the top, places have no column. The fields of a plain record
+  are of its own level.
 """
 
 from __future__ import annotations
@@ -91,11 +92,14 @@ class _Builder:
         self._mute: dict[Node, Place] = {}
         self._below: dict[Node, int] = {}
         self._queue: deque[tuple[Place, str, _Way]] = deque()
+        self._plain: list[tuple[Place, str, _Way]] = []  # before the queue: they may hold each other, without a column
 
     def build(self) -> Layout:
         root, way = self._schema.root, _Way()
         place = self._field(root, ROOT, way) if isinstance(root, Record) else self._slot(root, ROOT, NO_SCOPE, way)
-        while self._queue:
+        while self._plain or self._queue:
+            self._queue.extendleft(reversed(self._plain))
+            self._plain.clear()
             self._unfold(*self._queue.popleft())
         return self._in_schema_order(place)
 
@@ -103,15 +107,25 @@ class _Builder:
         """A place that holds a value always: a record there needs no column."""
         if not isinstance(node, Record | Recursion):
             return self._slot(node, path, way.scope, way)
-        return self._muted(node) if self._paths_below(node) == 0 else self._queued(node, None, path, way)
+        if self._paths_below(node) == 0:
+            return self._muted(node)
+        if len(self._columns) >= self._max_fields:
+            self._truncate(self._paths_below(node))
+            return self._muted(node)
+        place = Place(self._schema.resolved(node), None)
+        self._plain.append((place, path, way))
+        return place
 
     def _slot(self, node: Node, path: str, scope: int, way: _Way) -> Place:
         """A place with a column."""
         column = self._column(path, scope)
         if column is None:
-            self._truncated = min(_MOST_TRUNCATED, self._truncated + 1 + self._paths_below(node))
+            self._truncate(1 + self._paths_below(node))
             return self._muted(node)
         return self._queued(node, column, path, way)
+
+    def _truncate(self, paths: int) -> None:
+        self._truncated = min(_MOST_TRUNCATED, self._truncated + paths)
 
     def _queued(self, node: Node, column: int | None, path: str, way: _Way) -> Place:
         place = Place(self._schema.resolved(node), column)
@@ -149,7 +163,7 @@ class _Builder:
                 here = _Unfolded(f"{path}.", place.children, fold_column=column)
                 here.fold = before.fold = here
                 if column is None:
-                    self._truncated = min(_MOST_TRUNCATED, self._truncated + 1 + self._paths_below(record))
+                    self._truncate(1 + self._paths_below(record))
                     place.children.extend(self._muted(each.type) for each in record.fields)
             known = here is before.fold
             here = before.fold

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import fastavro
@@ -52,6 +53,7 @@ class AvroRecords:
     def decode(self, batch: Batch) -> Decoded:
         """The columns of all records that can be read."""
         bad: list[BadRecord] = []
+        self._sorter.clear()
         put = self._sorter.root
         for index, (start, length) in enumerate(zip(batch.starts.tolist(), batch.lengths.tolist(), strict=True)):
             record = batch.data[start : start + length].tobytes()
@@ -62,7 +64,7 @@ class AvroRecords:
                 continue
             put(fastavro.schemaless_reader(io.BytesIO(record), self._shadow))
         emission = Emission(self._layout, len(batch) - len(bad))
-        self._sorter.drain(emission)
+        self._sorter.emit(emission)
         return Decoded(len(batch), emission.columns(), bad, self._layout.truncated)
 
 
@@ -78,25 +80,30 @@ class _Sorter:
 
     def __init__(self, layout: Layout) -> None:
         self._lists: list[tuple[Place, list[Any]]] = []
-        self._folds: dict[int, list[Any]] = {}
+        self._empty: dict[Place, list[int]] = {}
+        self._folds: dict[int, list[int]] = {}
         self._puts: dict[Place, Put] = {}
         self._later: list[Callable[[], None]] = []
         self.root = self._put(layout.root)
         while self._later:
             self._later.pop()()
 
-    def drain(self, emission: Emission) -> None:
-        """Moves what has been put here to an emission."""
-        for place, values in self._lists:
-            if values:
-                if minimum(place.node) == 0:
-                    emission.add_empty(place, len(values))
-                elif place.column is not None:
-                    emission.parts[place.column].append(_part(place, values))
-                values.clear()
-        for column, values in self._folds.items():
-            emission.parts[column].append(Containers("record", len(values)))
+    def clear(self) -> None:
+        """Forgets what has been put here."""
+        for _, values in self._lists:
             values.clear()
+        for count in chain(self._empty.values(), self._folds.values()):
+            count[0] = 0
+
+    def emit(self, emission: Emission) -> None:
+        """Adds what has been put here to an emission."""
+        for place, values in self._lists:
+            if values and place.column is not None:
+                emission.parts[place.column].append(_part(place, values))
+        for place, count in self._empty.items():
+            emission.add_empty(place, count[0])
+        for column, count in self._folds.items():
+            emission.parts[column].append(Containers("record", count[0]))
 
     def _put(self, place: Place) -> Put:
         if place.mute:
@@ -107,10 +114,10 @@ class _Sorter:
         return put
 
     def _made(self, place: Place) -> Put:
+        if minimum(place.node) == 0:
+            return self._empty_put(place)
         values: list[Any] = []
         self._lists.append((place, values))
-        if minimum(place.node) == 0:
-            return values.append
         match place.node:
             case Array():
                 return self._items_put(place, values)
@@ -123,9 +130,26 @@ class _Sorter:
             case _:
                 return values.append
 
+    def _empty_put(self, place: Place) -> Put:
+        count = self._empty.setdefault(place, [0])
+
+        def put(value: Any) -> None:
+            count[0] += 1
+
+        return put
+
     def _items_put(self, place: Place, lengths: list[Any]) -> Put:
+        child = place.children[0]
+        if minimum(child.node) == 0:
+            count = self._empty.setdefault(child, [0])
+
+            def put_empty(value: Any) -> None:
+                lengths.append(len(value))
+                count[0] += len(value)
+
+            return put_empty
         items: list[Put] = []
-        self._later.append(lambda: items.append(self._put(place.children[0])))
+        self._later.append(lambda: items.append(self._put(child)))
 
         def put(value: Any) -> None:
             lengths.append(len(value))
@@ -169,9 +193,7 @@ class _Sorter:
 
     def _record_put(self, place: Place, values: list[Any]) -> Put:
         fields: list[tuple[str, Put]] = []
-        counts: list[list[Any]] = [] if place.column is None else [values]
-        if place.fold is not None:
-            counts.append(self._folds.setdefault(place.fold, []))
+        fold = [0] if place.fold is None else self._folds.setdefault(place.fold, [0])
 
         def link() -> None:
             for index, child in enumerate(place.children):
@@ -181,8 +203,8 @@ class _Sorter:
         self._later.append(link)
 
         def put(value: Any) -> None:
-            for count in counts:
-                count.append(None)
+            values.append(None)
+            fold[0] += 1
             for name, field in fields:
                 field(value[name])
 

@@ -350,7 +350,7 @@ relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, H
 def thresholds(rng: random.Random) -> Iterator[None]:
     """Lets small batches take the ways of large ones too: where they part is a matter of speed alone."""
     with (
-        mock.patch.object(avro_blocks, "FEW_ROWS", rng.choice([0, 2, 8])),
+        mock.patch.object(avro_blocks, "FEW_ROWS", rng.choice([0, 2, 32])),
         mock.patch.object(avro_blocks, "MANY_ITEMS", rng.choice([0, 8])),
         mock.patch.object(avro_plan, "FEW_BRANCHES", rng.choice([0, 8])),
         mock.patch.object(avro_plan, "CHECK_BYTES", rng.choice([0, 256])),
