@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,29 +27,30 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record to send. ``label`` is whatever a test wants to know it by."""
+    """A record to send. ``label`` is whatever a test wants to know it by, ``schema_id`` what its span must say."""
 
     value: bytes | None
     key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int = 0
     label: Any = None
+    schema_id: int | None = None
 
 
 def send(lab: Lab, topic: str, records: Iterable[Record], known: Acknowledged | None = None) -> dict[int, list[Any]]:
-    """Produce; the labels by partition, in offset order, as acknowledged. ``known`` is told of them without an id."""
+    """Produce; the labels by partition, in offset order, as acknowledged, of which ``known`` is told too."""
     producer = lab.producer({"linger.ms": 20, "message.max.bytes": 8_000_000, "queue.buffering.max.kbytes": 1_000_000})
     acknowledged: dict[int, dict[int, Any]] = {}
     errors: list[str] = []
 
-    def delivered(label: Any) -> Any:
+    def delivered(sent: Record) -> Any:
         def called(error: KafkaError | None, message: Message) -> None:
             if error is not None:
                 errors.append(error.str())
             else:
-                acknowledged.setdefault(int(message.partition() or 0), {})[int(message.offset() or 0)] = label
+                acknowledged.setdefault(int(message.partition() or 0), {})[int(message.offset() or 0)] = sent.label
                 if known is not None:
-                    known.callback(None)(None, message)
+                    known.callback(sent.schema_id)(None, message)
 
         return called
 
@@ -57,7 +59,7 @@ def send(lab: Lab, topic: str, records: Iterable[Record], known: Acknowledged | 
             try:
                 producer.produce(
                     topic, record.value, record.key, partition=record.partition, headers=list(record.headers),
-                    on_delivery=delivered(record.label),
+                    on_delivery=delivered(record),
                 )  # fmt: skip
                 break
             except BufferError:
@@ -147,6 +149,7 @@ class Counts:
     nulls: int = 0
     types: Counter[str] = field(default_factory=Counter)
     numbers: list[float] = field(default_factory=list)
+    not_finite: int = 0
     lengths: list[int] = field(default_factory=list)
     texts: list[Any] = field(default_factory=list)
 
@@ -217,7 +220,10 @@ def _count(schema: Any, value: Any, path: str, out: dict[str, Counts], names: di
         here.numbers.append(float(value))
     elif kind in _NUMBER_TYPES:
         here.types[_NUMBER_TYPES[kind]] += 1
-        here.numbers.append(value)
+        if math.isfinite(value):
+            here.numbers.append(value)
+        else:
+            here.not_finite += 1
     elif kind == "boolean":
         here.types["boolean"] += 1
         here.texts.append("true" if value else "false")
@@ -291,7 +297,9 @@ def check_profile(
         assert types == want.types, path
         assert sum(each["nulls"] for each in have) == want.nulls, path
         assert sum(each["slots"] - each["missing"] for each in have) == want.nulls + want.types.total(), path
-        _check_numbers(path, [each["numeric"] for each in have if each["numeric"]], want.numbers)
+        numeric = [each["numeric"] for each in have if each["numeric"]]
+        _check_numbers(path, numeric, want.numbers)
+        assert sum(each["not_finite"] for each in numeric) == want.not_finite, path
         _check_lengths(path, [each["lengths"] for each in have if each["lengths"]], want.lengths)
         values = {*want.numbers, *want.texts}
         if distinct and values and "boolean" not in want.types:
