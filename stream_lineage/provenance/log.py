@@ -55,6 +55,8 @@ def read_log(
 ) -> Iterator[LogEntry]:
     """Every message of the log from its beginning up to its present end, committed ones only.
 
+    What was committed after a transaction that is still open cannot be read yet: it is waited for.
+
     Args:
         consumer: reads ``read_committed``, with ``enable.partition.eof``; this assigns it.
         topic: the observation topic.
@@ -64,27 +66,27 @@ def read_log(
 
     Raises:
         NotFound: the topic does not exist.
-        KafkaUnavailable: no broker answered within the timeout.
+        KafkaUnavailable: no broker answered within the timeout, or a transaction stayed open for so long.
     """
     wanted = None if keys is None else {key.encode() for key in keys}
     remaining, total = _assign(consumer, topic, timeout_seconds)
     done = 0
     last_heard = time.monotonic()
+    held_back = False
     while remaining:
         messages = consumer.consume(_BATCH, timeout=0.1)
-        if messages:
-            last_heard = time.monotonic()
-        elif time.monotonic() - last_heard > timeout_seconds:
-            raise KafkaUnavailable(
-                f"no broker answered for {timeout_seconds:.0f} s while reading {topic}",
-                hint="check bootstrap_servers and the brokers' health with `stream-lineage doctor`",
-            )
+        if not messages and time.monotonic() - last_heard > timeout_seconds:
+            raise _silence(topic, timeout_seconds, held_back=held_back)
         for message in messages:
             error = message.error()
             partition = message.partition()
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
-                    remaining.pop(partition, None)
+                    # The end for now may lie before the end that we saw: a transaction is open in between.
+                    if message.offset() >= remaining.get(partition, 0):
+                        remaining.pop(partition, None)
+                    else:
+                        held_back = True
                     continue
                 if error.retriable() or error.code() in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
                     continue
@@ -96,8 +98,23 @@ def read_log(
             if wanted is not None and key not in wanted:
                 continue
             yield _entry(message, key)
+        if messages:
+            last_heard = time.monotonic()
         if progress is not None:
             progress(done, total)
+
+
+def _silence(topic: str, seconds: float, *, held_back: bool) -> KafkaUnavailable:
+    if held_back:
+        return KafkaUnavailable(
+            f"{topic} cannot be read to its end: a transaction has been open for {seconds:.0f} s",
+            hint="a collector that was killed may have left it open; it ends by itself or when the collector is "
+            "started again",
+        )
+    return KafkaUnavailable(
+        f"no broker answered for {seconds:.0f} s while reading {topic}",
+        hint="check bootstrap_servers and the brokers' health with `stream-lineage doctor`",
+    )
 
 
 def _assign(consumer: Consumer, topic: str, timeout_seconds: float) -> tuple[dict[int, int], int]:
