@@ -1,20 +1,24 @@
-"""What the collector asks the cluster, beside reading from it: topic ids, cleanup policies, what lies in a gap."""
+"""What the collector asks the cluster, beside reading from it: topic ids, offsets, policies, what lies in a gap."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
+from stream_lineage.collect.progress import PartitionId
+from stream_lineage.errors import KafkaUnavailable
 from stream_lineage.logs import get_logger
 from stream_lineage.wire.kafka import translated
 
 _log = get_logger("stream_lineage.collect")
 _PROBE_SECONDS = 3.0
 _PROBE_RECORDS = 50_000
-_ABSENT = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+_ABSENT = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 _UNSUPPORTED = (KafkaError.UNSUPPORTED_VERSION, KafkaError._UNSUPPORTED_FEATURE)
 
 
@@ -48,7 +52,7 @@ class ClusterFacts:
             futures = self._admin.describe_topics(TopicCollection(names), request_timeout=self._timeout)
             for name, future in futures.items():
                 try:
-                    topic_id = future.result(timeout=self._timeout + 1).topic_id
+                    topic_id = answered(future, self._timeout).topic_id
                     found[name] = None if topic_id is None else str(topic_id)
                 except KafkaException as error:
                     code = error.args[0].code()
@@ -72,6 +76,22 @@ class ClusterFacts:
             raise translated(error, "list the topics") from error
         return {name: len(topic.partitions) for name, topic in metadata.topics.items() if topic.error is None}
 
+    def log_starts(self, partitions: Iterable[PartitionId]) -> dict[PartitionId, int]:
+        """The offset at which the log of each of these partitions begins, of those that exist.
+
+        Raises:
+            KafkaUnavailable: no broker answered.
+        """
+        return listed_offsets(self._admin, partitions, OffsetSpec.earliest(), timeout_seconds=self._timeout)
+
+    def log_ends(self, partitions: Iterable[PartitionId]) -> dict[PartitionId, int]:
+        """The offset after the last record of each of these partitions that can be read by now, of those that exist.
+
+        Raises:
+            KafkaUnavailable: no broker answered.
+        """
+        return listed_offsets(self._admin, partitions, OffsetSpec.latest(), timeout_seconds=self._timeout)
+
     def cluster_id(self) -> str | None:
         """The cluster's own id."""
         try:
@@ -85,9 +105,9 @@ class ClusterFacts:
         try:
             resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
             futures = self._admin.describe_configs([resource], request_timeout=self._timeout)
-            entry = futures[resource].result(timeout=self._timeout + 1).get("cleanup.policy")
-        except KafkaException as error:
-            _log.debug("cannot learn the cleanup policy", topic=topic, error=error.args[0].str())
+            entry = answered(futures[resource], self._timeout).get("cleanup.policy")
+        except (KafkaException, KafkaUnavailable) as error:
+            _log.debug("cannot learn the cleanup policy", topic=topic, error=str(error))
             return None
         return None if entry is None else str(entry.value)
 
@@ -115,3 +135,44 @@ class ClusterFacts:
         finally:
             reader.unassign()
         return None
+
+
+def answered(future: Future[Any], timeout_seconds: float) -> Any:
+    """What an admin client's future gives.
+
+    Raises:
+        KafkaException: the brokers said no.
+        KafkaUnavailable: nothing came, not even the client's own timeout: this process was stopped for a while.
+    """
+    try:
+        return future.result(timeout=timeout_seconds + 1)
+    except TimeoutError as error:
+        raise KafkaUnavailable(f"no broker answered within {timeout_seconds:g} s") from error
+
+
+def listed_offsets(
+    admin: AdminClient, partitions: Iterable[PartitionId], spec: OffsetSpec, *, timeout_seconds: float
+) -> dict[PartitionId, int]:
+    """The offsets that ``spec`` asks for, behind which no transaction is open; partitions that do not exist are left
+    out.
+
+    Raises:
+        KafkaUnavailable: no broker answered.
+    """
+    wanted = {TopicPartition(*key): spec for key in partitions}
+    found: dict[PartitionId, int] = {}
+    if not wanted:
+        return found
+    try:
+        futures = admin.list_offsets(
+            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout_seconds
+        )
+        for where, future in futures.items():
+            try:
+                found[(where.topic, where.partition)] = answered(future, timeout_seconds).offset
+            except KafkaException as error:
+                if error.args[0].code() not in _ABSENT:
+                    raise
+    except KafkaException as error:
+        raise translated(error, "ask for offsets") from error
+    return found

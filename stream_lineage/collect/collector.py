@@ -14,14 +14,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from stream_lineage.collect.batch import topic_batches
 from stream_lineage.collect.end_offsets import EndOffsets
-from stream_lineage.collect.flush import Flush
+from stream_lineage.collect.flush import PIECE_BYTES, Flush, Group, slices
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.pipeline import Pipeline, Totals
 from stream_lineage.collect.places import Place, Places
 from stream_lineage.collect.progress import PartitionId, PartitionProgress
 from stream_lineage.collect.schema_key import SchemaCodes
 from stream_lineage.collect.topic_watcher import TopicWatcher
-from stream_lineage.errors import Fenced, KafkaUnavailable, NotFound, StreamLineageError
+from stream_lineage.errors import ConnectionFailed, Fenced, NotFound, StreamLineageError
 from stream_lineage.logs import get_logger
 from stream_lineage.wire.kafka import translated
 
@@ -37,6 +37,12 @@ _RETRY_SECONDS = 1.0
 _BEHIND_SECONDS = 240.0
 """How long reading may stand still for the pipeline: below max.poll.interval.ms (300 s)."""
 _LONELY_SECONDS = 10.0
+_LAST_SECONDS = 1.0
+"""How long the pipeline may take to end, once it has been waited for as long as a shutdown may take."""
+_QUIET_COORDINATE_SHARE = 0.4
+"""Of the size that the observation of a quiet topic stays below: half is for the profile, some for the rest."""
+_COORDINATE_SHARE = 0.005
+"""Spans and links may take this share of the observed bytes; with the profile an observation stays below 2%."""
 _GC_ALLOCATIONS = 200_000
 _ABSENT = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
 
@@ -88,6 +94,8 @@ class Collector:
         self._failure: StreamLineageError | None = None
         self._assigned_at: float | None = None
         self._average_bytes = 100.0
+        self._quiet_bytes = int(pipeline.observation_bytes * _QUIET_COORDINATE_SHARE)
+        self._slice_pieces = max(1, min(bounds.spans, self._quiet_bytes // PIECE_BYTES))
 
     @property
     def owned(self) -> list[PartitionId]:
@@ -106,6 +114,7 @@ class Collector:
             NotFound: there is nothing to collect up to the end of.
         """
         watched = self._watcher.start()
+        self._places.remember_start(watched)
         if self._end_offsets is not None and not watched:
             raise NotFound("no topic matches include and exclude", hint="`stream-lineage doctor` shows what they match")
         self._pipeline.start()
@@ -132,7 +141,7 @@ class Collector:
             self._shut_down()
         finally:
             self._watcher.stop()
-            self._pipeline.stop()
+            self._pipeline.stop(_LAST_SECONDS)
             self._close_consumer()
             gc.set_threshold(*thresholds)
             gc.unfreeze()
@@ -196,17 +205,27 @@ class Collector:
 
     def _record(self, messages: list[Message]) -> None:
         now_ms = int(time.time() * 1000)
-        before = self._flush.bytes
         if self._flush.empty:
             self._flush.started = time.monotonic()
-        for batch in topic_batches(messages, self._codes, self._only_topic):
-            for group in self._flush.add(batch, self._owned, now_ms):
-                if group.key not in self._seen_codes:
-                    self._seen_codes.add(group.key)
-                    self._flush_due_early = time.monotonic() + _NEW_SCHEMA_SECONDS
-                if group.pending_records >= _FEED_RECORDS or group.pending_bytes >= _FEED_BYTES:
-                    self._pipeline.feed(self._flush, group)
-        self._average_bytes = max(16.0, 0.9 * self._average_bytes + 0.1 * (self._flush.bytes - before) / len(messages))
+        size = 0
+        for whole in topic_batches(messages, self._codes):
+            size += whole.values.byte_count + whole.keys.byte_count
+            for batch in slices(whole, self._slice_pieces):
+                for group in self._flush.add(batch, self._owned, now_ms):
+                    self._look_at(group)
+                if self._flush.crowded:
+                    self._write_when_due()
+        self._average_bytes = max(16.0, 0.9 * self._average_bytes + 0.1 * size / len(messages))
+
+    def _look_at(self, group: Group) -> None:
+        """A group of the present flush has got something new."""
+        if group.key not in self._seen_codes:
+            self._seen_codes.add(group.key)
+            self._flush_due_early = time.monotonic() + _NEW_SCHEMA_SECONDS
+        if group.pending_records >= _FEED_RECORDS or group.pending_bytes >= _FEED_BYTES:
+            self._pipeline.feed(self._flush, group)
+        if group.coordinate_bytes > max(self._quiet_bytes, group.bytes * _COORDINATE_SHARE):
+            self._flush.crowded = True
 
     # Writing
 
@@ -221,7 +240,8 @@ class Collector:
                 self._seal()
             return
         full = (
-            flush.records >= bounds.records
+            flush.crowded
+            or flush.records >= bounds.records
             or flush.bytes >= bounds.bytes
             or flush.run_count >= bounds.spans
             or len(flush.groups) >= _MAX_GROUPS
@@ -251,7 +271,7 @@ class Collector:
     def _discard(self) -> None:
         """Drop what is not committed. What is being committed at this moment is waited for."""
         self._pipeline.era += 1
-        self._pipeline.drain(_BEHIND_SECONDS)
+        self._pipeline.drain(_BEHIND_SECONDS, unless=self._stopping)
         self._pipeline.failure = None
         self._flush = Flush(self._pipeline.era, time.monotonic())
         self._flush_due_early = None
@@ -277,35 +297,50 @@ class Collector:
             self._ledger.forget(key)
             self._gone.add(key)
         self._gone -= found
-        try:
-            for place in places:
-                self._adopt(place)
-            if places:
-                self._consumer.incremental_unassign([TopicPartition(*place.progress.key) for place in places])
-                self._consumer.incremental_assign(_positions(places))
-        except KafkaException as error:
-            _log.warning("cannot go back to what is committed", error=error.args[0].str())
+        for place in places:
+            self._adopt(place)
+        if not self._move(_positions(place.progress for place in places)):
             self._must_rewind = True
+
+    def _move(self, positions: list[TopicPartition]) -> bool:
+        """Go on reading owned partitions at other offsets; whether that was possible."""
+        try:
+            # Not by seeking: that is refused where an offset was out of range.
+            reading = {(tp.topic, tp.partition) for tp in self._consumer.assignment()}
+            stopped = [tp for tp in positions if (tp.topic, tp.partition) in reading]
+            if stopped:
+                self._consumer.incremental_unassign(stopped)
+            if positions:
+                self._consumer.incremental_assign(positions)
+        except KafkaException as error:
+            _log.warning("cannot move to another offset", error=error.args[0].str())
+            return False
+        return True
 
     def _find(self, partitions: Iterable[PartitionId]) -> list[Place] | None:
         """Places, asked for until the brokers answer; null when we are to stop or it takes too long."""
         wanted = list(partitions)
         deadline = time.monotonic() + _BEHIND_SECONDS / 2
-        while True:
+        while not self._stopping.is_set() and time.monotonic() < deadline:
             try:
+                self._pipeline.recover()
                 return self._places.find(wanted)
-            except (KafkaUnavailable, Fenced) as error:
+            except (ConnectionFailed, NotFound, Fenced) as error:
                 _log.warning("cannot find out where to go on", error=error.message)
-                if self._stopping.wait(_RETRY_SECONDS) or time.monotonic() > deadline:
-                    return None
+                self._stopping.wait(_RETRY_SECONDS)
+        return None
 
     def _adopt(self, place: Place) -> None:
         progress = place.progress
         before = self._owned.get(progress.key)
         if before is not None and before.topic_id == progress.topic_id:
-            progress.end_offset, progress.max_timestamp = before.end_offset, before.max_timestamp
+            progress.end_offset = before.end_offset
+            progress.value_code, progress.key_code = before.value_code, before.key_code
         self._owned[progress.key] = progress
         self._ledger.take_over(progress.key, place.head, progress.topic_id)
+        if not place.committed:
+            # So that it stays where this partition starts, whatever happens before the first record.
+            self._flush.unread(progress, place.offset)
 
     # What Kafka tells
 
@@ -315,22 +350,32 @@ class Collector:
             if not partitions:
                 return
             self._settle(self._shutdown_seconds)
-            places = self._find((tp.topic, tp.partition) for tp in partitions)
+            keys = [(tp.topic, tp.partition) for tp in partitions]
+            places = self._find(keys)
             if places is None:
-                self._failure = KafkaUnavailable("the brokers did not say where to start", hint="see the log")
+                self._gone.update(keys)  # ignored for the moment
+                self._must_rewind = True
                 return
             for place in places:
                 self._adopt(place)
+            self._gone.update(set(keys) - self._owned.keys())
             if self._end_offsets is not None:
                 ends = self._end_offsets.of(place.progress.key for place in places)
                 for place in places:
                     place.progress.end_offset = ends.get(place.progress.key)
-            consumer.incremental_assign(_positions(places))
+            consumer.incremental_assign(_positions(place.progress for place in places))
             _log.info("partitions assigned", count=len(places), owned=len(self._owned))
+            if self._mixes_epochs():
+                self._must_rewind = True
         except StreamLineageError as error:
             self._failure = error
         except KafkaException as error:
             self._failure = translated(error, "take over partitions")
+
+    def _mixes_epochs(self) -> bool:
+        """Whether a topic was created again with more partitions, and some of ours still stand in what it was."""
+        ids: dict[str, str | None] = {}
+        return any(ids.setdefault(state.topic, state.topic_id) != state.topic_id for state in self._owned.values())
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if partitions and not self._settle(self._shutdown_seconds):
@@ -363,7 +408,7 @@ class Collector:
                 self._on_end(state, message.offset())
         elif code == KafkaError._AUTO_OFFSET_RESET:
             if state is not None:
-                self._on_out_of_range(state)
+                self._on_out_of_range(state, error.str())
         elif error.fatal() or code == KafkaError.FENCED_INSTANCE_ID:
             self._failure = translated(error, "stay in the consumer group")
         elif code in _ABSENT:
@@ -382,33 +427,40 @@ class Collector:
         if state.end_offset is None or offset >= state.end_offset:
             state.at_end = True
 
-    def _on_out_of_range(self, state: PartitionProgress) -> None:
+    def _on_out_of_range(self, state: PartitionProgress, reason: str) -> None:
         """The log does not hold the offset where we stand: retention has overtaken us, or it is another log."""
         where = TopicPartition(state.topic, state.partition)
         try:
             low, high = self._consumer.get_watermark_offsets(where, timeout=10)
             topic_id = self._places.facts.topic_ids([state.topic]).get(state.topic)
-            if topic_id != state.topic_id:
-                _log.warning("the topic was created again", topic=state.topic)
-                self._must_rewind = True
-                return
-            position = state.position or 0
-            if position > high:
-                _log.error(
-                    "the log was truncated below what has been observed", topic=state.topic, partition=state.partition,
-                    position=position, end=high,
-                )  # fmt: skip
-                target = high
-            else:
-                _log.error(
-                    "records were deleted by retention before they were read", topic=state.topic,
-                    partition=state.partition, first_offset=position, last_offset=low - 1,
-                )  # fmt: skip
-                state.low_watermark = low
-                target = low
-            self._consumer.seek(TopicPartition(state.topic, state.partition, target))
         except (KafkaException, StreamLineageError) as error:
             _log.warning("cannot find out why the log does not hold our offset", error=str(error))
+            self._must_rewind = True
+            return
+        if topic_id != state.topic_id:
+            _log.warning("the topic was created again", topic=state.topic)
+            self._must_rewind = True
+            return
+        position = state.position or 0
+        where.offset = min(max(position, low), high)
+        if position < low:
+            _log.error(
+                "records were deleted by retention before they were read", topic=state.topic,
+                partition=state.partition, first_offset=position, last_offset=low - 1,
+            )  # fmt: skip
+            state.lost = (position, low)
+            state.position = low
+        elif position > high:
+            _log.error(
+                "the log was truncated below what has been observed", topic=state.topic, partition=state.partition,
+                position=position, end=high,
+            )  # fmt: skip
+        else:
+            _log.warning(
+                "reading stopped and goes on", topic=state.topic, partition=state.partition, offset=position,
+                reason=reason,
+            )  # fmt: skip
+        if not self._move([where]):
             self._must_rewind = True
 
     # Ending
@@ -464,5 +516,5 @@ class Collector:
             raise StreamLineageError(f"the collector failed: {self._pipeline.broken!r}", hint="please report this")
 
 
-def _positions(places: Iterable[Place]) -> list[TopicPartition]:
-    return [TopicPartition(place.progress.topic, place.progress.partition, place.offset) for place in places]
+def _positions(states: Iterable[PartitionProgress]) -> list[TopicPartition]:
+    return [TopicPartition(state.topic, state.partition, state.position or 0) for state in states]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from stream_lineage.collect.cluster_facts import listed_offsets
 from stream_lineage.collect.progress import PartitionId
-from stream_lineage.wire.kafka import translated
 
 
 class EndOffsets:
@@ -20,20 +19,12 @@ class EndOffsets:
         self._known: dict[PartitionId, int] = {}
 
     def of(self, partitions: Iterable[PartitionId]) -> dict[PartitionId, int]:
-        """The offset after the last record of each partition.
+        """The offset after the last record of each partition that exists.
 
         Raises:
             KafkaUnavailable: no broker answered.
         """
         wanted = list(partitions)
-        new = {TopicPartition(*key): OffsetSpec.latest() for key in wanted if key not in self._known}
-        if new:
-            try:
-                futures = self._admin.list_offsets(
-                    new, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._timeout
-                )
-                for where, future in futures.items():
-                    self._known[(where.topic, where.partition)] = future.result(timeout=self._timeout + 1).offset
-            except KafkaException as error:
-                raise translated(error, "ask for end offsets") from error
-        return {key: self._known[key] for key in wanted}
+        new = [key for key in wanted if key not in self._known]
+        self._known |= listed_offsets(self._admin, new, OffsetSpec.latest(), timeout_seconds=self._timeout)
+        return {key: self._known[key] for key in wanted if key in self._known}

@@ -15,6 +15,10 @@ from stream_lineage.collect.batch import Payloads, TopicBatch
 from stream_lineage.collect.progress import PartitionId, PartitionProgress
 from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE
 
+_LINK_BYTES = 68  # two hashes and a partition
+_RUN_BYTES = 13  # partition, two offsets, count, number of gaps; or a gap with its reason
+PIECE_BYTES = _LINK_BYTES + _RUN_BYTES
+
 
 @dataclass(slots=True)
 class Run:
@@ -96,6 +100,13 @@ class Group:
     bytes: int = 0
     tombstones: int = 0
     times: TimeStatistics = field(default_factory=TimeStatistics)
+    partitions: set[int] = field(default_factory=set)
+    run_count: int = 0
+
+    @property
+    def coordinate_bytes(self) -> int:
+        """About what spans, gaps and links take in the observation."""
+        return _LINK_BYTES * len(self.partitions) + _RUN_BYTES * self.run_count
 
     @property
     def key(self) -> GroupKey:
@@ -118,10 +129,11 @@ class Flush:
     groups: dict[GroupKey, Group] = field(default_factory=dict)
     positions: dict[PartitionId, int] = field(default_factory=dict)
     topic_ids: dict[str, str | None] = field(default_factory=dict)
-    low_watermarks: dict[PartitionId, int] = field(default_factory=dict)
+    lost: dict[PartitionId, tuple[int, int]] = field(default_factory=dict)
     records: int = 0
     bytes: int = 0
     run_count: int = 0
+    crowded: bool = False  # an observation has got too many spans and links for its size
     sealed_at: datetime | None = None
     done: threading.Event = field(default_factory=threading.Event)
     committed: bool = False
@@ -147,13 +159,15 @@ class Flush:
         for index in range(len(edges) - 1):
             start, stop = edges[index], edges[index + 1]
             state = progress[(batch.topic, partitions[index])]
-            self._extend(state, batch, start, stop, firsts[index], lasts[index], values[index], keys[index])
-            touched.setdefault((batch.topic, values[index], keys[index]), []).append((start, stop))
-        changed = []
-        for key, segments in touched.items():
+            key = (batch.topic, values[index], keys[index])
             group = self.groups.get(key)
             if group is None:
                 group = self.groups[key] = Group(*key)
+            self._extend(state, group, batch, start, stop, firsts[index], lasts[index])
+            touched.setdefault(key, []).append((start, stop))
+        changed = []
+        for key, segments in touched.items():
+            group = self.groups[key]
             self._fill(group, batch, segments, whole=len(touched) == 1)
             changed.append(group)
         self._time(batch, touched, progress, now_ms)
@@ -162,13 +176,12 @@ class Flush:
     def _extend(
         self,
         state: PartitionProgress,
+        group: Group,
         batch: TopicBatch,
         start: int,
         stop: int,
         first: int,
         last: int,
-        value_code: int,
-        key_code: int,
     ) -> None:
         gaps: list[tuple[int, int]] = []
         expected = state.expected
@@ -180,23 +193,26 @@ class Flush:
             gaps += [(a + 1, b - 1) for a, b in zip(offsets[jumps].tolist(), offsets[jumps + 1].tolist(), strict=True)]
         runs = self.runs.setdefault(state.key, [])
         begin = first if expected is None else min(first, expected)
-        if runs and runs[-1].value_code == value_code and runs[-1].key_code == key_code:
+        pieces = len(gaps)
+        if runs and runs[-1].value_code == group.value_code and runs[-1].key_code == group.key_code:
             run = runs[-1]
             run.last = last
             run.count += stop - start
             run.gaps += gaps
         else:
-            runs.append(Run(begin, last, stop - start, value_code, key_code, gaps))
-            self.run_count += 1
-        self.run_count += len(gaps)
+            runs.append(Run(begin, last, stop - start, group.value_code, group.key_code, gaps))
+            pieces += 1
+        self.run_count += pieces
+        group.run_count += pieces
+        group.partitions.add(state.partition)
         state.expected = last + 1
         state.position = last + 1
-        state.value_code = value_code
-        state.key_code = key_code
+        state.value_code = group.value_code
+        state.key_code = group.key_code
         self.positions[state.key] = last + 1
         self.topic_ids[state.topic] = state.topic_id
-        if state.low_watermark:
-            self.low_watermarks[state.key] = state.low_watermark
+        if state.lost is not None:
+            self.lost[state.key] = state.lost
 
     def _fill(self, group: Group, batch: TopicBatch, segments: list[tuple[int, int]], *, whole: bool) -> None:
         if whole:
@@ -253,6 +269,18 @@ class Flush:
         for group in self.groups.values():
             group.pieces.clear()
             group.pending.clear()
+
+
+def slices(batch: TopicBatch, pieces: int) -> list[TopicBatch]:
+    """The batch in parts that add at most ``pieces`` runs and gaps to a flush."""
+    if len(batch) <= pieces:
+        return [batch]
+    cuts = batch.change_points()[1:-1]
+    jumps = np.flatnonzero(np.diff(batch.offsets) != 1) + 1
+    places = np.union1d(cuts, jumps)[pieces - 1 :: pieces].tolist()
+    if not places:
+        return [batch]
+    return [_subset(batch, [edge]) for edge in pairwise([0, *places, len(batch)])]
 
 
 def _without_stale(batch: TopicBatch, progress: Mapping[PartitionId, PartitionProgress]) -> TopicBatch | None:

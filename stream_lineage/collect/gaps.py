@@ -32,7 +32,7 @@ class _Evidence:
 class GapClassifier:
     """Reasons for gaps.
 
-    - Below the log's start: ``retention``.
+    - Deleted below the log's start before they were read: ``retention``.
     - In a topic that is not compacted nothing but transactions leaves gaps: ``transaction``.
     - In a compacted topic a reader that also sees aborted records is asked. What it sees was aborted, and the offset
       right after that is the control record: ``transaction``. The rest was ``compacted``, but a single offset may
@@ -45,18 +45,23 @@ class GapClassifier:
     _evidence: dict[tuple[str, int], _Evidence] = field(default_factory=dict)
 
     def classify(
-        self, topic: str, partition: int, gaps: Iterable[tuple[int, int]], low_watermark: int
+        self, topic: str, partition: int, gaps: Iterable[tuple[int, int]], lost: tuple[int, int] | None
     ) -> tuple[MissingRange, ...]:
-        """Inclusive offset ranges as missing ranges, cut where reasons differ."""
+        """Inclusive offset ranges as missing ranges, cut where reasons differ. ``lost`` are the offsets, from the first
+        up to and without the second, that were deleted before they could be read."""
         out: list[MissingRange] = []
         inner: list[tuple[int, int]] = []
+        lost_from, log_start = lost or (0, 0)
         for first, last in gaps:
-            lost = min(last, low_watermark - 1)
-            if first <= lost:
-                out.append(MissingRange(first, lost, MissingReason.RETENTION))
-                first = lost + 1
-            if first <= last:
+            start, stop = max(first, lost_from), min(last, log_start - 1)
+            if start > stop:
                 inner.append((first, last))
+                continue
+            out.append(MissingRange(start, stop, MissingReason.RETENTION))
+            if first < start:
+                inner.append((first, start - 1))
+            if stop < last:
+                inner.append((stop + 1, last))
         if inner:
             compacts = self._compacts(topic)
             if compacts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stream_lineage.collect.progress import PartitionId
-from stream_lineage.provenance.chain import GENESIS, Head
+from stream_lineage.provenance.chain import Head
 
 
 @dataclass(slots=True)
@@ -18,15 +18,12 @@ class Ledger:
     unresolved: dict[PartitionId, tuple[str, ...]] = field(default_factory=dict)
     topic_ids: dict[PartitionId, str | None] = field(default_factory=dict)
 
-    def take_over(self, partition: PartitionId, head: Head | None, topic_id: str | None) -> None:
-        """Start from a head, or from nothing, in this epoch of the topic."""
+    def take_over(self, partition: PartitionId, head: Head, topic_id: str | None) -> None:
+        """Start from a head in this epoch of the topic."""
         self.topic_ids[partition] = topic_id
-        self.hashes[partition] = GENESIS if head is None else head.hash
-        self.unresolved[partition] = () if head is None else head.unresolved
-        if head is None:
-            self.next_offsets.pop(partition, None)
-        else:
-            self.next_offsets[partition] = head.next_offset
+        self.hashes[partition] = head.hash
+        self.unresolved[partition] = head.unresolved
+        self.next_offsets[partition] = head.next_offset
 
     def forget(self, partition: PartitionId) -> None:
         self.hashes.pop(partition, None)

@@ -6,6 +6,7 @@ lost, a commit failed) is dropped, and what it held is read again.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -32,6 +33,8 @@ _log = get_logger("stream_lineage.collect")
 _QUEUED_TASKS = 64
 _BUDGET_SHARE = 0.012
 """Sketches may take this share of the observed bytes; with coordinates and links an observation stays below 2%."""
+_LARGEST_PROFILE = 512 * 1024
+"""Bytes: with the coordinates an observation stays below what brokers take as one message (1 MB)."""
 _OPAQUE_SCHEMA = DecodeSchema(SchemaType.NONE, Framing.OPAQUE, None)
 _JSON_SCHEMA = DecodeSchema(SchemaType.JSON, Framing.PLAIN_JSON, None)
 
@@ -94,7 +97,7 @@ class Pipeline:
         self._ledger = ledger
         self._transactions = transactions
         self._facts = facts
-        self._observation_bytes = observation_bytes
+        self.observation_bytes = observation_bytes
         self._on_committed = on_committed
         self._tasks: queue.Queue[_Feed | _Seal | None] = queue.Queue(_QUEUED_TASKS)
         self._thread = threading.Thread(target=self._run, name="collect-pipeline", daemon=True)
@@ -129,25 +132,40 @@ class Pipeline:
         """Sealed flushes that are not finished."""
         return self._sealed - self._finished
 
-    def drain(self, seconds: float) -> bool:
-        """Wait until every sealed flush is finished; whether it came to that."""
+    def drain(self, seconds: float, *, unless: threading.Event | None = None) -> bool:
+        """Wait until every sealed flush is finished, or until ``unless`` is set; whether it came to that."""
         deadline = time.monotonic() + seconds
         while self.backlog and self._thread.is_alive():
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or (unless is not None and unless.is_set()):
                 return False
             time.sleep(0.005)
         return True
 
-    def stop(self) -> None:
-        """End the thread once it has finished what it is at."""
-        if self._thread.is_alive():
-            self._put(None)
-            self._thread.join()
+    def recover(self) -> None:
+        """Have no transaction of our past open, which would hold back the offsets that are to be read next. To be
+        called while no flush is under way.
 
-    def _put(self, task: _Feed | _Seal | None) -> None:
-        while self._thread.is_alive():
+        Raises:
+            KafkaUnavailable: the coordinator did not answer in time.
+        """
+        if not self.backlog:
+            self._transactions.prepare()
+
+    def stop(self, seconds: float) -> None:
+        """End the thread once it has finished what it is at; it is left behind where that takes longer than this."""
+        if not self._thread.is_alive():
+            return
+        self.era += 1
+        self._put(None, seconds)
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            _log.warning("a flush is still under way and is given up; it is read again after the next start")
+
+    def _put(self, task: _Feed | _Seal | None, seconds: float = math.inf) -> None:
+        deadline = time.monotonic() + seconds
+        while self._thread.is_alive() and time.monotonic() < deadline:
             try:
-                self._tasks.put(task, timeout=0.5)
+                self._tasks.put(task, timeout=0.1)
                 return
             except queue.Full:
                 continue
@@ -239,7 +257,7 @@ class Pipeline:
 
     def _budget(self, group: Group) -> int:
         """Bytes that the profile of a group may take: a share of what was observed, or what a quiet topic may have."""
-        return max(int(group.bytes * _BUDGET_SHARE), self._observation_bytes // 2)
+        return min(max(int(group.bytes * _BUDGET_SHARE), self.observation_bytes // 2), _LARGEST_PROFILE)
 
     def _questions(self, key: GroupKey) -> Iterable[Question]:
         topic, value_code, key_code = key

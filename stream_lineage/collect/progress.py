@@ -11,9 +11,9 @@ PartitionId = tuple[str, int]
 class PartitionProgress:
     """One owned partition.
 
-    ``expected`` is the next offset that no span covers yet, null before the first record of a partition that starts at
-    its beginning. ``position`` is where the next read starts: it lies beyond ``expected`` when offsets that hold no
-    visible record follow. ``low_watermark`` is set when a read found that the log starts later than where we stood.
+    ``expected`` is the next offset that no span covers yet. ``position`` is where the next read starts: it lies beyond
+    ``expected`` when offsets that hold no visible record follow. ``lost`` is set when a read found that the log starts
+    later than where we stood: the offsets from there up to the log's start, which is not among them.
     ``value_code`` and ``key_code`` are the last ones seen: a null takes the schema of its neighbours.
     """
 
@@ -25,7 +25,7 @@ class PartitionProgress:
     value_code: int | None = None
     key_code: int | None = None
     max_timestamp: int | None = None
-    low_watermark: int = 0
+    lost: tuple[int, int] | None = None
     end_offset: int | None = None
     at_end: bool = False
 

@@ -136,18 +136,19 @@ class Recorder:
     def _spans(self, flush: Flush) -> dict[GroupKey, list[OffsetSpan]]:
         out: dict[GroupKey, list[OffsetSpan]] = {}
         for (topic, partition), runs in flush.runs.items():
-            low = flush.low_watermarks.get((topic, partition), 0)
-            missing = self._missing(topic, partition, runs, low)
+            missing = self._missing(topic, partition, runs, flush.lost.get((topic, partition)))
             for run, gaps in zip(runs, missing, strict=True):
                 span = OffsetSpan(partition, run.first, run.last, run.count, gaps)
                 out.setdefault((topic, run.value_code, run.key_code), []).append(span)
         return out
 
-    def _missing(self, topic: str, partition: int, runs: list[Run], low: int) -> list[tuple[MissingRange, ...]]:
+    def _missing(
+        self, topic: str, partition: int, runs: list[Run], lost: tuple[int, int] | None
+    ) -> list[tuple[MissingRange, ...]]:
         gaps = [gap for run in runs for gap in run.gaps]
         if not gaps:
             return [()] * len(runs)
-        ranges = self.gaps.classify(topic, partition, gaps, low)
+        ranges = self.gaps.classify(topic, partition, gaps, lost)
         return [_within(ranges, run.first, run.last) for run in runs]
 
     def _resolution(self, resolution: Resolution, now: datetime) -> _Draft:
