@@ -36,6 +36,7 @@ _FIRST_BYTES = frozenset(b'{["')
 _NAME_CHARACTERS = 100
 _DATA = re.compile(r"[\d\s.,:+-]+|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[^@\s]+@[^@\s]+\.[^@\s]+")
 _PLAIN_NAME = re.compile(r"""[^\x00-\x1f."\[\]{}\\]+""")
+_BEYOND = 1 << 63
 _TYPES = (type(None), bool, int, float, str, list, dict)
 
 
@@ -158,6 +159,7 @@ class _Sorter:
         column = FieldColumn(path, len(values) + missing, missing=missing)
         self.columns.append(column)
         types = set(map(type, values))
+        numbers: list[float] = []
         for type_ in _TYPES if len(types) > 1 else types:
             if type_ not in types:
                 continue
@@ -172,8 +174,17 @@ class _Sorter:
                 lengths = np.fromiter(map(len, alike), np.int64, len(alike))
                 column.parts.append(Containers("array", len(alike), lengths))
                 self._sort_items(f"{path}[]", chain.from_iterable(alike), level + 1)
+            elif type_ is str:
+                column.parts.append(_string(alike))
+            elif type_ is bool:
+                column.parts.append(Numbers("boolean", np.array(alike, np.bool_)))
+            elif type_ is int:
+                integers, numbers = _integers(alike)
+                column.parts.extend(integers)
             else:
-                column.parts.extend(_scalars(type_, alike))
+                numbers = numbers + alike if numbers else alike
+        if numbers:
+            column.parts.append(Numbers("number", np.array(numbers, np.float64)))
 
     def _sort_items(self, path: str, items: Iterable[Any], level: int) -> None:
         if level > self._max_depth:
@@ -192,29 +203,30 @@ class _Sorter:
             path = f"{prefix.removesuffix('.') or ROOT}{{}}"
             self._sort_items(path, chain.from_iterable(value.values() for value in objects), level)
             return
-        whole = set(map(len, objects)) == {len(members)} and len(members) > 0
-        for name, path in tuple(members.items()):
-            values = list(map(itemgetter(name), objects)) if whole else [each[name] for each in objects if name in each]
+        for name, path in members.items():
+            try:
+                values = list(map(itemgetter(name), objects))
+            except KeyError:  # rarely there in all of them, or nearly always
+                values = [each[name] for each in objects if name in each]
             if values:
                 self._sort(path, values, slots - len(values), level)
 
 
-def _scalars(type_: type, values: list[Any]) -> list[Part]:
-    if type_ is str:
-        joined = "".join(values)
-        if joined.isascii():
-            lengths = np.fromiter(map(len, values), np.int64, len(values))
-            data, _, _ = text_buffer((joined.encode(),))
-            return [Texts("string", data, np.cumsum(lengths) - lengths, lengths)]
-        return [Texts("string", *text_buffer([value.encode() for value in values]))]
-    if type_ is bool:
-        return [Numbers("boolean", np.array(values, np.bool_))]
-    if type_ is float:
-        return [Numbers("number", np.array(values, np.float64))]
+def _string(values: list[str]) -> Texts:
+    joined = "".join(values)
+    if not joined.isascii():
+        return Texts("string", *text_buffer([value.encode() for value in values]))
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    data, _, _ = text_buffer((joined.encode(),))
+    return Texts("string", data, np.cumsum(lengths) - lengths, lengths)
+
+
+def _integers(values: list[int]) -> tuple[list[Part], list[float]]:
+    """The integers of 64 bits, if any, and the larger ones as floats: the parser knows unsigned integers too."""
     try:
-        return [Numbers("integer", np.array(values, np.int64))]
-    except OverflowError:  # JSON's reader knows unsigned integers of 64 bits
-        small = [value for value in values if value < 1 << 63]
-        large = [value for value in values if value >= 1 << 63]
-        parts: list[Part] = [Numbers("number", np.array(large, np.float64))]
-        return [Numbers("integer", np.array(small, np.int64)), *parts] if small else parts
+        return [Numbers("integer", np.array(values, np.int64))], []
+    except OverflowError:
+        small = [value for value in values if value < _BEYOND]
+        return [Numbers("integer", np.array(small, np.int64))] if small else [], [
+            float(value) for value in values if value >= _BEYOND
+        ]
