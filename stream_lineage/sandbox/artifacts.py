@@ -115,9 +115,11 @@ class Artifacts:
             downloader.close()
 
     def _download(self, title: str, artifacts: Sequence[Artifact], downloader: Downloader) -> None:
+        paths = [artifact.path for artifact in artifacts if not (self._maven / artifact.path).exists()]
         with ThreadPoolExecutor(_PARALLEL) as pool, self._reporter.download(title) as progress:
             try:
-                list(pool.map(lambda a: downloader.fetch(a.path, self._maven / a.path, progress), artifacts))
+                progress.expect(sum(pool.map(downloader.size, paths)))
+                list(pool.map(lambda path: downloader.fetch(path, self._maven / path, progress), paths))
             except BaseException:
                 downloader.cancel()  # after Ctrl-C, nobody waits for the rest of a large file
                 pool.shutdown(wait=False, cancel_futures=True)

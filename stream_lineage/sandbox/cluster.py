@@ -21,6 +21,7 @@ from stream_lineage.sandbox.registry import SchemaRegistry
 from stream_lineage.sandbox.settings import SandboxSettings
 from stream_lineage.sandbox.tree import remove_tree
 
+_LOGS = ("server.log", "service.log", "java-error.log")  # not "*.log": that is what Kafka calls its data
 _PORT_ATTEMPTS = 3
 _ORPHANS_SECONDS = 10.0
 _POLL_SECONDS = 0.1
@@ -113,7 +114,7 @@ class Sandbox:
         """Stop what runs and remove temporary data. May be called more than once."""
         self._stop_servers()
         if self._directory is not None and self.settings.data_dir is None:
-            remove_tree(self._directory, keep="*.log" if keep_logs else None)
+            remove_tree(self._directory, keep=_LOGS if keep_logs else ())
         self._directory = None
         if self._lock is not None:
             self._lock.release()
@@ -160,8 +161,9 @@ class Sandbox:
                 directory = Path(tempfile.mkdtemp(prefix="stream-lineage-sandbox-"))
             else:
                 self._lock = _locked(directory)
-                for log in directory.glob("*/*.log"):
-                    log.unlink()  # of the run before
+                for name in _LOGS:
+                    for log in directory.glob(f"*/{name}"):
+                        log.unlink()  # of the run before
         except OSError as error:
             raise SandboxError(f"the data directory {directory} cannot be used: {error}") from error
         self._directory = directory

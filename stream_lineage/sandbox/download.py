@@ -16,6 +16,7 @@ from stream_lineage.sandbox.maven import Repository, certificate_bundle
 from stream_lineage.sandbox.progress import Download
 
 CHECKSUMS = ("sha512", "sha256", "sha1")  # Central has the first two for newer artifacts only, the last for all
+_AS_IT_IS = {"Accept-Encoding": "identity"}
 _CHUNK_BYTES = 1 << 17
 _TIMEOUT = httpx.Timeout(30.0, connect=15.0)
 _HINT = "Check the network; a mirror can be named in STREAM_LINEAGE_MAVEN_REPOSITORY or in Maven's settings.xml."
@@ -23,6 +24,19 @@ _HINT = "Check the network; a mirror can be named in STREAM_LINEAGE_MAVEN_REPOSI
 
 class _Broken(Exception):
     """This attempt failed; the next may not."""
+
+
+class _Position:
+    """How much of one file has been told to the progress, so that what has to come again is taken back."""
+
+    def __init__(self, progress: Download) -> None:
+        self._progress = progress
+        self._told = 0
+
+    def move_to(self, bytes_count: int) -> None:
+        if bytes_count != self._told:
+            self._progress.advance(bytes_count - self._told)
+            self._told = bytes_count
 
 
 class Downloader:
@@ -48,6 +62,14 @@ class Downloader:
     def close(self) -> None:
         self._client.close()
 
+    def size(self, path: str) -> int:
+        """How many bytes ``fetch`` will have to get; 0 if the repository does not say."""
+        try:
+            response = self._client.head(f"{self._url}/{path}", headers=_AS_IT_IS)
+        except httpx.HTTPError:
+            return 0
+        return int(response.headers.get("Content-Length", 0)) if response.is_success else 0
+
     def fetch(self, path: str, target: Path, progress: Download, *, checksums: Sequence[str] = CHECKSUMS) -> None:
         """Download ``path`` of the repository to ``target``, unless it is there. Raises SandboxError.
 
@@ -57,14 +79,15 @@ class Downloader:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{target.name}.part")
+        position = _Position(progress)
         complaint = ""
         for attempt in range(self._attempts):
             if attempt:
                 self._cancelled.wait(self._first_pause_seconds * 2 ** (attempt - 1))
             self._stop_if_cancelled()
             try:
-                self._transfer(path, partial, progress)
-                self._verify(path, partial, progress, checksums)
+                self._transfer(path, partial, position)
+                self._verify(path, partial, position, checksums)
             except (httpx.HTTPError, _Broken) as error:
                 complaint = str(error) or type(error).__name__
                 continue
@@ -72,31 +95,24 @@ class Downloader:
             return
         raise SandboxError(f"could not download {self._url}/{path}: {complaint}", hint=_HINT)
 
-    def _transfer(self, path: str, partial: Path, progress: Download) -> None:
+    def _transfer(self, path: str, partial: Path, position: _Position) -> None:
         """The rest of the file, from where the last attempt broke off."""
         have = partial.stat().st_size if partial.exists() else 0
-        headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
+        headers = {**_AS_IT_IS, **({"Range": f"bytes={have}-"} if have else {})}
         with self._client.stream("GET", f"{self._url}/{path}", headers=headers) as response:
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                position.move_to(have)
                 return  # it is all here: the checksum will tell
             self._check_status(response, path)
             resumed = response.status_code == httpx.codes.PARTIAL_CONTENT
-            length = int(response.headers.get("Content-Length", 0))
-            progress.expect(length)
-            received = 0
-            try:
-                with partial.open("ab" if resumed else "wb") as file:
-                    for chunk in response.iter_bytes(_CHUNK_BYTES):
-                        self._stop_if_cancelled()
-                        file.write(chunk)
-                        received += len(chunk)
-                        progress.advance(len(chunk))
-            finally:
-                progress.expect(received - length)
-            if received < length:
-                raise _Broken(f"the connection ended after {received} of {length} bytes")
+            with partial.open("ab" if resumed else "wb") as file:
+                position.move_to(file.tell())
+                for chunk in response.iter_bytes(_CHUNK_BYTES):
+                    self._stop_if_cancelled()
+                    file.write(chunk)
+                    position.move_to(file.tell())
 
-    def _verify(self, path: str, partial: Path, progress: Download, checksums: Sequence[str]) -> None:
+    def _verify(self, path: str, partial: Path, position: _Position, checksums: Sequence[str]) -> None:
         for algorithm in checksums:
             expected = self._checksum(path, algorithm)
             if expected is None:
@@ -104,10 +120,8 @@ class Downloader:
             with partial.open("rb") as file:
                 actual = hashlib.file_digest(file, algorithm).hexdigest()
             if actual != expected:
-                size = partial.stat().st_size
                 partial.unlink()
-                progress.expect(-size)
-                progress.advance(-size)
+                position.move_to(0)
                 raise _Broken(f"its {algorithm} is {actual}, the repository says {expected}")
             return
 

@@ -32,7 +32,8 @@ def java_version() -> str:
 def java_command(heap: str, options: Sequence[str], *, directory: Path) -> list[str]:
     """``java`` with a heap limit such as ``400m``, and options that win over ours.
 
-    What it writes besides its data (unpacked native libraries, crash reports) goes to ``directory``.
+    What it writes besides its data, such as unpacked native libraries, goes to ``directory``; crash reports beside it.
     """
-    tidy = ("-XX:-UsePerfData", f"-Djava.io.tmpdir={directory}", f"-XX:ErrorFile={directory / 'java-error.log'}")
+    error_file = directory.with_name("java-error.log")
+    tidy = ("-XX:-UsePerfData", f"-Djava.io.tmpdir={directory}", f"-XX:ErrorFile={error_file}")
     return [str(java_executable()), f"-Xmx{heap}", *SMALL_MACHINE, *tidy, *options]

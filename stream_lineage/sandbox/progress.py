@@ -15,7 +15,7 @@ class Download:
     """One download in progress, shown to nobody. Methods may be called from several threads."""
 
     def expect(self, bytes_count: int) -> None:
-        """So many bytes more will come."""
+        """So many bytes will come; 0 if nobody knows."""
 
     def advance(self, bytes_count: int) -> None:
         """So many bytes came; negative when they have to come again."""
@@ -55,16 +55,12 @@ class StderrReporter(Reporter):
 
 class _Bar(Download):
     def __init__(self, title: str, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self._progress = Progress(*columns, console=console)
         self._task = self._progress.add_task(title, total=None)
-        self._lock = threading.Lock()
-        self._expected = 0
 
     def expect(self, bytes_count: int) -> None:
-        with self._lock:
-            self._expected += bytes_count
-            self._progress.update(self._task, total=self._expected)
+        self._progress.update(self._task, total=bytes_count or None)
 
     def advance(self, bytes_count: int) -> None:
         self._progress.advance(self._task, bytes_count)

@@ -63,6 +63,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def do_HEAD(self) -> None:
+        self.send_response(405)
+        self.end_headers()
+
     def log_message(self, format: str, *args: object) -> None:
         pass
 

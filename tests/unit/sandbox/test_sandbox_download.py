@@ -59,16 +59,18 @@ class _Handler(BaseHTTPRequestHandler):
         cut = self.server.cut_after.pop(0) if is_file and self.server.cut_after else len(body)
         self.wfile.write(body[start : start + cut])
 
+    def do_HEAD(self) -> None:
+        body = self.server.files.get(self.path.removeprefix("/maven/"))
+        self.send_response(200 if body else 404)
+        self.send_header("Content-Length", str(len(body or b"an error page")))
+        self.end_headers()
+
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
 class _Recorded(Download):
-    def __init__(self) -> None:
-        self.expected = self.received = 0
-
-    def expect(self, bytes_count: int) -> None:
-        self.expected += bytes_count
+    received = 0
 
     def advance(self, bytes_count: int) -> None:
         self.received += bytes_count
@@ -102,7 +104,7 @@ def test_a_file_arrives(server: _Server, downloader: Downloader, target: Path) -
     progress = _Recorded()
     downloader.fetch(_PATH, target, progress)
     assert target.read_bytes() == _BODY
-    assert progress.expected == progress.received == len(_BODY)
+    assert progress.received == len(_BODY)
     assert [path.name for path in target.parent.iterdir()] == [target.name]
     asked = len(server.requests)
     downloader.fetch(_PATH, target, progress)
@@ -117,7 +119,7 @@ def test_a_corrupted_file_does_not_get_its_name(server: _Server, downloader: Dow
     assert failure.value.hint
     assert list(target.parent.iterdir()) == []
     assert [path for path, _ in server.requests].count(_PATH) == 3
-    assert progress.expected == progress.received == 0
+    assert progress.received == 0
 
 
 def test_what_was_corrupted_once_is_fetched_again_from_its_beginning(
@@ -135,7 +137,7 @@ def test_it_goes_on_where_the_connection_broke(server: _Server, downloader: Down
     progress = _Recorded()
     downloader.fetch(_PATH, target, progress)
     assert target.read_bytes() == _BODY
-    assert progress.expected == progress.received == len(_BODY)
+    assert progress.received == len(_BODY)
     starts = [wanted for path, wanted in server.requests if path == _PATH]
     assert starts[0] is None
     assert all(start is not None for start in starts[1:])
@@ -153,8 +155,10 @@ def test_a_file_that_was_complete_but_not_named_is_not_fetched_again(
 ) -> None:
     target.parent.mkdir()
     target.with_name(f"{target.name}.part").write_bytes(_BODY)
-    downloader.fetch(_PATH, target, Download())
+    progress = _Recorded()
+    downloader.fetch(_PATH, target, progress)
     assert target.read_bytes() == _BODY
+    assert progress.received == len(_BODY)
     assert [wanted for path, wanted in server.requests if path == _PATH] == [f"bytes={len(_BODY)}-"]
 
 
@@ -184,8 +188,14 @@ def test_a_repository_without_checksums_is_believed(server: _Server, downloader:
     assert target.read_bytes() == _BODY
 
 
+def test_how_much_will_come(server: _Server, downloader: Downloader) -> None:
+    assert downloader.size(_PATH) == len(_BODY)
+    assert downloader.size("there/is/no.jar") == 0
+
+
 def test_nobody_there(target: Path) -> None:
     downloader = Downloader(Repository("http://127.0.0.1:9"), attempts=2, first_pause_seconds=0.01)
+    assert downloader.size(_PATH) == 0
     with pytest.raises(SandboxError, match="could not download") as failure:
         downloader.fetch(_PATH, target, Download())
     downloader.close()
