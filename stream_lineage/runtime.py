@@ -35,7 +35,7 @@ from stream_lineage.model.schema_files import schema_text
 from stream_lineage.provenance.chain import Head
 from stream_lineage.provenance.checkpoint import read_checkpoint, write_checkpoint
 from stream_lineage.provenance.heads import EpochPartition, committed_heads, last_links
-from stream_lineage.provenance.log import Progress, read_log
+from stream_lineage.provenance.log import Progress, log_starts, read_log
 from stream_lineage.provenance.lookup import Sighting, hash_key_bytes, provenance, read_record, sighting
 from stream_lineage.provenance.spans import SpanIndex
 from stream_lineage.provenance.topics import (
@@ -315,6 +315,7 @@ def verify_log(
             read_log(reader, settings.kafka.topic(OBSERVATIONS), keys=keys, progress=progress),
             [head for head in heads if topic in (None, head.topic)],
             checkpoint={key: link for key, link in known.items() if topic in (None, key[0].topic)},
+            log_starts=lambda: log_starts(reader, settings.kafka.topic(OBSERVATIONS)),
         )
     if write_to is not None and outcome.ok:
         write_checkpoint(write_to, outcome.heads, secret, datetime.now(UTC))

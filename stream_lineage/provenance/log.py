@@ -104,6 +104,22 @@ def read_log(
             progress(done, total)
 
 
+def log_starts(consumer: Consumer, topic: str, *, timeout_seconds: float = 30.0) -> dict[int, int]:
+    """The first offset that each partition of the log still holds: above zero where retention has deleted some.
+
+    Raises:
+        NotFound: the topic does not exist.
+        KafkaUnavailable: no broker answered within the timeout.
+    """
+    try:
+        return {
+            partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_seconds)[0]
+            for partition in _partitions(consumer, topic, timeout_seconds)
+        }
+    except KafkaException as error:
+        raise translated(error, f"read {topic}") from error
+
+
 def _silence(topic: str, seconds: float, *, held_back: bool) -> KafkaUnavailable:
     if held_back:
         return KafkaUnavailable(
@@ -120,18 +136,10 @@ def _silence(topic: str, seconds: float, *, held_back: bool) -> KafkaUnavailable
 def _assign(consumer: Consumer, topic: str, timeout_seconds: float) -> tuple[dict[int, int], int]:
     """Assign all partitions from their beginning; the end offset of each that is not empty, and how many messages."""
     try:
-        metadata = consumer.list_topics(topic, timeout=timeout_seconds).topics[topic]
-        if metadata.error is not None:
-            if metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise NotFound(
-                    f"there is no topic {topic}",
-                    hint="nothing has been collected with this topic_prefix: run `stream-lineage collect` first",
-                )
-            raise translated(metadata.error, f"read {topic}")
         remaining: dict[int, int] = {}
         total = 0
         starts = []
-        for partition in metadata.partitions:
+        for partition in _partitions(consumer, topic, timeout_seconds):
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_seconds)
             if high > low:
                 remaining[partition] = high
@@ -141,6 +149,18 @@ def _assign(consumer: Consumer, topic: str, timeout_seconds: float) -> tuple[dic
     except KafkaException as error:
         raise translated(error, f"read {topic}") from error
     return remaining, total
+
+
+def _partitions(consumer: Consumer, topic: str, timeout_seconds: float) -> list[int]:
+    metadata = consumer.list_topics(topic, timeout=timeout_seconds).topics[topic]
+    if metadata.error is not None:
+        if metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise NotFound(
+                f"there is no topic {topic}",
+                hint="nothing has been collected with this topic_prefix: run `stream-lineage collect` first",
+            )
+        raise translated(metadata.error, f"read {topic}")
+    return sorted(metadata.partitions)
 
 
 def _entry(message: object, key: bytes | None) -> LogEntry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -61,6 +61,7 @@ def verify(
     heads: Iterable[CommittedHead],
     *,
     checkpoint: Mapping[PartitionKey, bytes] | None = None,
+    log_starts: Callable[[], Mapping[int, int]] | None = None,
 ) -> Verification:
     """Check every link, and that the spans of each partition follow each other without gap or overlap.
 
@@ -68,6 +69,8 @@ def verify(
         entries: the log in the order of each of its partitions.
         heads: read before the log was, so that the log is never behind them.
         checkpoint: hashes of links that must be in the log unless retention has passed them, by partition.
+        log_starts: asked after the log was read: the first offset that each of its partitions still holds. Without it
+            the beginning of every chain may have gone by retention, but nothing else.
     """
     outcome = Verification()
     index = SpanIndex()
@@ -87,11 +90,29 @@ def verify(
         outcome.records += sum(span.count for span in observation.spans)
         _collect(flushes, entry, observation, outcome)
     outcome.spans = sum(1 for epoch in index.epochs() for _ in index.merged(epoch))
+    retention = _Retention(None if log_starts is None else log_starts())
     for key, by_hash in flushes.items():
-        _check_partition(key, by_hash, outcome)
-    _check_heads(flushes, heads, outcome)
+        _check_partition(key, by_hash, retention, outcome)
+    _check_heads(flushes, heads, retention, outcome)
     _check_checkpoint(flushes, checkpoint or {}, outcome)
     return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Retention:
+    """What retention may have taken from the beginning of the log."""
+
+    starts: Mapping[int, int] | None
+
+    def may_have_taken_links(self) -> bool:
+        return self.starts is None or any(start > 0 for start in self.starts.values())
+
+    def has_taken_links(self) -> bool:
+        return self.starts is not None and self.may_have_taken_links()
+
+    def may_have_cut(self, flush: _Flush) -> bool:
+        """Whether the first observations of a flush may have gone, and others of it not."""
+        return self.starts is not None and any(self.starts.get(entry.partition, 0) > 0 for entry in flush.entries)
 
 
 def _collect(
@@ -112,10 +133,16 @@ def _collect(
         outcome.broken_links.append(_broken(entry, f"its spans of partition {partition} are under no link"))
 
 
-def _check_partition(key: PartitionKey, by_hash: dict[bytes, _Flush], outcome: Verification) -> None:
+def _check_partition(
+    key: PartitionKey, by_hash: dict[bytes, _Flush], retention: _Retention, outcome: Verification
+) -> None:
     epoch, partition = key
     for flush in by_hash.values():
-        if next_hash(flush.previous, flush.spans, flush.digests) != flush.hash:
+        if next_hash(flush.previous, flush.spans, flush.digests) == flush.hash:
+            continue
+        if flush.previous not in by_hash and flush.previous != GENESIS and retention.may_have_cut(flush):
+            outcome.notes.append(f"retention has cut the oldest flush of {epoch.topic}[{partition}]: it is not proven")
+        else:
             _blame(flush, outcome)
     followers: dict[bytes, list[_Flush]] = defaultdict(list)
     for flush in by_hash.values():
@@ -126,7 +153,7 @@ def _check_partition(key: PartitionKey, by_hash: dict[bytes, _Flush], outcome: V
             outcome.broken_links.append(_broken(extra.entries[0], "the chain forks: two flushes follow the same link"))
     ordered: list[_Flush] = []
     for start in sorted(starts, key=_first_offset):
-        if ordered:
+        if ordered or (start.previous != GENESIS and not retention.may_have_taken_links()):
             outcome.broken_links.append(
                 _broken(start.entries[0], f"the link before it is missing from the log (partition {partition})")
             )
@@ -161,15 +188,22 @@ def _blame(flush: _Flush, outcome: Verification) -> None:
 
 
 def _check_heads(
-    flushes: Mapping[PartitionKey, Mapping[bytes, _Flush]], heads: Iterable[CommittedHead], outcome: Verification
+    flushes: Mapping[PartitionKey, Mapping[bytes, _Flush]],
+    heads: Iterable[CommittedHead],
+    retention: _Retention,
+    outcome: Verification,
 ) -> None:
     proven = set()
+    gone = set()
     for committed in heads:
         if committed.head is None:
             continue
         key = (TopicEpoch(committed.topic, committed.head.topic_id), committed.partition)
         proven.add(key)
         if committed.head.hash == GENESIS:
+            continue
+        if key not in flushes and retention.has_taken_links():
+            gone.add(committed.topic)
             continue
         if committed.head.hash not in flushes.get(key, {}):
             outcome.broken_links.append(
@@ -194,6 +228,10 @@ def _check_heads(
                     "last_offset": committed.head.next_offset - 1,
                 }
             )
+    if gone:
+        outcome.notes.append(
+            "the log holds nothing any more, as after retention, of some partitions of " + ", ".join(sorted(gone)[:20])
+        )
     unproven = sorted({key[0].topic for key in flushes if key not in proven})
     if unproven:
         outcome.notes.append(

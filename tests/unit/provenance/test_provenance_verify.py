@@ -65,6 +65,32 @@ def test_any_dropped_observation_is_missed(victim: int) -> None:
     assert outcome.ok is first_link_of_its_partitions
 
 
+@pytest.mark.parametrize("cut", range(6))
+def test_retention_of_the_log_is_no_damage_wherever_it_cuts(cut: int) -> None:
+    """Flushes of several observations are cut in two, and of topics that are quiet for long nothing is left."""
+    log = sound()
+    outcome = verify(log.entries()[cut:], log.heads(), log_starts=lambda: {0: cut})
+    assert outcome.ok, outcome.broken_links
+    assert bool(outcome.notes) is (cut >= 2)
+
+
+@pytest.mark.parametrize("victim", range(5))
+def test_a_log_that_retention_has_not_touched_misses_its_beginning_too(victim: int) -> None:
+    log = sound()
+    del log.messages[victim]
+    assert not verify(log.entries(), log.heads(), log_starts=lambda: {0: 0}).ok
+
+
+@pytest.mark.parametrize("victim", range(2, 5))
+def test_a_log_that_retention_has_touched_misses_what_it_left(victim: int) -> None:
+    log = sound()
+    for start in range(30, 60, 10):
+        log.flush("t", (V1, [span(start, start + 9)]))
+    entries = log.entries()[3:]
+    del entries[victim]
+    assert not verify(entries, log.heads(), log_starts=lambda: {0: 3}).ok
+
+
 def test_a_checkpoint_misses_a_cut_at_the_beginning() -> None:
     log = ObservationLogBuilder()
     for start in range(0, 50, 10):
