@@ -72,8 +72,10 @@ class Show:
         Raises SandboxError if a part ends by itself, or nothing is observed.
         """
         with ExitStack() as stack:
-            directory = Path(tempfile.mkdtemp(prefix="stream-lineage-demo-"))
-            stack.callback(shutil.rmtree, directory, ignore_errors=True)
+            scratch = Path(tempfile.mkdtemp(prefix="stream-lineage-demo-"))
+            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+            directory = scratch / "files"  # which a supervisor removes, and then what it is in, should this be killed
+            directory.mkdir()
             stage = stack.enter_context(self._stage(directory))
             with self._narrator.table(stage.render):
                 return self._acts(stage)
