@@ -178,11 +178,12 @@ class SchemaResolver:
     def _opaque(self, seen: _TopicRole) -> bool:
         if seen.framed or seen.own:
             return False
-        if seen.numbers and (seen.foreign or seen.unknown or (self._registry is None and len(seen.unproven) > 1)):
+        nobody_to_ask = self._registry is None
+        if seen.numbers and (seen.foreign or seen.unknown or (nobody_to_ask and len(seen.unproven) > 1)):
             return True
         if seen.foreign:
             return False
-        return len(seen.unknown) >= UNKNOWN_IDS_OF_OPAQUE or len(seen.unproven) >= MAX_UNPROVEN_IDS
+        return len(seen.unknown) >= UNKNOWN_IDS_OF_OPAQUE or (nobody_to_ask and len(seen.unproven) >= MAX_UNPROVEN_IDS)
 
     def _may_look(self, seen: _TopicRole) -> bool:
         """Whether to ask for the subject now; if so, this caller does."""

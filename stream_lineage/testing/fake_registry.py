@@ -50,6 +50,7 @@ class _Schema:
 class FakeRegistry:
     """Listens from ``with`` to its end. ``requests`` counts what was asked, as ``GET /schemas/ids/1``.
 
+    A ``port`` of 0 is a free one. It is kept, so that one registry can go away and come back in another ``with``.
     ``lacks_names`` and ``lacks_guids`` make it an older one; ``credentials`` is what it wants, as ``user:password``.
     """
 
@@ -58,6 +59,7 @@ class FakeRegistry:
     lacks_guids: bool = False
     credentials: str | None = None
     drip_seconds: float = 0.05
+    port: int = 0
     requests: Counter[str] = field(default_factory=Counter)
     _schemas: dict[int, _Schema] = field(default_factory=dict)
     _subjects: dict[str, list[int]] = field(default_factory=dict)
@@ -79,7 +81,8 @@ class FakeRegistry:
             def fake(self) -> FakeRegistry:
                 return registry
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.port = self._server.server_address[1]
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
