@@ -19,7 +19,9 @@ FEW_ROWS = 32
 """So few arrays are read by the walker, item by item, which is then quicker than array arithmetic."""
 
 MANY_ITEMS = 8
-"""Arrays of more varints than this are cut up by looking for the bytes that end varints."""
+FULL_STEP = 1_000
+"""Arrays of more varints than ``MANY_ITEMS``, and so unequal or so few that a step from item to item would have less
+than ``FULL_STEP`` rows on average, are cut up by looking for the bytes that end varints."""
 
 _MOST = np.iinfo(np.int64).max
 
@@ -111,7 +113,8 @@ class BlocksStep(Step):
             starts: Indexes = np.repeat(rows.at, counts) + number * self.item.width
             run.advance(rows, counts * self.item.width)
             return starts
-        if self.item.varints is not None and int(counts.max()) > MANY_ITEMS:
+        most = int(counts.max())
+        if self.item.varints is not None and most > MANY_ITEMS and int(counts.sum()) < most * FULL_STEP:
             return _cut_varints(run, rows, counts, offsets, self.item.varints)
         starts = np.empty(int(counts.sum()), np.int64)
         order = np.argsort(-counts, kind="stable")  # so that the rows that still have items come first

@@ -89,9 +89,10 @@ class IntegerStep(Step):
         self._varint = Varint()
 
     def read(self, run: Run, rows: Rows, keep: bool) -> None:
-        values = self._varint.read(run, rows)
         if not keep:
+            self._varint.skip(run, rows)
             return
+        values = self._varint.read(run, rows)
         if self._bits_32 and (int(values.min()) < -(1 << 31) or int(values.max()) >= 1 << 31):
             run.fail(rows, (values < -(1 << 31)) | (values >= 1 << 31))
         if self.column is not None:
@@ -164,9 +165,10 @@ class EnumStep(Step):
         self._varint = Varint()
 
     def read(self, run: Run, rows: Rows, keep: bool) -> None:
-        codes = self._varint.read(run, rows)
         if not keep:
+            self._varint.skip(run, rows)
             return
+        codes = self._varint.read(run, rows)
         if int(codes.min()) < 0 or int(codes.max()) >= len(self._symbols):
             run.fail(rows, (codes < 0) | (codes >= len(self._symbols)))
         if self.column is not None:

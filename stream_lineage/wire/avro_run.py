@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stream_lineage.wire.avro_emission import Emission
 from stream_lineage.wire.avro_layout import Layout
-from stream_lineage.wire.avro_varint import read_varints
+from stream_lineage.wire.avro_varint import pass_varints, read_varints
 from stream_lineage.wire.columns import PADDING, Batch
 
 Indexes = NDArray[np.int64]
@@ -66,6 +66,12 @@ class Varint:
         self._short = isinstance(sizes, int) or int(sizes.max(initial=0)) == 1
         run.advance(rows, sizes)
         return values
+
+    def skip(self, run: Run, rows: Rows) -> None:
+        """Moves the cursors past them."""
+        sizes = pass_varints(run.data, run.words, rows.at, short=self._short)
+        self._short = isinstance(sizes, int) or int(sizes.max(initial=0)) == 1
+        run.advance(rows, sizes)
 
 
 class Run:

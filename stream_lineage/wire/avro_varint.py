@@ -38,18 +38,8 @@ def read_varints(
         if first.max(initial=0) < 0x80:
             return _ONE_BYTE.take(first), 1, None
     word = words[cursors]
-    stop = ~word
-    stop &= _CONTINUES
-    below = stop - _ONE
-    stop &= ~below  # the lowest bit of them alone; 0 where no byte ends the varint
-    ended = stop
-    below = ended - _ONE
-    below |= ended  # all bits up to it; all bits where there is none
-    sizes = np.bitwise_count(below)
-    sizes >>= 3
-    longest = int(sizes.max(initial=0))
-    endless = np.flatnonzero(ended == 0) if longest == 8 else None
-    word &= below
+    extent, sizes, longest, endless = _extents(word)
+    word &= extent
     word &= _PAYLOAD
     reach = 1
     for shift, low, high in _STEPS:
@@ -67,6 +57,34 @@ def read_varints(
     values = word.view(np.int64)
     values ^= -sign.view(np.int64)
     return values, sizes, invalid
+
+
+def pass_varints(
+    data: NDArray[np.uint8], words: NDArray[np.uint64], cursors: NDArray[np.int64], *, short: bool
+) -> NDArray[np.uint8] | int:
+    """The bytes that ``read_varints`` would take, for less."""
+    if short and data[cursors].max(initial=0) < 0x80:
+        return 1
+    _, sizes, _, endless = _extents(words[cursors])
+    if endless is not None:
+        sizes[endless] = np.where(data[cursors[endless] + 8] >= 0x80, 10, 9)
+    return sizes
+
+
+def _extents(
+    word: NDArray[np.uint64],
+) -> tuple[NDArray[np.uint64], NDArray[np.uint8], int, NDArray[np.int64] | None]:
+    """The bits of each word that belong to the varint, its bytes, the most of them, and which go on after the word."""
+    stops = ~word
+    stops &= _CONTINUES
+    extent = stops - _ONE
+    stops &= ~extent  # the lowest bit of them alone; 0 where no byte ends the varint
+    extent = stops - _ONE
+    extent |= stops  # all bits up to it; all bits where there is none
+    sizes = np.bitwise_count(extent)
+    sizes >>= 3
+    longest = int(sizes.max(initial=0))
+    return extent, sizes, longest, np.flatnonzero(stops == 0) if longest == 8 else None
 
 
 def _complete(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_lineage.wire.avro_varint import read_varints
+from stream_lineage.wire.avro_varint import pass_varints, read_varints
 from stream_lineage.wire.avro_walk import Unreadable, read_varint
 
 
@@ -26,6 +26,9 @@ def read(payloads: list[bytes], *, short: bool) -> tuple[list[int], list[int], l
     words: np.ndarray = np.ndarray((len(data) - 7,), "<u8", data, 0, (1,))  # type: ignore[type-arg]
     lengths = np.array([len(payload) for payload in payloads], np.int64)
     values, sizes, invalid = read_varints(data, words, np.cumsum(lengths) - lengths, short=short)
+    assert np.broadcast_to(
+        pass_varints(data, words, np.cumsum(lengths) - lengths, short=short), len(payloads)
+    ).tolist() == (np.broadcast_to(sizes, len(payloads)).tolist())
     wrong = np.zeros(len(payloads), bool) if invalid is None else invalid
     return values.tolist(), np.broadcast_to(sizes, len(payloads)).tolist(), wrong.tolist()
 
