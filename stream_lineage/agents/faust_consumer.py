@@ -7,10 +7,15 @@ fetched before is skipped.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
+
+PARK_SECONDS = 5.0
+"""A fetch under way ends within a second."""
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -61,8 +66,36 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 class _Consumer(driver.Consumer):  # type: ignore[misc]
     logger = logging.getLogger("faust.consumer")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._parked = asyncio.Event()
+
     def _new_consumer_thread(self) -> Any:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        if not self.flow_active:
+            self._parked.set()
+            await self.wait(self.can_resume_flow)
+            self._parked.clear()
+        return await super()._wait_next_records(timeout)
+
+    async def park(self) -> None:
+        """Stop fetching, and wait until nothing that was fetched is on its way to the streams.
+
+        A record that is handed on while its partition is sought moves Faust's own mark of what has been read, which
+        then keeps the records before it from arriving.
+        """
+        self.stop_flow()
+        if self.app._fetcher.started:
+            with suppress(TimeoutError):  # it has stopped: then nothing is on its way
+                await asyncio.wait_for(self._parked.wait(), PARK_SECONDS)
+
+    async def rewind(self) -> None:
+        """Read again from the committed offsets."""
+        await self.park()
+        await self.perform_seek()
+        self.resume_flow()
 
 
 class CommittedTransport(driver.Transport):  # type: ignore[misc]

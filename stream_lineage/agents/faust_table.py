@@ -49,6 +49,7 @@ class StateTable(faust.Table):  # type: ignore[misc]
 class StateTables(TableManager):  # type: ignore[misc]
     """Faust's table manager with a recovery of ours."""
 
+    logger = logging.getLogger("faust.table")
     _recovery: Any
 
     @property
@@ -59,8 +60,10 @@ class StateTables(TableManager):  # type: ignore[misc]
 
 
 class _Recovery(Recovery):  # type: ignore[misc]
+    logger = logging.getLogger("faust.table")
+
     async def _resume_streams(self, generation_id: int = 0) -> None:
-        self.app.consumer.stop_flow()
+        await self.app.consumer.park()
         await super()._resume_streams(generation_id)
 
 

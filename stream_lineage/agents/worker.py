@@ -64,7 +64,7 @@ def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Pro
             if verdict == "rewind":
                 _log.info("observations are read again: some were dropped in a rebalance", partition=message.partition)
                 pipeline.revoked()
-                await app.consumer.perform_seek()
+                await app.consumer.rewind()
             if verdict != "take":
                 continue
             try:
