@@ -1,4 +1,4 @@
-# Everything is installed into .venv, and only when pyproject.toml has changed since.
+# Everything is installed into .venv (the peers of the benchmark elsewhere), and only when pyproject.toml has changed since.
 #   make PYTHON=python3.12 ...   another interpreter, 3.11 or newer
 #   make demo ARGS=--exit        arguments for the demo
 
@@ -7,7 +7,8 @@ VENV ?= .venv
 ARGS ?=
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+BENCH := .benchmarks/venv
+PIP := python -m pip --disable-pip-version-check
 TESTED := stream_lineage tests benchmarks
 
 .DEFAULT_GOAL := help
@@ -30,37 +31,42 @@ test: $(VENV)/.installed-dev ## All checks and all tests, on a real Kafka too
 	$(BIN)/deptry .
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
 
-bench: $(VENV)/.installed-bench ## The collector against its peers, in ratios; about five minutes
-	$(BIN)/python benchmarks/collect/run.py $(ARGS)
+bench: $(BENCH)/.installed ## The collector against its peers, in ratios; about five minutes
+	$(BENCH)/bin/python benchmarks/collect/run.py $(ARGS)
 
 clean: ## Remove .venv and what tools have left
 	rm -rf $(VENV) .coverage .coverage.* htmlcov build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	  .import_linter_cache .benchmarks
 	find $(TESTED) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "$(PYTHON) is not Python 3.11 or newer. Name one that is: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "Making $(VENV) with $$($(PYTHON) --version) ..."
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-	  echo "Python's venv module does not work. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+$(VENV)/.made:
+	$(call make-venv,$(VENV))
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/.made
+	@echo "Installing stream_lineage into $(VENV) ..."
+	@$(BIN)/$(PIP) install --editable '.[sandbox]'
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.made
+	@echo "Installing stream_lineage and what its tests need into $(VENV) ..."
+	@$(BIN)/$(PIP) install --editable '.[sandbox]' --group dev
+	@touch $@ $(VENV)/.installed
+
+# The peers want other versions of what we use than we do: they get an environment of their own.
+$(BENCH)/.made:
+	$(call make-venv,$(BENCH))
+
+$(BENCH)/.installed: pyproject.toml | $(BENCH)/.made
+	@echo "Installing stream_lineage and what it is compared with into $(BENCH) ..."
+	@$(BENCH)/bin/$(PIP) install --editable '.[sandbox]' --group bench
+	@touch $@
 
 # Groups of dependencies need pip 25.1.
-$(VENV)/.pip: | $(BIN)/python
-	@$(PIP) install --quiet 'pip>=25.1'
-	@touch $@
-
-$(VENV)/.installed: pyproject.toml | $(VENV)/.pip
-	@echo "Installing stream_lineage into $(VENV) ..."
-	@$(PIP) install --editable '.[sandbox]'
-	@touch $@
-
-$(VENV)/.installed-dev: pyproject.toml | $(VENV)/.pip
-	@echo "Installing stream_lineage and what its tests need into $(VENV) ..."
-	@$(PIP) install --editable '.[sandbox]' --group dev
-	@touch $@ $(VENV)/.installed
-
-$(VENV)/.installed-bench: pyproject.toml | $(VENV)/.pip
-	@echo "Installing stream_lineage and what it is compared with into $(VENV) ..."
-	@$(PIP) install --editable '.[sandbox]' --group bench
-	@touch $@ $(VENV)/.installed
+define make-venv
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+  echo "$(PYTHON) is not Python 3.11 or newer. Name one that is: make PYTHON=python3.12 ..."; exit 1; }
+@test -x $(1)/bin/python || { echo "Making $(1) with $$($(PYTHON) --version) ..."; $(PYTHON) -m venv $(1); } || { \
+  rm -rf $(1); echo "Python's venv module does not work. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+@$(1)/bin/$(PIP) install --quiet 'pip>=25.1'
+@touch $@
+endef
