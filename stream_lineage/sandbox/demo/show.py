@@ -133,6 +133,8 @@ class Show:
             return False
         self._conclude(stage, verdict, released)
         self._wait(stage, stage.effects_seen, _EFFECTS_SECONDS, "looking at what it does downstream")
+        if self._ended():
+            return verdict.exact
         narrator.say("Downstream the stream goes on as if nothing had happened. Only the profiles show it:")
         narrator.tell([Text(effects_line(stage.watch.effects()))])
         if not self._settings.exits:
