@@ -12,6 +12,7 @@ profile. Whatever happens here, the flush goes on.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -33,6 +34,12 @@ _RETRY_SECONDS = 0.2
 _GRACE = 0.2
 """After the recovery time, this share of it is left to profile what does not kill the worker."""
 _FINISH_ATTEMPTS = 3
+_MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""A batch is no larger, but for a single record: objects made of JSON take ten times the room of its text."""
+_LOST_BEFORE_CUT = 2
+_LOST_BEFORE_BLAME = 3
+"""How often the worker itself, and not its child, must be lost with a range of records before it is cut in halves
+untried, and with a single one before it is blamed: it may be too large even to be received."""
 _NO_TIME = "the decoder did not survive its batch, and no time was left to find out why"
 
 
@@ -89,6 +96,7 @@ class _Work:
     bad: list[tuple[int, Undecodable]] = field(default_factory=list)  # piece, record
     excluded: dict[int, set[int]] = field(default_factory=dict)
     careful: set[int] = field(default_factory=set)
+    lost: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # by piece, first and last record tried
 
     def blame(self, piece: int, place: int, role: str, reason: str) -> None:
         """Leave a record out, and say why."""
@@ -195,8 +203,16 @@ class DecodeStage:
         work.careful.clear()
         self._recover(flush, None)
 
-    def _send(self, group: Group, work: _Work, piece: int, places: list[int] | None = None) -> None:
-        """Send a piece, or some records of it."""
+    def _send(self, group: Group, work: _Work, piece: int) -> None:
+        """Send a piece as one batch, or as several if it is large."""
+        if group.pieces[piece].byte_count <= _MAX_BATCH_BYTES:
+            self._batch(group, work, piece, None)
+            return
+        for places in reversed(_portions(group.pieces[piece], range(len(group.pieces[piece])))):
+            self._batch(group, work, piece, places)
+
+    def _batch(self, group: Group, work: _Work, piece: int, places: list[int] | None) -> None:
+        """Send a piece, or some records of it, as one batch."""
         whole, plan = group.pieces[piece], work.plan
         values, keys = whole.values, whole.keys
         if places is not None:
@@ -250,27 +266,32 @@ class DecodeStage:
         Raises:
             WorkerLost: the worker itself is gone, or there is no time left.
         """
-        excluded = work.excluded.get(piece, set())
-        pending = [[place for place in range(len(group.pieces[piece])) if place not in excluded]]
+        whole, excluded = group.pieces[piece], work.excluded.get(piece, set())
+        pending = _portions(whole, (place for place in range(len(whole)) if place not in excluded))
         while pending:
             if time.monotonic() > deadline:
                 raise WorkerLost("no time is left to find the records that end the decoder")
             places = pending.pop()
-            if not places:
+            key = (piece, places[0], places[-1])
+            if len(places) > 1:
+                if work.lost[key] < _LOST_BEFORE_CUT and self._dies(group, work, piece, places, _PROBE_SECONDS) is None:
+                    self._batch(group, work, piece, places)
+                else:
+                    middle = len(places) // 2
+                    pending += [places[middle:], places[:middle]]
                 continue
-            if self._dies(group, work, piece, places, _PROBE_SECONDS) is None:
-                self._send(group, work, piece, places)
-            elif len(places) > 1:
-                middle = len(places) // 2
-                pending += [places[middle:], places[:middle]]
-            else:
-                # Once more, with more time, before a record is blamed.
-                reason = self._dies(group, work, piece, places, _CONFIRM_SECONDS)
+            reason: str | None = "the decode worker was lost with it each time"
+            role = "value"
+            if work.lost[key] < _LOST_BEFORE_BLAME:
+                reason = self._dies(group, work, piece, places, _PROBE_SECONDS)
+                if reason is not None:  # once more, with more time, before it is blamed
+                    reason = self._dies(group, work, piece, places, _CONFIRM_SECONDS)
                 if reason is None:
-                    pending.append(places)
+                    self._batch(group, work, piece, places)
                     continue
-                work.blame(piece, places[0], self._role(group, work, piece, places), reason)
-                _log.error("a record ends the decoder and is left out", topic=group.topic, reason=reason)
+                role = self._role(group, work, piece, places)
+            work.blame(piece, places[0], role, reason or "")
+            _log.error("a record ends the decoder and is left out", topic=group.topic, reason=reason)
 
     def _dies(
         self, group: Group, work: _Work, piece: int, places: list[int], seconds: float, *, keys_alone: bool = False
@@ -279,9 +300,13 @@ class DecodeStage:
         whole, plan = group.pieces[piece], work.plan
         values = joined([None] * len(places)) if keys_alone else _chosen(whole.values, places)
         keys = _chosen(whole.keys, places)
-        return self._worker.probe(
+        key = (piece, places[0], places[-1])
+        work.lost[key] += 1
+        reason = self._worker.probe(
             work.number, group.topic, values, keys, plan.value, plan.key, plan.skips, seconds=seconds
         )
+        work.lost[key] -= 1  # it was not
+        return reason
 
     def _role(self, group: Group, work: _Work, piece: int, places: list[int]) -> str:
         """Whether the value or the key of a record is at fault: the key, if the decoder dies of that alone."""
@@ -327,6 +352,20 @@ def _concatenated(payloads: list[Payloads]) -> Payloads:
         base += size
     data.append(memoryview(joined([]).data))
     return Payloads(b"".join(data), np.concatenate(starts), np.concatenate([part.lengths for part in payloads]))
+
+
+def _portions(piece: Piece, places: Iterable[int]) -> list[list[int]]:
+    """The records of a piece in portions of a bounded size, the last one first."""
+    sizes = np.maximum(piece.values.lengths, 0) + np.maximum(piece.keys.lengths, 0)
+    out: list[list[int]] = []
+    room = 0
+    for place, size in ((place, int(sizes[place])) for place in places):
+        if not out or size > room:
+            out.append([])
+            room = _MAX_BATCH_BYTES
+        out[-1].append(place)
+        room -= size
+    return out[::-1]
 
 
 def _chosen(payloads: Payloads, places: Iterable[int]) -> Payloads:

@@ -68,6 +68,8 @@ class JsonRecords:
             try:
                 values.append(loads(view[start:end]))
             except orjson.JSONDecodeError as error:
+                if "memory" in error.msg:  # which says nothing of the record
+                    raise MemoryError from error
                 bad.append(BadRecord(index, INVALID, f"not valid JSON, at character {error.pos}"))
         sorter = _Sorter(self._members, self._max_depth)
         if values:

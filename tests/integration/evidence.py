@@ -39,7 +39,7 @@ class Record:
 
 def send(lab: Lab, topic: str, records: Iterable[Record], known: Acknowledged | None = None) -> dict[int, list[Any]]:
     """Produce; the labels by partition, in offset order, as acknowledged, of which ``known`` is told too."""
-    producer = lab.producer({"linger.ms": 20, "message.max.bytes": 8_000_000, "queue.buffering.max.kbytes": 1_000_000})
+    producer = lab.producer({"linger.ms": 20, "message.max.bytes": 40_000_000, "queue.buffering.max.kbytes": 1_000_000})
     acknowledged: dict[int, dict[int, Any]] = {}
     errors: list[str] = []
 
