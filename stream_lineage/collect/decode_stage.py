@@ -37,7 +37,7 @@ _FINISH_ATTEMPTS = 3
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
 """A batch is no larger, but for a single record: objects made of JSON take ten times the room of its text."""
 _LOST_BEFORE_CUT = 2
-_LOST_BEFORE_BLAME = 3
+_LOST_BEFORE_BLAME = 5
 """How often the worker itself, and not its child, must be lost with a range of records before it is cut in halves
 untried, and with a single one before it is blamed: it may be too large even to be received."""
 _NO_TIME = "the decoder did not survive its batch, and no time was left to find out why"
@@ -97,6 +97,7 @@ class _Work:
     excluded: dict[int, set[int]] = field(default_factory=dict)
     careful: set[int] = field(default_factory=set)
     lost: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # by piece, first and last record tried
+    last_words: str | None = None
 
     def blame(self, piece: int, place: int, role: str, reason: str) -> None:
         """Leave a record out, and say why."""
@@ -280,7 +281,7 @@ class DecodeStage:
                     middle = len(places) // 2
                     pending += [places[middle:], places[:middle]]
                 continue
-            reason: str | None = "the decode worker was lost with it each time"
+            reason: str | None = work.last_words
             role = "value"
             if work.lost[key] < _LOST_BEFORE_BLAME:
                 reason = self._dies(group, work, piece, places, _PROBE_SECONDS)
@@ -290,7 +291,8 @@ class DecodeStage:
                     self._batch(group, work, piece, places)
                     continue
                 role = self._role(group, work, piece, places)
-            work.blame(piece, places[0], role, reason or "")
+            assert reason is not None  # noqa: S101  (it has ended the worker or its child)
+            work.blame(piece, places[0], role, reason)
             _log.error("a record ends the decoder and is left out", topic=group.topic, reason=reason)
 
     def _dies(
@@ -302,9 +304,13 @@ class DecodeStage:
         keys = _chosen(whole.keys, places)
         key = (piece, places[0], places[-1])
         work.lost[key] += 1
-        reason = self._worker.probe(
-            work.number, group.topic, values, keys, plan.value, plan.key, plan.skips, seconds=seconds
-        )
+        try:
+            reason = self._worker.probe(
+                work.number, group.topic, values, keys, plan.value, plan.key, plan.skips, seconds=seconds
+            )
+        except WorkerLost as lost:
+            work.last_words = lost.message
+            raise
         work.lost[key] -= 1  # it was not
         return reason
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import orjson
@@ -171,7 +172,7 @@ def test_exactly_the_killers_are_left_out(feeds: list[tuple[int, int]], data: st
     chosen = st.lists(st.sampled_from(everything), unique=True, max_size=8)
     killers = set(data.draw(chosen, label="killers"))
     rotten = set(data.draw(chosen, label="rotten")) - killers
-    ended_at = frozenset(data.draw(st.lists(st.integers(1, 150), max_size=12), label="ended from outside at"))
+    ended_at = frozenset(data.draw(st.lists(st.integers(1, 150), max_size=4), label="ended from outside at"))
     worker = FakeWorker(
         killers=frozenset(name(*one) for one in killers),
         rotten=frozenset(name(*one) for one in rotten),
@@ -219,6 +220,40 @@ def test_a_worker_that_cannot_be_started_stops_nothing() -> None:
     assert [results[0].profile, results[1].profile] == [None, None]
     assert named(results[0], "worker-lost") == [0, 1, 2]
     assert named(results[1], "worker-lost") == [0, 1]
+
+
+def test_a_record_that_is_too_large_to_be_received_is_told_from_ends_by_others() -> None:
+    class Small(FakeWorker):
+        def probe(self, group: int, topic: str, values: Payloads, *rest: Any, **more: Any) -> str | None:
+            if values.byte_count > 100:
+                self._die()
+            return super().probe(group, topic, values, *rest, **more)
+
+        def batch(self, group: int, topic: str, values: Payloads, *rest: Any) -> list[Undecodable]:
+            if values.byte_count > 100:
+                self._die()
+            return super().batch(group, topic, values, *rest)
+
+    worker = Small()
+    stage = DecodeStage(worker, recovery_seconds=60)
+    flush = Flush(0, 0.0)
+    group = flush.groups[("t", 0, 0)] = Group("t", 0, 0)
+    group.pieces.append(piece([b"a" * 40, b"b" * 40, b"c" * 101, b"d" * 40, b"e" * 40], 0))
+    stage.begin()
+    stage.feed(flush, group, PLAN)
+    result = stage.finish(flush, group, 1_000)
+    assert sorted(value[0] for value in profiled(result)) == ["a", "b", "d", "e"]
+    assert [(offset, record.kind, record.error) for _, offset, _, record in result.bad] == [
+        (2, "worker-lost", "it died")
+    ]
+
+
+def test_large_pieces_go_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_stage, "_MAX_BATCH_BYTES", 100)
+    worker = FakeWorker()
+    result = run(worker, [(0, 100)])[0]
+    assert profiled(result) == [f"0/{i}" for i in range(100)]
+    assert len(worker.plans) >= 4
 
 
 def test_the_next_flush_starts_afresh_after_one_was_given_up() -> None:
