@@ -16,7 +16,8 @@ from typing import Literal
 START = -1
 """Stands for the record before the first one after a seek."""
 PATIENCE_SECONDS = 5.0
-"""After a rewind, what is left of before it is passed over for so long; then it is asked for again."""
+"""After a rewind, what is left of before it is passed over for so long; then it is asked for again. What does not
+arrive for so long while there is nothing else to do counts as lost."""
 
 Verdict = Literal["take", "pass", "rewind"]
 
@@ -31,10 +32,12 @@ class Deliveries:
         self._before: dict[tuple[int, int], int] = {}
         self._arrived: dict[int, int] = {}
         self._rewound: float | None = None
+        self._heard = clock()
 
     def fetched(self, partition: int, offsets: Iterable[int]) -> None:
         """The next records of a partition, in order."""
         with self._lock:
+            self._heard = self._clock()
             for offset in offsets:
                 self._before[partition, offset] = self._last.get(partition, START)
                 self._last[partition] = offset
@@ -58,6 +61,7 @@ class Deliveries:
     def arrived(self, partition: int, offset: int) -> Verdict:
         """What to do with a record that arrives: take it, pass over it, or rewind since some before it are lost."""
         with self._lock:
+            self._heard = self._clock()
             before = self._before.pop((partition, offset), None)
         if before == START or (before is not None and before == self._arrived.get(partition)):
             self._arrived[partition] = offset
@@ -71,3 +75,18 @@ class Deliveries:
         self._rewound = now
         self._arrived.clear()
         return "rewind"
+
+    def overdue(self) -> bool:
+        """Whether records that were fetched do not arrive, with none behind them that would show it: rewind then. To be
+        asked while the worker has nothing to do."""
+        now = self._clock()
+        with self._lock:
+            late = now - self._heard >= PATIENCE_SECONDS and any(
+                self._arrived.get(partition, START) != offset for partition, offset in self._last.items()
+            )
+            if late:
+                self._heard = now
+        if late:
+            self._rewound = now
+            self._arrived.clear()
+        return late

@@ -123,6 +123,11 @@ class Pipeline(Generic[E]):
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     @property
+    def busy(self) -> bool:
+        """Whether something is being processed."""
+        return self._turn.locked()
+
+    @property
     def waiting(self) -> int:
         """Observations that are read and not acknowledged."""
         return self._acks.waiting

@@ -57,14 +57,17 @@ def run_worker(
 def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Progress) -> None:
     topic = kafka.topic(OBSERVATIONS)
 
+    async def rewind() -> None:
+        _log.info("observations are read again: some were dropped in a rebalance")
+        pipeline.revoked()
+        await app.consumer.rewind()
+
     async def observations(stream: Any) -> None:
         async for event in stream.noack().events():
             message = event.message
             verdict = app.deliveries.arrived(message.partition, message.offset)
             if verdict == "rewind":
-                _log.info("observations are read again: some were dropped in a rebalance", partition=message.partition)
-                pipeline.revoked()
-                await app.consumer.rewind()
+                await rewind()
             if verdict != "take":
                 continue
             try:
@@ -81,6 +84,8 @@ def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Pro
     async def close_windows() -> None:
         try:
             await pipeline.close_due()
+            if not pipeline.busy and app.deliveries.overdue():
+                await rewind()
         except Exception as error:
             _log.exception("windows cannot be stored")
             await app.crash(error)

@@ -65,6 +65,24 @@ def test_after_a_rebalance_everything_starts_where_it_is_sought_to() -> None:
     assert deliveries.arrived(0, 1) == "take"
 
 
+def test_the_last_record_may_be_the_one_that_is_dropped() -> None:
+    clock = Clock()
+    deliveries = Deliveries(clock)
+    assert not deliveries.overdue()
+    deliveries.fetched(0, [1, 2])
+    assert deliveries.arrived(0, 1) == "take"
+    clock.now += PATIENCE_SECONDS - 1
+    assert not deliveries.overdue()
+    clock.now += 1
+    assert deliveries.overdue()
+    assert not deliveries.overdue(), "once is enough for a while"
+    deliveries.restarted(0)
+    deliveries.fetched(0, [1, 2])
+    assert [deliveries.arrived(0, offset) for offset in (1, 2)] == ["take", "take"]
+    clock.now += 100
+    assert not deliveries.overdue()
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     visible=st.lists(st.integers(0, 60), min_size=1, max_size=20, unique=True).map(sorted),
@@ -90,8 +108,9 @@ def test_whatever_is_dropped_or_sought_all_is_taken_in_order(
         queue += fetched
         if not queue and taken == visible:
             break
-        if not queue:  # all was dropped and nothing follows: more comes some day, here the last record again
-            deliveries.expect_start()
+        if not queue:  # all was dropped and nothing follows
+            clock.now += PATIENCE_SECONDS
+            assert deliveries.overdue()
             deliveries.restarted(0)
             position = len(taken)
         while queue:
