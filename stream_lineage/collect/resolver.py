@@ -143,7 +143,7 @@ class SchemaResolver:
             proven = {key for key in counts if key in known}
             admitted = set(proven)
             refused = None
-            for key in sorted(counts.keys() - proven, key=lambda key: -counts[key]):
+            for key in sorted((key for key in counts if key not in proven), key=lambda key: -counts[key]):
                 room = key in seen.unproven or len(seen.unproven) < MAX_UNPROVEN_IDS
                 if room and not self._opaque(seen):
                     seen.unproven.add(key)
