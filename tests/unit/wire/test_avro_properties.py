@@ -393,6 +393,10 @@ LENIENT = {
 }
 
 
+# As the count of a block this is 2^63 items, which no record has room for; fastavro 1.13.1 overflows and reads none.
+LOWEST_LONG = b"\xff" * 9 + b"\x01"
+
+
 def mutated(record: bytes, rng: random.Random) -> bytes:
     match rng.randrange(6):
         case 0:
@@ -469,7 +473,7 @@ def test_bad_records_are_found_exactly_and_leave_no_trace(schema: Any, seed: int
         kind = kinds.get(index)
         if kind is None:
             assert fastavro_reads(parsed, record)
-        elif kind not in LENIENT and not bomb:
+        elif kind not in LENIENT and not bomb and LOWEST_LONG not in record:
             assert not fastavro_reads(parsed, record)
 
 
