@@ -15,7 +15,8 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -162,15 +163,14 @@ class Running:
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")
 
+    def all_events(self) -> list[dict[str, Any]]:
+        """Everything that it has logged so far."""
+        lines = self.log().split("\n")[:-1]  # what follows the last line end is not written out yet
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
     def events(self, name: str) -> list[dict[str, Any]]:
         """Log events of this text."""
-        found = []
-        for line in self.log().splitlines():
-            if line.startswith("{") and name in line:
-                event = json.loads(line)
-                if event.get("event") == name:
-                    found.append(event)
-        return found
+        return [event for event in self.all_events() if event.get("event") == name]
 
     def family(self) -> list[psutil.Process]:
         """The process and its children, as long as they live."""
@@ -218,6 +218,14 @@ class Running:
             self.process.kill()
             self.process.wait()
         self._out.close()
+
+
+@contextmanager
+def paused(collector: Running) -> Iterator[None]:
+    """Stopped, as on a machine that swaps or is suspended."""
+    collector.process.send_signal(signal.SIGSTOP)
+    yield
+    collector.process.send_signal(signal.SIGCONT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +329,22 @@ class Lab(Offline):
         own = {"bootstrap.servers": self.bootstrap_servers, "group.id": f"{self.name}-test"}
         return Consumer({**own, "enable.auto.commit": False, **given})
 
+    def visible(self, topic: str, partition: int = 0) -> list[int]:
+        """Offsets that a plain consumer sees."""
+        reader = self.consumer(enable_partition_eof=True, auto_offset_reset="earliest")
+        offsets: list[int] = []
+        try:
+            reader.assign([Where(topic, partition, 0)])
+            while True:
+                message = reader.poll(30)
+                assert message is not None
+                if message.error() is None:
+                    offsets.append(int(message.offset() or 0))
+                elif message.error().code() == KafkaError._PARTITION_EOF:
+                    return offsets
+        finally:
+            reader.close()
+
     def committed(self) -> dict[tuple[str, int], int]:
         """The group's committed offsets."""
         group = [ConsumerGroupTopicPartitions(self.group)]
@@ -345,12 +369,12 @@ class Lab(Offline):
         return {n: end - committed[(topic, n)] if (topic, n) in committed else -1 for n, end in ends.items()}
 
     def caught_up(self, known: Acknowledged, seconds: float = 60) -> None:
-        """Wait until everything acknowledged is committed as observed."""
+        """Wait until everything that is acknowledged by now is committed as observed."""
+        with known.lock:
+            ends = {where: max(ids) + 1 for where, ids in known.ids.items()}
 
         def behind() -> dict[tuple[str, int], int]:
             committed = self.committed()
-            with known.lock:
-                ends = {where: max(ids) + 1 for where, ids in known.ids.items()}
             return {where: end for where, end in ends.items() if committed.get(where, -1) < end}
 
         eventually(lambda: not behind(), seconds, f"all is committed; behind: {behind()}\n{self._tails()}")
@@ -406,14 +430,13 @@ class Lab(Offline):
 
     # Comparisons
 
-    def check(self, known: Acknowledged, *topics: str) -> dict[str, Any]:
-        """Every acknowledged record of these topics is in exactly one span, under its schema, and nothing else is.
-
-        Returns what ``verify`` says, which must be well.
-        """
+    def check(self, known: Acknowledged, *topics: str) -> dict[str, list[dict[str, Any]]]:
+        """Every acknowledged record of these topics is in exactly one span, under its schema, and nothing else is; and
+        ``verify`` says that all is well. The spans of each topic."""
         expected = 0
+        found: dict[str, list[dict[str, Any]]] = {}
         for topic in topics:
-            rows = self.spans(topic)
+            rows = found[topic] = self.spans(topic)
             observed = observed_offsets(rows)
             acknowledged = known.of(topic)
             for partition in acknowledged.keys() | observed.keys():
@@ -433,7 +456,7 @@ class Lab(Offline):
         assert document["ok"]
         assert document["gaps"] == document["overlaps"] == document["broken_links"] == []
         assert document["records"] == expected
-        return document
+        return found
 
     @staticmethod
     def _settled(futures: Mapping[Any, Any]) -> None:
