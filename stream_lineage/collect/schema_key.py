@@ -19,6 +19,8 @@ OPAQUE_CODE = framing.OPAQUE
 MAX_GUIDS = 65_536
 _GUID_BASE = 1 << 62
 _NUMBER_BYTES = 8
+_MOST_CANDIDATES = 256
+"""New ids of one batch that are looked at, the most frequent ones: others are not believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +81,25 @@ class SchemaCodes:
         """In place: payloads (of ``lengths``) that name an id which is not to be believed become opaque."""
         if self._gate is None or len(codes) == 0:
             return
-        if bool((codes == codes[0]).all()):
-            distinct, counts = [int(codes[0])], [len(codes)]
-        else:
-            found = np.unique(codes, return_counts=True)
-            distinct, counts = found[0].tolist(), found[1].tolist()
         proven = self._proven.setdefault((topic, role), set())
-        new = {
-            code: count
-            for code, count in zip(distinct, counts, strict=True)
-            if framing.CONFLUENT <= code < _GUID_BASE and code not in proven
-        }
-        if not new:
+        first = int(codes[0])
+        if bool((codes == codes[0]).all()) and (first in proven or not _is_prefixed(first)):
             return
         prefixed = (codes >= np.uint64(framing.CONFLUENT)) & (codes < np.uint64(_GUID_BASE))
+        distinct, counts = np.unique(codes[prefixed], return_counts=True)
+        new = ~np.isin(distinct, np.fromiter(proven, np.uint64, len(proven)))
+        if not bool(new.any()):
+            return
+        distinct, counts = distinct[new], counts[new]
+        if len(distinct) > _MOST_CANDIDATES:
+            most = np.argsort(-counts, kind="stable")[:_MOST_CANDIDATES]
+            distinct, counts = distinct[most], counts[most]
+        keys = {self.key(code): count for code, count in zip(distinct.tolist(), counts.tolist(), strict=True)}
         numbers = role == "key" and bool((lengths[prefixed] == _NUMBER_BYTES).all())
-        keys = {self.key(code): code for code in new}
-        admission = self._gate.admit(topic, role, {key: new[code] for key, code in keys.items()}, numbers=numbers)
-        proven.update(keys[key] for key in admission.proven)
-        refused = [code for key, code in keys.items() if key not in admission.admitted]
-        if refused:
-            codes[np.isin(codes, np.array(refused, np.uint64))] = OPAQUE_CODE
+        admission = self._gate.admit(topic, role, keys, numbers=numbers)
+        proven.update(framing.CONFLUENT | int(key.id or 0) for key in admission.proven)
+        believed = proven | {framing.CONFLUENT | int(key.id or 0) for key in admission.admitted}
+        codes[prefixed & ~np.isin(codes, np.fromiter(believed, np.uint64, len(believed)))] = OPAQUE_CODE
 
     def for_guids(self, topic: str, role: Role, guids: Iterable[str]) -> dict[str, int]:
         """The codes of GUIDs that records name, each as often as it is named; those not to be believed have none."""
@@ -139,3 +139,7 @@ class SchemaCodes:
     def payload_offset(code: int) -> int:
         """Bytes of framing before the payload."""
         return 0 if code >= _GUID_BASE else framing.payload_offset(code)
+
+
+def _is_prefixed(code: int) -> bool:
+    return framing.CONFLUENT <= code < _GUID_BASE
