@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,18 +12,6 @@ import structlog
 from pydantic import SecretStr
 
 from stream_lineage.logs import MASK, LogSettings, RepeatLimit, SecretMask, configure_logging, get_logger
-
-
-@pytest.fixture(autouse=True)
-def as_it_was() -> Iterator[None]:
-    from stream_lineage import logs
-
-    root = logging.getLogger()
-    handlers, level, processors = root.handlers[:], root.level, logs._processors[:]
-    yield
-    root.handlers[:], logs._processors[:] = handlers, processors
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def configured(secrets: tuple[str, ...] = (), **settings: Any) -> io.StringIO:
