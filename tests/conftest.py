@@ -7,10 +7,33 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox import Sandbox, SandboxSettings
 from stream_lineage.sandbox.progress import StderrReporter
+
+
+# Examples are not timed: a busy machine is no reason to fail.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+
+REQUIRED = {"kafka": "STREAM_LINEAGE_REQUIRE_KAFKA", "influx": "STREAM_LINEAGE_REQUIRE_INFLUX",
+            "chromium": "STREAM_LINEAGE_REQUIRE_CHROMIUM"}  # fmt: skip
+"""By marker: the variable that says that this machine has what the test needs, so that skipping it is a failure."""
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Turn a skip into a failure where the machine is said to have what the test needs."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if not report.skipped:
+        return
+    for marker, variable in REQUIRED.items():
+        if item.get_closest_marker(marker) is not None and os.environ.get(variable) == "1":
+            report.outcome = "failed"
+            report.longrepr = f"{variable}=1, but the test was skipped: {report.longrepr}"
 
 
 @dataclass(frozen=True, slots=True)
