@@ -37,8 +37,8 @@ def canonical_form(schema: AvroSchema) -> bytes:
     return orjson.dumps(_document(schema, schema.root, set()))
 
 
-def _document(schema: AvroSchema, node: Node, written: set[str]) -> Any:
-    node = schema.resolved(node)
+def _document(schema: AvroSchema, use: Node, written: set[str]) -> Any:
+    node = schema.resolved(use)
     if isinstance(node, Record | Enum | Fixed):
         if node.name in written:
             return node.name
@@ -58,7 +58,7 @@ def _document(schema: AvroSchema, node: Node, written: set[str]) -> Any:
         case Enum():
             out = {"type": "enum", "name": node.name, "symbols": node.symbols} | _aliases(node.aliases)
             return out if node.default is None else out | {"default": node.default}
-        case Record():
+        case _:
             fields = []
             for field in node.fields:
                 entry = {"name": field.name, "type": _document(schema, field.type, written)} | _aliases(field.aliases)

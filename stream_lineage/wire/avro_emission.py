@@ -26,12 +26,12 @@ class Emission:
         pending = [place]
         while pending:
             place = pending.pop()
-            if isinstance(place.node, Record):
-                if place.column is not None:
+            if place.column is not None:
+                if isinstance(place.node, Record):
                     self.parts[place.column].append(Containers("record", count))
-                pending.extend(child for child in place.children if not child.mute)
-            elif place.column is not None:
-                self.nulls[place.column] += count
+                else:
+                    self.nulls[place.column] += count
+            pending.extend(child for child in place.children if not child.mute)
 
     def columns(self) -> list[FieldColumn]:
         """The columns that have a value, in schema order. Parts of one type, from several branches, become one part."""
@@ -63,7 +63,7 @@ def size(part: Part) -> int:
             return len(part.starts)
         case Symbols():
             return len(part.codes)
-        case Containers():
+        case _:
             return part.count
 
 
@@ -89,7 +89,7 @@ def _joined(parts: list[Part]) -> Part:
             return Symbols(codes, first.symbols)
         case Texts():
             return _joined_texts(first.type, [part for part in parts if isinstance(part, Texts)])
-        case Containers():
+        case _:
             containers = [part for part in parts if isinstance(part, Containers)]
             known = [part.lengths for part in containers if part.lengths is not None]
             count = sum(part.count for part in containers)

@@ -19,7 +19,18 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from stream_lineage.wire.avro_nodes import SATURATED, Array, AvroSchema, Map, Node, Record, Recursion, Union, children
+from stream_lineage.wire.avro_nodes import (
+    SATURATED,
+    Array,
+    AvroSchema,
+    Definition,
+    Map,
+    Node,
+    Record,
+    Recursion,
+    Union,
+    children,
+)
 
 ROOT = "$"
 RECURSION_LEVELS = 4
@@ -38,7 +49,7 @@ class Place:
     further levels, of which this is one. ``mute`` says that nothing from here on has a column.
     """
 
-    node: Node
+    node: Definition
     column: int | None
     children: list[Place] = field(default_factory=list)
     fold: int | None = None
@@ -89,7 +100,7 @@ class _Builder:
         self._columns: dict[str, int] = {}
         self._scopes: list[int] = []
         self._truncated = 0
-        self._mute: dict[Node, Place] = {}
+        self._mute: dict[Definition, Place] = {}
         self._below: dict[Node, int] = {}
         self._queue: deque[tuple[Place, str, _Way]] = deque()
         self._plain: list[tuple[Place, str, _Way]] = []  # before the queue: they may hold each other, without a column
@@ -129,8 +140,7 @@ class _Builder:
 
     def _queued(self, node: Node, column: int | None, path: str, way: _Way) -> Place:
         place = Place(self._schema.resolved(node), column)
-        if isinstance(place.node, Array | Map | Union | Record):
-            self._queue.append((place, path, way))
+        self._queue.append((place, path, way))
         return place
 
     def _column(self, path: str, scope: int) -> int | None:
@@ -149,8 +159,10 @@ class _Builder:
                 place.children.append(self._slot(values, f"{path}{{}}", NO_SCOPE, way))
             case Union(branches=branches):
                 place.children.extend(self._queued(branch, place.column, path, way) for branch in branches)
-            case Record():
-                self._unfold_record(place, place.node, path, way)
+            case Record() as record:
+                self._unfold_record(place, record, path, way)
+            case _:
+                pass  # nothing below
 
     def _unfold_record(self, place: Place, record: Record, path: str, way: _Way) -> None:
         scope = way.scope if place.column is None or path == ROOT else place.column
@@ -179,10 +191,10 @@ class _Builder:
         pending: list[Place] = []
 
         def place_of(node: Node) -> Place:
-            node = self._schema.resolved(node)
-            place = self._mute.get(node)
+            definition = self._schema.resolved(node)
+            place = self._mute.get(definition)
             if place is None:
-                place = self._mute[node] = Place(node, None, mute=True)
+                place = self._mute[definition] = Place(definition, None, mute=True)
                 pending.append(place)
             return place
 

@@ -95,7 +95,8 @@ class Recursion:
     name: str
 
 
-Node = Primitive | Fixed | Enum | Array | Map | Union | Record | Recursion
+Definition = Primitive | Fixed | Enum | Array | Map | Union | Record
+Node = Definition | Recursion
 Named = Fixed | Enum | Record
 
 
@@ -107,7 +108,7 @@ class AvroSchema:
     recursive: bool
     names: Mapping[str, Named] = field(default_factory=dict)
 
-    def resolved(self, node: Node) -> Node:
+    def resolved(self, node: Node) -> Definition:
         """The node itself, or the record that a recursion means."""
         return self.names[node.name] if isinstance(node, Recursion) else node
 

@@ -220,12 +220,10 @@ def _kind(branch: Node) -> str:
     match branch:
         case Primitive():
             return branch.kind
-        case Array() | Map():
-            return type(branch).__name__
         case Fixed() | Enum() | Record() | Recursion():
             return f"named {branch.name}"
         case _:
-            return "union"
+            return type(branch).__name__
 
 
 def _enum(full: str, schema: dict[str, Any], aliases: tuple[str, ...]) -> Enum:

@@ -20,7 +20,6 @@ from stream_lineage.wire.avro_nodes import (
     Map,
     Node,
     Primitive,
-    Record,
     Union,
     minimum,
 )
@@ -50,8 +49,8 @@ class _Shadow:
         self._fixed: dict[int, str] = {}
         self._names = 0
 
-    def of(self, node: Node) -> Any:
-        node = self._schema.resolved(node)
+    def of(self, use: Node) -> Any:
+        node = self._schema.resolved(use)
         if minimum(node) == 0:
             return "null"
         match node:
@@ -73,13 +72,11 @@ class _Shadow:
                     "null" if is_null(branch) else self._record({branch_name(index): self.of(branch)})
                     for index, branch in enumerate(branches)
                 ]
-            case Record(fields=fields):
+            case _:
                 if node in self._records:
                     return self._records[node]
                 name = self._records[node] = self._name()
-                return _record(name, {f"f{index}": self.of(field.type) for index, field in enumerate(fields)})
-            case _:
-                raise AssertionError("uses of types by name have been resolved")
+                return _record(name, {f"f{index}": self.of(field.type) for index, field in enumerate(node.fields)})
 
     def _record(self, fields: dict[str, Any]) -> Any:
         return _record(self._name(), fields)

@@ -18,13 +18,11 @@ def not_utf8(
     starts: NDArray[np.int64],
     lengths: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """The indexes of the texts that are not UTF-8.
+    """The indexes of those texts, of at least one, that are not UTF-8.
 
     ``words`` is the view of ``data`` that has the 8 bytes from i on at index i; every start must be inside of it. What
     is past the end of ``data`` counts as absent.
     """
-    if not len(starts):
-        return starts
     high = words[starts]
     high &= _HIGH_BITS.take(lengths, mode="clip")
     doubtful = high != 0

@@ -41,6 +41,7 @@ OUT_OF_RANGE = "integer-out-of-range"
 BAD_TEXT = "bad-utf8"
 TOO_DEEP = "too-deep"
 TOO_MANY_ITEMS = "too-many-items"
+REFUSED = "refused"
 
 _WORDS = {
     TRUNCATED: "the record ends in the middle of a value",
@@ -54,6 +55,7 @@ _WORDS = {
     BAD_TEXT: "a string is not UTF-8",
     TOO_DEEP: "the record nests too deeply",
     TOO_MANY_ITEMS: "the record has too many items that take no bytes",
+    REFUSED: "the columnar decoder does not read the record, and the walker finds no fault with it: please report this",
 }
 _PATH_CHARACTERS = 200
 
@@ -138,7 +140,7 @@ class Walker:
             case Record():
                 fields = [(f".{each.name}", self.walk_of(each.type)) for each in node.fields if minimum(each.type)]
                 return _record_walk(fields)
-            case Recursion():
+            case _:
                 return self._recursion_walk(node)
 
     def _recursion_walk(self, node: Recursion) -> Walk:

@@ -113,6 +113,8 @@ def test_the_array_example_of_the_specification() -> None:
             ("number", [float("-inf")]),
         ),
         ({"type": "string", "logicalType": "uuid"}, b"\x02u", ("string", [b"u"])),
+        ({"type": "bytes", "logicalType": "decimal", "precision": 1001}, b"\x02\1", ("bytes", [b"\1"])),
+        ({"type": "string", "logicalType": "decimal", "precision": 4}, b"\x02a", ("string", [b"a"])),
         ({"type": "int", "logicalType": "date"}, b"\2", ("integer", [1])),
         ({"type": "fixed", "name": "T", "size": 12, "logicalType": "duration"}, bytes(12), ("bytes", [bytes(12)])),
     ],
@@ -184,6 +186,13 @@ def test_a_union_has_one_part_for_each_type_and_counts_its_nulls() -> None:
         "a.x": (2, 0, 1, ("integer", [1])),
         "a.y": (2, 0, 0, ("integer", [2]), ("string", [b"q"])),
     }
+
+
+def test_enums_of_the_same_symbols_are_one_part() -> None:
+    one, two = ({"type": "enum", "name": name, "symbols": ["X", "Y"]} for name in "EF")
+    other = {"type": "enum", "name": "G", "symbols": ["Z"]}
+    decoded = columns_of(record([one, two, other])).decode(batch(b"\0\2", b"\2\0", b"\4\0"))
+    assert shown(decoded) == {"a": (3, 0, 0, ("enum", ["Y", "X"]), ("enum", ["Z"]))}
 
 
 def test_plain_records_have_no_column_and_items_do() -> None:
@@ -270,6 +279,32 @@ def test_paths_beyond_the_bound_are_decoded_and_counted() -> None:
     assert decoded.truncated == 5
     assert decoded.bad == []
     assert kinds(columns.decode(batch(b"\2" + b"\2" + b"\2" * 4 + b"\0" + b"\4"))) == {0: "truncated"}
+
+
+@pytest.mark.parametrize("max_fields", [0, 1])
+def test_every_type_can_be_without_a_column(max_fields: int) -> None:
+    inner = {"type": "record", "name": "I", "fields": [{"name": "s", "type": "string"}, {"name": "n", "type": "null"}]}
+    types = [
+        "boolean",
+        "float",
+        {"type": "enum", "name": "E", "symbols": ["X"]},
+        {"type": "array", "items": inner},
+        {"type": "map", "values": ["null", "I"]},
+        {"type": "array", "items": "null"},
+        inner["name"],
+    ]
+    decoded = columns_of(record("int", *types), DecodeLimits(max_fields=max_fields)).decode(
+        batch(b"\2" + b"\1" + bytes(4) + b"\0" + b"\4\2a\2b\0" + b"\4\2k\0\2l\2\2c\0" + b"\6\0" + b"\2d")
+    )
+    assert decoded.bad == []
+    assert [column.path for column in decoded.columns] == ["a"][:max_fields]
+    assert decoded.truncated == 16 - max_fields
+
+
+def test_a_fault_of_our_own_is_told_from_the_record_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_lineage.wire.avro_walk.Walker.check", lambda self, record: None)
+    decoded = columns_of(record("int")).decode(batch(b"\2", b"\2\2"))
+    assert kinds(decoded) == {1: "refused"}
 
 
 def test_a_schema_that_doubles_at_every_level_is_bounded() -> None:

@@ -99,6 +99,7 @@ def test_references_may_be_given_by_name_and_build_on_each_other() -> None:
         ("string", "string"),
         ({"type": "string"}, "string"),
         ({"type": {"type": "string"}}, "string"),
+        ({"type": "string", "logicalType": 7}, "string"),
         ({"type": "string", "logicalType": "uuid"}, "string"),
     ],
 )
@@ -110,6 +111,11 @@ def test_primitives_in_all_their_spellings(document: Any, expected: str) -> None
 
 def test_a_primitive_without_quotes_is_accepted() -> None:
     assert isinstance(parse_schema("bytes").root, Primitive)
+
+
+def test_a_name_may_stand_in_an_object() -> None:
+    root = parsed(record("R", a={"type": "fixed", "name": "F", "size": 1}, b={"type": "F"}))
+    assert root.fields[0].type is root.fields[1].type
 
 
 def test_attributes_are_kept() -> None:
@@ -160,6 +166,7 @@ FIXED = {"type": "fixed", "name": "F", "size": 1}
         {"type": "record", "name": "R", "aliases": "x", "fields": []},
         {"type": "record", "name": "R", "fields": [{"name": "a.b", "type": "int"}]},
         {"type": "record", "name": "R", "fields": [{"name": "a", "type": "int"}, {"name": "a", "type": "int"}]},
+        {"type": "Unknown"},
         {"type": "enum", "name": "E"},
         {"type": "enum", "name": "E", "symbols": ["A", "A"]},
         {"type": "enum", "name": "E", "symbols": ["A", 1]},
@@ -286,6 +293,7 @@ DIFFERENT: dict[str, Any] = {
     "logical type": lambda d, f: f[3]["type"].update(logicalType="timestamp-micros"),
     "no logical type": lambda d, f: f[3]["type"].pop("logicalType"),
     "fixed logical type": lambda d, f: f[2]["type"].update(logicalType="decimal", precision=3),
+    "items": lambda d, f: f[0].update(type={"type": "array", "items": "int"}),
     "order of branches": lambda d, f: f[4]["type"].reverse(),
 }
 
@@ -313,7 +321,7 @@ def test_precision_and_scale_are_in_the_fingerprint() -> None:
 
 def test_where_a_type_is_spelled_out_makes_no_difference() -> None:
     user = record("User", id="long", friend=["null", "User"])
-    unused = record("Unused", a="int")
+    unused = record("Unused", a={"type": "array", "items": "int"})
     assert printed(record("E", u="User", v="User"), unused, user) == printed(record("E", u=user, v="User"))
     inner = record("Inner", back=["null", "Outer"])
     assert printed("Inner", record("Outer", inner=inner)) != printed("Outer", record("Outer", inner=inner))

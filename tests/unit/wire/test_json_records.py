@@ -9,10 +9,12 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_lineage.wire import json_records
 from stream_lineage.wire.columns import Batch, Containers, Decoded, Numbers, Texts
 from stream_lineage.wire.json_records import JsonRecords, looks_like_json
 from stream_lineage.wire.limits import DecodeLimits
@@ -187,13 +189,15 @@ def test_maps_at_the_top_and_within_maps() -> None:
     }
 
 
-def test_paths_are_bounded_over_all_batches() -> None:
+def test_paths_are_bounded_over_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     records = JsonRecords(DecodeLimits(max_fields=3))
     assert len(records.decode(batch(b'{"a":1,"b":2}')).columns) == 2
     decoded = records.decode(batch(b'{"b":1,"c":[2],"d":{"e":3}}'))
     assert [column.path for column in decoded.columns] == ["b", "c"]
     assert decoded.truncated == 2  # the items of c, and d
     assert decoded.bad == []
+    monkeypatch.setattr(json_records, "MOST_TRUNCATED", 2)
+    assert records.decode(batch(b'{"e":1,"f":2,"g":3}')).truncated == 2
 
 
 def test_what_is_nested_deeper_than_the_bound_is_not_looked_into() -> None:
@@ -204,6 +208,22 @@ def test_what_is_nested_deeper_than_the_bound_is_not_looked_into() -> None:
     assert [column.path for column in decoded.columns] == ["a", "a[]", "a[].a", "a[].a[]"]
     assert decoded.truncated == 1
     assert decoded.bad == []
+
+
+def test_objects_below_the_bound_are_not_looked_into() -> None:
+    decoded = decode({"a": {"b": {"c": 1}}}, {"a": {"b": [2]}}, max_json_depth=2)
+    assert [column.path for column in decoded.columns] == ["a", "a.b"]
+    assert decoded.truncated == 2
+
+
+def test_a_parser_without_memory_says_nothing_of_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(text: Any) -> Any:
+        raise orjson.JSONDecodeError("not enough memory to allocate buffer", "", 0)
+
+    records = JsonRecords()
+    monkeypatch.setattr(orjson, "loads", failing)
+    with pytest.raises(MemoryError):
+        records.decode(batch(b"{}"))
 
 
 def test_endless_new_names_cost_no_memory() -> None:
