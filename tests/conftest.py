@@ -13,7 +13,6 @@ from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox import Sandbox, SandboxSettings
 from stream_lineage.sandbox.progress import StderrReporter
 
-
 # Examples are not timed: a busy machine is no reason to fail.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tests")
