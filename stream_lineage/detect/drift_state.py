@@ -28,11 +28,12 @@ class Run(NamedTuple):
 
 @dataclass(slots=True)
 class Version:
-    """One schema seen. ``first`` maps partition to its first offset there; ``kind`` is what was reported of it."""
+    """One schema seen. ``first`` maps partition to its first offset there; ``kind`` is what was reported of it, and
+    ``before`` the schema that it was compared with."""
 
     reference: SchemaReference
     group: str
-    before: str | None = None
+    before: SchemaReference | None = None
     kind: str | None = None
     first: dict[int, int] = field(default_factory=dict)
 
@@ -94,7 +95,7 @@ class Line:
                 key: {
                     "reference": reference_to_json(version.reference),
                     "group": version.group,
-                    "before": version.before,
+                    "before": None if version.before is None else reference_to_json(version.before),
                     "kind": version.kind,
                     "first": _text_keys(version.first),
                 }
@@ -124,7 +125,7 @@ class Line:
                 key: Version(
                     reference_from_json(version["reference"]),
                     version["group"],
-                    version["before"],
+                    None if version["before"] is None else reference_from_json(version["before"]),
                     version["kind"],
                     _int_keys(version["first"]),
                 )

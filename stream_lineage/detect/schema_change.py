@@ -21,11 +21,13 @@ _VERDICTS = {
 }
 
 
-def schema_change(before: SchemaReference, after: SchemaReference, schemas: SchemaTexts) -> SchemaDiff:
+def schema_change(before: SchemaReference | None, after: SchemaReference, schemas: SchemaTexts) -> SchemaDiff:
     """The difference of two references. Where nothing is known but that they differ, the verdict is null.
 
     A change of type (Avro to JSON) breaks both directions: no reader of one format reads the other.
     """
+    if before is None:
+        return SchemaDiff(None, (SchemaChange("schema-changed", "", None, after.label()),))
     if before.type is not after.type:
         broken = SchemaChange("format-changed", "", before.label(), after.label(), ("backward", "forward"))
         return SchemaDiff(Compatibility(backward=False, forward=False), (broken,))

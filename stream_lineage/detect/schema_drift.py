@@ -71,9 +71,9 @@ class SchemaDrift:
                 line.start_over()
             watch = _Watch(line, role, observation, int(now.timestamp() * 1000), schemas)
             watch.see(reference)
+            findings += watch.findings()
             line.bound()
             changed[role] = line.dump()
-            findings += watch.findings()
         if all(state[name] == value for name, value in changed.items()):
             return state, tuple(findings)
         return {**state, **changed}, tuple(findings)
@@ -151,8 +151,8 @@ class _Watch:
             self._flip(group, (run.key, key), partition, offset)
         else:
             version.first[partition] = offset
-            if version.kind == "schema-drift":
-                version.before = version.before or (run.key if run is not None else group.current)
+            if version.kind == "schema-drift" and version.before is None:
+                version.before = self._reference(group.current if run is None else run.key, key)
             if version.kind is not None:
                 self._drifted[key] = None
         group.current = key
@@ -170,16 +170,17 @@ class _Watch:
         later = [other for other, first in others.items() if first > offset]
         if version.kind == "schema-drift" and version.before is None:
             if earlier:
-                version.before = max(earlier, key=lambda other: others[other])
+                version.before = self.line.versions[max(earlier, key=lambda other: others[other])].reference
             elif later:
                 successor = min(later, key=lambda other: others[other])
-                if self.line.versions[successor].kind is None:  # taken for what the topic started with
+                following = self.line.versions[successor]
+                if following.kind is None:  # taken for what the topic started with
                     version.kind = None
-                    self.line.versions[successor].kind = "schema-drift"
-                    self.line.versions[successor].before = key
+                    following.kind = "schema-drift"
+                    following.before = version.reference
                     self._drifted[successor] = None
                     return
-                version.before = self.line.versions[successor].before or successor
+                version.before = following.before or following.reference
         if version.kind is not None:
             self._drifted[key] = None
 
@@ -201,46 +202,49 @@ class _Watch:
             group.flips.append(self.now_ms)
         if len(group.flips) >= MIXED_AFTER:
             group.mixed_ms = self.now_ms
-            self._mixed[self._by_age(pair)] = None
+            self._mixed[pair] = None
         elif partition not in episode.first:
             episode.first[partition] = offset
             self._returned[pair] = None
         episode.last_ms = max(episode.last_ms, self.now_ms)
 
-    def _by_age(self, pair: tuple[str, str]) -> tuple[str, str]:
-        order = list(self.line.versions)
-        older, newer = sorted(pair, key=lambda key: order.index(key) if key in self.line.versions else -1)
-        return older, newer
-
     def findings(self) -> Iterable[Finding]:
+        """What there is to report. Call it before anything is forgotten."""
         versions = self.line.versions
         for key in self._drifted:
-            version = versions.get(key)
-            if version is None:
-                continue
-            before = versions.get(version.before) if version.before is not None else None
+            version = versions[key]
             if version.kind == "subject-added":
                 yield self._subject_added(key, version)
-            elif before is not None:
-                told = f"the {self.role} schema changed from {before.reference.label()} to {version.reference.label()}"
-                yield self._finding("schema-drift", told, before.reference, version.reference, version.first)
-        for pair in self._returned:
-            before, after = versions.get(pair[0]), versions[pair[1]]
-            if before is not None:
-                told = f"the {self.role} schema went back from {before.reference.label()} to {after.reference.label()}"
-                first = self.line.groups[after.group].returns[f"{pair[0]}>{pair[1]}"].first
-                yield self._finding("schema-version-returned", told, before.reference, after.reference, first)
-        for pair in self._mixed:
-            older, newer = versions.get(pair[0]), versions.get(pair[1])
-            if older is not None and newer is not None:
-                told = f"writers with {older.reference.label()} and {newer.reference.label()} as {self.role} alternate"
-                yield self._finding("mixed-versions", told, older.reference, newer.reference, newer.first)
+                continue
+            told = f"the {self.role} schema changed from {_label(version.before)} to {version.reference.label()}"
+            yield self._finding("schema-drift", told, version.before, version.reference, version.first)
+        for old, new in self._returned:
+            before, after = self._reference(old, new), versions[new]
+            told = f"the {self.role} schema went back from {_label(before)} to {after.reference.label()}"
+            first = self.line.groups[after.group].returns[f"{old}>{new}"].first
+            yield self._finding("schema-version-returned", told, before, after.reference, first)
+        for old, new in self._mixed:
+            order = list(versions)
+            one, other = self._reference(old, new), versions[new].reference
+            if old in versions and order.index(old) > order.index(new):
+                one, other = other, versions[old].reference
+            told = f"writers with {_label(one)} and {other.label()} as {self.role} alternate"
+            yield self._finding("mixed-versions", told, one, other, versions[version_key(other)].first)
+
+    def _reference(self, key: str, than: str) -> SchemaReference | None:
+        """The schema of this key; where it is forgotten, the latest one of its group that is not ``than``."""
+        versions = self.line.versions
+        if key in versions:
+            return versions[key].reference
+        group = versions[than].group
+        others = [seen.reference for other, seen in versions.items() if seen.group == group and other != than]
+        return others[-1] if others else None
 
     def _finding(
         self,
         kind: str,
         told: str,
-        before: SchemaReference,
+        before: SchemaReference | None,
         after: SchemaReference,
         first: Mapping[int, int],
     ) -> Finding:
@@ -253,7 +257,7 @@ class _Watch:
             field_path=common_path(difference.changes),
             summary=f"{topic}: {told}: {changes_text(difference.changes)}; "
             f"{verdict_text(difference.compatibility)}; {offsets_text(first)}",
-            fingerprint=self._fingerprint(kind, version_key(before), version_key(after)),
+            fingerprint=self._fingerprint(kind, None if before is None else version_key(before), version_key(after)),
             first_offsets=dict(sorted(first.items())),
             before=before,
             after=after,
@@ -280,6 +284,10 @@ class _Watch:
 
     def _fingerprint(self, kind: str, before: str | None, after: str) -> str:
         return finding_fingerprint(self._kind(kind), self.observation.cluster, self.observation.topic, before, after)
+
+
+def _label(reference: SchemaReference | None) -> str:
+    return "one that is forgotten" if reference is None else reference.label()
 
 
 def is_version(reference: SchemaReference, role: str) -> bool:

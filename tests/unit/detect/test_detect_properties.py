@@ -81,7 +81,7 @@ def step(detector: Detector, state: State, item: Observation) -> tuple[State, tu
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(history=histories())
 def test_states_survive_json(name: str, history: list[Observation]) -> None:
     detector = detectors()[name]
@@ -94,7 +94,7 @@ def test_states_survive_json(name: str, history: list[Observation]) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(history=histories())
 def test_the_same_observation_again_changes_nothing(name: str, history: list[Observation]) -> None:
     detector = detectors()[name]
@@ -107,7 +107,7 @@ def test_the_same_observation_again_changes_nothing(name: str, history: list[Obs
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(history=histories())
 def test_no_change_is_the_same_object(name: str, history: list[Observation]) -> None:
     detector = detectors()[name]
@@ -119,7 +119,7 @@ def test_no_change_is_the_same_object(name: str, history: list[Observation]) -> 
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(history=histories())
 def test_findings_are_well_formed_and_the_state_is_bounded(name: str, history: list[Observation]) -> None:
     detector = detectors()[name]

@@ -15,7 +15,7 @@ from stream_lineage.detect.drift_state import MAX_PENDING, MAX_VERSIONS
 from stream_lineage.detect.schema_drift import SchemaDrift
 from stream_lineage.model.finding import Finding, Severity
 from stream_lineage.model.observation import Observation, ObservationKind
-from stream_lineage.model.schema import OPAQUE, PLAIN_JSON, SchemaReference
+from stream_lineage.model.schema import OPAQUE, PLAIN_JSON, Framing, SchemaReference, SchemaType
 from stream_lineage.testing.observations import NOON, avro_reference, observation, span, unresolved_reference
 
 TEXTS = {
@@ -273,6 +273,41 @@ TABLE: list[tuple[int, str, list[Observation], list[list[tuple[str, dict[int, in
         [[], [("schema-drift", {0: 10, 1: 10})], [("schema-version-returned", {0: 20})],
          [("schema-version-returned", {0: 20, 1: 22})]],
     ),
+    (
+        28,
+        "the registry's answer shows that the first schema was there earlier",
+        [
+            observation(unresolved_reference(77), span(0, 0, 9)),
+            observation(V1, span(0, 10, 19)),
+            observation(V1_AGAIN, kind=ObservationKind.RESOLUTION),
+        ],
+        [[], [], []],
+    ),
+    (
+        29,
+        "unresolved in between in several partitions",
+        [
+            observation(V1, span(0, 0, 9), span(1, 0, 9)),
+            observation(unresolved_reference(2), span(0, 10, 19), span(1, 12, 19)),
+            observation(V4, span(0, 20, 29), span(1, 22, 29)),
+            observation(V2, kind=ObservationKind.RESOLUTION),
+        ],
+        [[], [], [("schema-drift", {0: 20, 1: 22})], [("schema-drift", {0: 10, 1: 12})]],
+    ),
+    (
+        30,
+        "a partition that goes back and forth while others go back: told before, and too seldom for a mix",
+        [
+            observation(V1, span(0, 0, 9), span(1, 0, 9)),
+            observation(V2, span(0, 10, 19), span(1, 10, 19)),
+            observation(V1, span(0, 20, 29), at=later(0)),
+            observation(V1, span(1, 20, 29), at=later(550)),
+            observation(V2, span(0, 30, 39), at=later(700)),
+            observation(V1, span(0, 40, 49), at=later(800)),
+        ],
+        [[], [("schema-drift", {0: 10, 1: 10})], [("schema-version-returned", {0: 20})],
+         [("schema-version-returned", {0: 20, 1: 20})], [("schema-version-returned", {0: 30})], []],
+    ),
 ]  # fmt: skip
 
 
@@ -355,6 +390,92 @@ def test_the_state_is_bounded() -> None:
     assert len(state["value"]["versions"]) <= MAX_VERSIONS
     assert len(state["value"]["pending"]) <= MAX_PENDING
     assert len(json.dumps(state)) < 60_000
+
+
+def test_a_mix_that_ended_is_told_again_when_it_comes_back() -> None:
+    alternating = [observation(V1, span(0, 0, 9))]
+    for n in range(1, 12):
+        pause = 0 if n < 8 else 7200
+        alternating.append(observation(V2 if n % 2 else V1, span(0, n * 10, n * 10 + 9), at=later(n + pause)))
+    kinds = [[finding.kind for finding in findings] for findings in run(alternating)[1]]
+
+    assert kinds == [
+        [], ["schema-drift"], ["schema-version-returned"], ["schema-version-returned"], ["mixed-versions"],
+        [], [], [], ["schema-version-returned"], ["schema-version-returned"], ["mixed-versions"], [],
+    ]  # fmt: skip
+
+
+def test_versions_told_apart_by_guid_and_without_a_fingerprint() -> None:
+    one, two = (SchemaReference(SchemaType.AVRO, Framing.GUID_HEADER, guid=guid) for guid in "ab")
+    _, found = run(
+        [observation(one, span(0, 0, 9)), observation(one, span(0, 10, 19)), observation(two, span(0, 20, 29))]
+    )
+
+    assert told(found) == [[], [], [("schema-drift", {0: 20})]]
+
+
+def test_a_schema_that_cannot_be_parsed_changed_all_the_same() -> None:
+    TEXTS[98], TEXTS[99] = "{", '"int"'
+    _, found = run([observation(avro_reference(98), span(0, 0, 9)), observation(avro_reference(99), span(0, 10, 19))])
+    [finding] = found[1]
+
+    assert finding.compatibility is None
+    assert [change.kind for change in finding.changes] == ["schema-changed"]
+
+
+def test_what_was_forgotten_is_new_again() -> None:
+    flushes = [observation(avro_reference(1000 + n), span(0, n * 10, n * 10 + 9)) for n in range(60)]
+    flushes.append(observation(avro_reference(1000), span(0, 600, 609)))
+    _, found = run(flushes)
+
+    assert told(found)[-1] == [("schema-drift", {0: 600})]
+
+
+def test_a_partition_whose_version_was_forgotten_still_drifts() -> None:
+    flushes = [observation(avro_reference(1000), span(0, 0, 9), span(1, 0, 9))]
+    flushes += [observation(avro_reference(1000 + n), span(0, n * 10, n * 10 + 9)) for n in range(1, 60)]
+    last = avro_reference(2000)
+    _, found = run([*flushes, observation(last, span(1, 10, 19))])
+    [finding] = found[-1]
+
+    assert (finding.kind, finding.first_offsets) == ("schema-drift", {1: 10})
+    assert (finding.before, finding.after) == (avro_reference(1059), last)
+
+
+def test_nothing_is_left_to_compare_with() -> None:
+    flushes = [observation(V1, span(0, 0, 9), span(1, 0, 9)), observation(V2, span(0, 10, 19), span(1, 10, 19))]
+    flushes += [
+        observation(avro_reference(n, subject=f"s{n}"), span(2, n * 10, n * 10 + 9)) for n in range(100, 100 + 20)
+    ]
+    state, _ = run(flushes)
+    line = state["value"]
+    del line["versions"][V1.fingerprint]  # as if forgotten
+    state, found = run([observation(V1, span(0, 20, 29))], state)
+    assert told(found) == [[("schema-drift", {0: 20})]]
+    del state["value"]["versions"][V2.fingerprint]
+    for version in list(state["value"]["versions"]):
+        if version != V1.fingerprint:
+            del state["value"]["versions"][version]
+    state["value"]["versions"][V1.fingerprint]["first"]["1"] = 3
+    [[finding]] = run([observation(V1, span(1, 20, 29))], state)[1]
+
+    assert (finding.kind, finding.before, finding.compatibility) == ("schema-version-returned", None, None)
+    assert "from one that is forgotten to" in finding.summary
+
+
+def test_many_ways_back_are_bounded() -> None:
+    versions = [avro_reference(n) for n in range(1, 9)]
+    order = [(a, b) for a in range(8) for b in range(8) if a != b]
+    flushes = [observation(version, span(0, n * 10, n * 10 + 9)) for n, version in enumerate(versions)]
+    offset = 80
+    for number, (a, b) in enumerate(order):
+        for version in (versions[a], versions[b]):
+            at = later(number * 7200 + offset)
+            flushes.append(observation(version, span(0, offset, offset + 9), at=at))
+            offset += 10
+    state, _ = run(flushes)
+
+    assert len(state["value"]["groups"][""]["returns"]) <= MAX_VERSIONS
 
 
 def test_many_record_types_are_bounded() -> None:
