@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 EpochPartition = tuple[str, str | None, int]
 """Topic, topic id, partition."""
 _RETRY_SECONDS = 0.2
+_ANSWER_SECONDS = 10.0
 
 
 def committed_heads(admin: AdminClient, group_id: str, *, timeout_seconds: float = 30.0) -> list[CommittedHead]:
@@ -34,12 +35,12 @@ def committed_heads(admin: AdminClient, group_id: str, *, timeout_seconds: float
     deadline = time.monotonic() + timeout_seconds
     while True:
         try:
-            return _committed_heads(admin, group_id, timeout_seconds)
+            return _committed_heads(admin, group_id, min(timeout_seconds, _ANSWER_SECONDS))
         except KafkaException as error:
             inner = error.args[0]
             if inner.code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return []
-            if not inner.retriable() and inner.code() != KafkaError.UNSTABLE_OFFSET_COMMIT:
+            if inner.code() != KafkaError.UNSTABLE_OFFSET_COMMIT:
                 raise translated(error, f"read the committed offsets of {group_id}") from error
             if time.monotonic() > deadline:
                 raise KafkaUnavailable(

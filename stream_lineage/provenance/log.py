@@ -20,6 +20,8 @@ DIGEST_HEADER = "lineage-digest"
 """Message header: the digest of the observation in hexadecimal, so that an edited one can be told from its siblings."""
 
 _BATCH = 500
+_FIRST_ANSWER_SECONDS = 10.0
+"""A cluster that does not say within this time which partitions there are cannot be reached."""
 Progress = Callable[[int, int], None]
 """Called with the messages read so far and about how many there are."""
 
@@ -152,7 +154,7 @@ def _assign(consumer: Consumer, topic: str, timeout_seconds: float) -> tuple[dic
 
 
 def _partitions(consumer: Consumer, topic: str, timeout_seconds: float) -> list[int]:
-    metadata = consumer.list_topics(topic, timeout=timeout_seconds).topics[topic]
+    metadata = consumer.list_topics(topic, timeout=min(timeout_seconds, _FIRST_ANSWER_SECONDS)).topics[topic]
     if metadata.error is not None:
         if metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise NotFound(
