@@ -148,6 +148,10 @@ class Sandbox:
 
     def _stop_servers(self) -> None:
         servers = [server for server in (self._registry, self._kafka) if server is not None]
+        if any(server.pid is not None and not server.program.archived for server in servers):
+            self._reporter.say(
+                "The first end takes some seconds longer: Java archives its classes for faster starts ..."
+            )
         for server in servers:
             server.begin_stop()
         for server in servers:

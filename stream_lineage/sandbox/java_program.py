@@ -49,9 +49,14 @@ class JavaProgram:
         self._archive = cache / "classes" / f"{name}-{digest}.jsa"
         self._runtime = archive_runtime(cache)
 
+    @property
+    def archived(self) -> bool:
+        """Whether an earlier run has left an archive."""
+        return self._archive.exists()
+
     def archive_options(self, record: Path | None = None) -> list[str]:
         """For the command line: use the archive; while there is none, write one to ``record`` when the program ends."""
-        if self._archive.exists():
+        if self.archived:
             return [_QUIET, f"-XX:SharedArchiveFile={self._archive}"]
         if self._runtime is None:
             return []
@@ -60,7 +65,7 @@ class JavaProgram:
 
     def keep_archive(self, record: Path) -> None:
         """Use what a program has recorded from now on. It must have ended by itself, else the file may be cut off."""
-        if not record.exists() or self._archive.exists():
+        if not record.exists() or self.archived:
             return
         scratch = self._archive.with_suffix(f".{os.getpid()}")
         with suppress(OSError):
