@@ -472,6 +472,29 @@ def test_metrics_land_in_the_store(deployment: Deployment) -> None:
     assert {point.fields["decoder"] for point in points if point.tags["partition"] == "all"} == {"COLUMNAR"}
 
 
+def test_the_watchdog_sees_what_waits(deployment: Deployment) -> None:
+    from stream_lineage.agents.watchdog import observation_waits
+    from stream_lineage.wire.settings import KafkaSettings
+
+    first, aborted = observation(avro_reference(1), span(0, 0, 9)), observation(avro_reference(1), span(0, 10, 19))
+    produce(deployment, [first])
+    producer = Producer(
+        {"bootstrap.servers": deployment.bootstrap_servers, "transactional.id": f"{deployment.prefix}aborts"}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(deployment.topic("observations"), encode_observation(aborted), key=aborted.topic.encode())
+    producer.flush(30)
+    producer.abort_transaction(30)
+    waits = observation_waits(
+        KafkaSettings(bootstrap_servers=deployment.bootstrap_servers), deployment.topic("observations"), "nobody"
+    )
+    found = {partition: (waits(partition, None), waits(partition, 1)) for partition in range(PARTITIONS)}
+
+    # Nothing committed: the first observation waits. After it there are a control record and an aborted observation.
+    assert sorted(found.values()) == [(False, False), (False, False), (True, False)]
+
+
 def test_kafka_away_is_said_and_not_waited_for_for_ever(tmp_path: Path) -> None:
     away = Deployment("127.0.0.1:1", "http://127.0.0.1:1", "away.", tmp_path)
     result = subprocess.run(

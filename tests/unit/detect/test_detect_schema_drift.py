@@ -295,6 +295,17 @@ TABLE: list[tuple[int, str, list[Observation], list[list[tuple[str, dict[int, in
         [[], [], [("schema-drift", {0: 20, 1: 22})], [("schema-drift", {0: 10, 1: 12})]],
     ),
     (
+        31,
+        "unresolved before what was told as drift: compared with what the topic started with",
+        [
+            observation(V1, span(0, 0, 9)),
+            observation(unresolved_reference(4), span(2, 0, 9)),
+            observation(V2, span(2, 10, 19)),
+            observation(V4, kind=ObservationKind.RESOLUTION),
+        ],
+        [[], [], [("schema-drift", {2: 10})], [("schema-drift", {2: 0})]],
+    ),
+    (
         30,
         "a partition that goes back and forth while others go back: told before, and too seldom for a mix",
         [
