@@ -25,6 +25,8 @@ ALERTS = ("lineage.drift-alerts", "lineage.anomaly-alerts")
 _OFFSETS_SECONDS = 1.0
 _RATE_SECONDS = 4.0
 _CALL_SECONDS = 10.0
+_PATIENCE_SECONDS = 20.0
+"""How long Kafka may refuse to answer: brokers take a moment until they know of partitions that are new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,17 @@ class Watch:
     def _run(self) -> None:
         consumer: Consumer | None = None
         try:
-            next_offsets = 0.0
+            next_offsets, answered = 0.0, time.monotonic()
             while not self._stopping.is_set():
                 if time.monotonic() >= next_offsets:
                     next_offsets = time.monotonic() + _OFFSETS_SECONDS
-                    self._ask_offsets()
-                    consumer = consumer or self._consumer()
+                    try:
+                        self._ask_offsets()
+                        consumer = consumer or self._consumer()
+                        answered = time.monotonic()
+                    except KafkaException:
+                        if time.monotonic() - answered > _PATIENCE_SECONDS:
+                            raise
                 if consumer is None:
                     self._stopping.wait(0.1)
                     continue
