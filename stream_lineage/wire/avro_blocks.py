@@ -190,9 +190,9 @@ def _cut_varints(run: Run, rows: Rows, counts: NDArray[np.int64], offsets: Index
     stops = run.stops
     first = np.searchsorted(stops, rows.at)
     number = np.arange(int(counts.sum())) - np.repeat(offsets, counts)
+    # The block's head ends in a varint, so that even the first item comes after such a byte.
     before = np.repeat(first - 1, counts) + number * varints
     starts: Indexes = stops[np.minimum(before, len(stops) - 1)] + 1
-    starts[offsets] = rows.at
     np.minimum(starts, run.limit, out=starts)
     last = first + counts * varints - 1
     np.minimum(stops[np.minimum(last, len(stops) - 1)] + 1, run.limit, out=rows.at)
