@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -30,9 +31,11 @@ _log = get_logger("stream_lineage.collect")
 _THREADS = 2
 UNKNOWN_IDS_OF_OPAQUE = 32
 """A topic with this many unknown ids and no known one holds bytes that merely look framed."""
-MAX_UNPROVEN_IDS = 128
+MAX_UNPROVEN_IDS = 64
 """Ids that records of a topic may stand under before the registry has confirmed them. Larger: more schemas are told
 apart while the registry is away, and hostile records make more observations."""
+_MAX_UNPROVEN_NUMBERS = 4
+"""The same for keys of eight bytes: more ids than this are no versions of a schema."""
 
 
 class Registry(Protocol):
@@ -99,7 +102,11 @@ class SchemaResolver:
 
     def settle(self, questions: Iterable[Question]) -> None:
         """Ask what may be asked by now, and wait for the answers unless the registry is known to be ill."""
-        self._wait_for([future for question in questions if (future := self._ask(question)) is not None])
+        wanted = list(questions)
+        # Where there are many at once they hardly are schemas: they must not keep the others waiting.
+        crowd = Counter((question.topic, question.role) for question in wanted)
+        wanted.sort(key=lambda question: crowd[question.topic, question.role])
+        self._wait_for([future for question in wanted if (future := self._ask(question)) is not None])
 
     def ask(self, questions: Iterable[Question]) -> None:
         """The same for schemas that records were recorded without before."""
@@ -144,8 +151,8 @@ class SchemaResolver:
             admitted = set(proven)
             refused = None
             for key in sorted((key for key in counts if key not in proven), key=lambda key: -counts[key]):
-                room = key in seen.unproven or len(seen.unproven) < MAX_UNPROVEN_IDS
-                if room and not self._opaque(seen):
+                room = _MAX_UNPROVEN_NUMBERS if seen.numbers else MAX_UNPROVEN_IDS
+                if (key in seen.unproven or len(seen.unproven) < room) and not self._opaque(seen):
                     seen.unproven.add(key)
                     admitted.add(key)
                 elif refused is None:
@@ -227,6 +234,8 @@ class SchemaResolver:
         found: RegisteredSchema | None = None
         unknown, healthy, delay = False, True, self._retry
         try:
+            if self.looks_opaque(question.topic, question.role):
+                registry = None  # it has become clear in the meantime
             if registry is not None and key.framing is Framing.GUID_HEADER:
                 found = registry.by_guid(str(key.id), topic=question.topic, role=question.role)
             elif registry is not None:

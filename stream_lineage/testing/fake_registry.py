@@ -188,6 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, method: str, body: Any) -> None:
         fake, path = self.fake, urlsplit(self.path).path
+        if fake.wait_until_closed(0):
+            self.close_connection = True  # kept from before it went away
+            return
         fake.requests[f"{method} {path}"] += 1
         try:
             self._respond(fake, method, path, body)

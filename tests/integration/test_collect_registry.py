@@ -68,17 +68,20 @@ def clicks(schema_id: int, numbers: range, schema: dict[str, Any] = CLICK) -> li
     ]
 
 
+def _committed(lab: Lab, topic: str) -> int | None:
+    """Null while a transaction is under way."""
+    return lab.committed().get((topic, 0))
+
+
 def _is_beyond(lab: Lab, topic: str, offset: int) -> bool:
-    return lab.committed()[(topic, 0)] > offset
+    return (_committed(lab, topic) or 0) > offset
 
 
 def schema_requests(registry: FakeRegistry) -> Counter[str]:
     return Counter({path: n for path, n in registry.requests.items() if path.startswith("GET /schemas/")})
 
 
-@pytest.mark.parametrize(
-    "behaviour", [None, Behaviour.HANG, Behaviour.FAIL, Behaviour.HTML], ids=lambda b: b and b.name
-)
+@pytest.mark.parametrize("behaviour", [None, Behaviour.HANG], ids=["gone", "hanging"])
 def test_away_at_the_start_and_back_after_a_restart(
     registry: FakeRegistry, make_lab: Callable[[str], Lab], behaviour: Behaviour | None
 ) -> None:
@@ -123,7 +126,7 @@ def test_ill_in_the_middle_of_traffic_and_idle_when_it_is_back(
         for behaviour in (Behaviour.HANG, Behaviour.FAIL, Behaviour.HTML):
             with ill(registry, behaviour):
                 send(lab, topic, clicks(second, range(50), CLICK_2), known)
-                aim = lab.committed()[(topic, 0)] + 4_000
+                aim = eventually(partial(_committed, lab, topic), 30, "offsets are committed") + 4_000
                 eventually(partial(_is_beyond, lab, topic, aim), 30, "collection goes on")
     with ill(registry, None):
         third = registry.register(f"{topic}-value", json.dumps({**CLICK, "doc": "third"}))
@@ -190,7 +193,7 @@ def test_ten_thousand_made_up_ids(registry: FakeRegistry, make_lab: Callable[[st
     labels = send(lab, mixed, both)[0]
     lab.collect_until_end("--dead-letter-limit", "100")
 
-    assert sum(schema_requests(registry).values()) < 600
+    assert sum(schema_requests(registry).values()) < 400
     for topic, total in ((loud, 10_000), (mixed, 4_000)):
         rows = lab.spans(topic)
         assert {offset for offset, _ in observed_offsets(rows)[0]} == set(range(total))
