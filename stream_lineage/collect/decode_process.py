@@ -8,7 +8,9 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -23,6 +25,8 @@ from stream_lineage.model.schema import Framing, SchemaType
 
 _log = get_logger("stream_lineage.collect")
 _START_SECONDS = 60
+_LOOK_SECONDS = 0.25
+_MOVE_SECONDS = 8.0
 _PROBE_PATIENCE = 6.0
 """How many times its processor seconds a probe is waited for, at most."""
 _SCHEMA_DEATHS = 2
@@ -83,10 +87,16 @@ class DecodeProcess:
         self.restarts = 0
         self._started = False
         self._ended_with: int | None = None
+        self._void: Callable[[], bool] = lambda: False
 
     @property
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that a worker which has nothing to do, or has an answer, may take to move some bytes."""
+        return min(self._options.deadline_seconds, _MOVE_SECONDS)
 
     def start(self) -> None:
         """Start a fresh worker, ending one that is there. It is sent each schema again before its first batch.
@@ -103,9 +113,8 @@ class DecodeProcess:
         ours, theirs = socket.socketpair()
         try:
             # No side ever waits for the other while that one works, but where the worker is stopped in the middle.
-            patience = _timeval(self._options.deadline_seconds)
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self._patience))
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(self._patience))
             self._process = self._spawned(theirs)
         except OSError as error:
             ours.close()
@@ -135,6 +144,10 @@ class DecodeProcess:
             env=environment,
             start_new_session=True,  # Ctrl-C is for the parent, which drains first
         )
+
+    def work_until(self, void: Callable[[], bool]) -> None:
+        """Stop waiting for the worker once ``void`` says that nobody wants its answers any more."""
+        self._void = void
 
     def close(self) -> None:
         """End the worker, at once."""
@@ -250,7 +263,7 @@ class DecodeProcess:
         try:
             self._connection.send_bytes(data)
         except BlockingIOError as error:
-            raise self._stuck(self._options.deadline_seconds) from error
+            raise self._stuck(self._patience) from error
         except OSError as error:
             raise self._lost() from error
 
@@ -258,11 +271,17 @@ class DecodeProcess:
         if self._connection is None:
             raise WorkerLost("the decode worker is not running")
         try:
-            if not self._connection.poll(seconds):
-                raise self._stuck(seconds)
+            deadline = time.monotonic() + seconds
+            while not self._connection.poll(max(0.0, min(_LOOK_SECONDS, deadline - time.monotonic()))):
+                if self._void():
+                    self._ended_with = None
+                    self.close()
+                    raise WorkerLost("the decode worker is not wanted any more")
+                if time.monotonic() >= deadline:
+                    raise self._stuck(seconds)
             return self._connection.recv_bytes()
         except BlockingIOError as error:  # stopped in the middle of its answer
-            raise self._stuck(self._options.deadline_seconds) from error
+            raise self._stuck(self._patience) from error
         except (EOFError, OSError) as error:
             raise self._lost() from error
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,6 +50,8 @@ class Worker(Protocol):
     def restarts(self) -> int: ...
 
     def start(self) -> None: ...
+
+    def work_until(self, void: Callable[[], bool]) -> None: ...
 
     def batch(
         self,
@@ -128,9 +130,15 @@ class DecodeStage:
         self._worker_is_dirty = False
         self._work: dict[GroupKey, _Work] = {}
         self._numbers = 0
+        self._void: Callable[[], bool] = lambda: False
 
-    def begin(self) -> None:
-        """Forget the flush before; the worker's groups of an abandoned flush go with the worker."""
+    def begin(self, void: Callable[[], bool] = lambda: False) -> None:
+        """Forget the flush before; the worker's groups of an abandoned flush go with the worker.
+
+        Once ``void`` says that the new flush is not wanted any more, it is given up at once.
+        """
+        self._void = void
+        self._worker.work_until(void)
         dirty = self._worker_is_dirty or bool(self._work)
         self._work.clear()
         self._seconds_left = self._recovery_seconds
@@ -157,7 +165,8 @@ class DecodeStage:
         piece = group.sent
         group.sent += 1
         if self._given_up:
-            self._leave_out(group, work, piece, _NO_TIME)
+            if not self._void():
+                self._leave_out(group, work, piece, _NO_TIME)
             return
         try:
             self._send(group, work, piece)
@@ -232,7 +241,7 @@ class DecodeStage:
         began = time.monotonic()
         deadline = began + self._seconds_left
         try:
-            while time.monotonic() < deadline + self._recovery_seconds * _GRACE:
+            while time.monotonic() < deadline + self._recovery_seconds * _GRACE and not self._void():
                 try:
                     self._worker.start()
                     if self._feed_again(flush, deadline):
@@ -270,7 +279,7 @@ class DecodeStage:
         whole, excluded = group.pieces[piece], work.excluded.get(piece, set())
         pending = _portions(whole, (place for place in range(len(whole)) if place not in excluded))
         while pending:
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self._void():
                 raise WorkerLost("no time is left to find the records that end the decoder")
             places = pending.pop()
             key = (piece, places[0], places[-1])
@@ -322,8 +331,10 @@ class DecodeStage:
 
     def _give_up(self, flush: Flush) -> None:
         """No time is left: what this flush has not finished does without a profile."""
-        _log.error("the decode worker keeps dying: records of this flush are left out of the profile")
         self._given_up = self._worker_is_dirty = True
+        if self._void():
+            return
+        _log.error("the decode worker keeps dying: records of this flush are left out of the profile")
         for key, work in self._work.items():
             for piece in range(flush.groups[key].sent):
                 self._leave_out(flush.groups[key], work, piece, _NO_TIME)

@@ -201,7 +201,7 @@ class Pipeline:
 
     def _enter(self, flush: Flush) -> None:
         if self._current is not flush:
-            self._stage.begin()
+            self._stage.begin(lambda: flush.era != self.era)
             self._current = flush
 
     def _feed(self, task: _Feed) -> None:

@@ -173,6 +173,23 @@ def test_stopped_it_is_given_up_at_its_deadline(lab: Lab) -> None:
     lab.check(known, topic)
 
 
+def test_a_stopped_worker_does_not_keep_the_collector_from_ending(lab: Lab) -> None:
+    known = Acknowledged()
+    topic = lab.topic("clicks")
+    schema_id = lab.schema(topic, CLICK)
+    collector = lab.collect("--worker-deadline-seconds", "100", "--shutdown-timeout-seconds", "5")
+    collector.owns()
+    [worker] = eventually(lambda: workers(collector), 30, "there is a worker")
+    worker.suspend()
+    records = [Record(avro(CLICK, one_click(n), schema_id), schema_id=schema_id) for n in range(1_000)]
+    send(lab, topic, records, known)
+    assert collector.terminate(30) == 0
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    lab.collect_until_end()
+    check_profile(observations(lab, topic), counted(CLICK, (one_click(n) for n in range(1_000))))
+    lab.check(known, topic)
+
+
 def test_records_beyond_the_memory_limit_are_named_and_no_others(lab: Lab) -> None:
     """Each of the large ones fits by itself, not all together; two are too large by themselves."""
     known = Acknowledged()

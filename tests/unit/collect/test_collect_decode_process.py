@@ -143,6 +143,16 @@ def test_stopped_it_is_given_up_at_the_deadline(process_of: Callable[..., Decode
     assert give(process, 1, "t", documents({"a": 1})) == []
 
 
+def test_what_is_not_wanted_any_more_is_not_waited_for(process_of: Callable[..., DecodeProcess]) -> None:
+    process = process_of(deadline_seconds=100)
+    pid = process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    process.work_until(lambda: True)
+    with pytest.raises(WorkerLost, match="not wanted"):
+        give(process, 1, "t", documents({"a": 1}))
+
+
 def test_a_schema_that_cannot_be_used_makes_its_records_opaque(process_of: Callable[..., DecodeProcess]) -> None:
     process = process_of()
     deep = '{"type":"array","items":' * 2_000 + '"null"' + "}" * 2_000

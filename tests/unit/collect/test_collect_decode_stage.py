@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +65,9 @@ class FakeWorker:
         self.groups.clear()
         self.alive = True
         self._happens()
+
+    def work_until(self, void: Callable[[], bool]) -> None:
+        """It never waits."""
 
     def batch(
         self,
@@ -323,3 +327,16 @@ def test_the_time_for_recovery_is_bounded_for_the_whole_flush(monkeypatch: pytes
     assert results[0].profile is None
     assert named(results[0], "worker-lost") == list(range(40))
     assert now[0] < 80
+
+
+def test_a_flush_that_nobody_wants_any_more_is_given_up_at_once() -> None:
+    worker = FakeWorker(killers=frozenset({b"a"}))
+    stage = DecodeStage(worker, recovery_seconds=60)
+    flush = Flush(0, 0.0)
+    group = flush.groups[("t", 0, 0)] = Group("t", 0, 0)
+    group.pieces.append(piece([b"a", b"b"], 0))
+    stage.begin(lambda: worker.calls > 1)
+    stage.feed(flush, group, PLAN)
+    assert worker.restarts <= 1
+    result = stage.finish(flush, group, 1_000)
+    assert (result.profile, result.bad) == (None, [])
