@@ -78,9 +78,7 @@ def sighting(
         observation = entry.decoded.observation
         if observation.topic != topic:
             continue
-        if not observation.spans:
-            index.add(observation)
-            continue
+        index.learn(observation)
         if topic_id is not None and observation.topic_id not in (None, topic_id):
             continue
         for span in observation.spans:

@@ -63,16 +63,24 @@ class SpanIndex:
         self._resolved: dict[_ReferenceKey, SchemaReference] = {}
 
     def add(self, observation: Observation) -> None:
-        """Index the spans of an observation, or complete earlier ones from a resolution."""
+        """Index the spans of an observation, and complete others from what it says of schemas."""
+        self.learn(observation)
         if observation.kind is ObservationKind.RESOLUTION:
-            for role, reference in (("value", observation.value_schema), ("key", observation.key_schema)):
-                if reference.id is not None or reference.guid is not None:
-                    self._resolved[_reference_key(observation.topic, role, reference)] = reference
             return
         epoch = TopicEpoch(observation.topic, observation.topic_id)
         for span in observation.spans:
             entry = IndexedSpan(span, observation.value_schema, observation.key_schema)
             self._spans.setdefault((epoch, span.partition), _PartitionSpans()).add(entry)
+
+    def learn(self, observation: Observation) -> None:
+        """Take what completes unresolved spans: the answers of resolutions, and schemas of later records."""
+        final = observation.kind is ObservationKind.RESOLUTION
+        for role, reference in (("value", observation.value_schema), ("key", observation.key_schema)):
+            if reference.unresolved or (reference.id is None and reference.guid is None):
+                continue
+            key = _reference_key(observation.topic, role, reference)
+            if final or key not in self._resolved:
+                self._resolved[key] = reference
 
     def epochs(self) -> list[TopicEpoch]:
         """Every topic epoch seen, in the order in which it was first seen."""
