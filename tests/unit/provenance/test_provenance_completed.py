@@ -35,7 +35,8 @@ OTHER_ID = observation(avro_reference(8), span(0, 10, 19))
 @pytest.mark.parametrize("first", [True, False])
 def test_what_completes_a_span(others: list[Observation], completed: bool, first: bool) -> None:
     log = [UNRESOLVED, *others] if first else [*others, UNRESOLVED]
-    index, entries = SpanIndex(), []
+    index = SpanIndex()
+    entries: list[LogEntry] = []
     for each in log:
         index.add(each)
         decoded = decode_with_digest(encode_observation(each))
