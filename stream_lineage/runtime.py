@@ -60,6 +60,10 @@ _OWN_SCHEMAS: tuple[tuple[str, str, SchemaType], ...] = (
 )
 
 
+_LARGEST_MESSAGE = 1_048_576
+"""What brokers take as one message unless configured otherwise; fetches are never smaller."""
+
+
 def log_reader(settings: Settings) -> Consumer:
     """A consumer for reading our own topics from their beginning, in no group."""
     return kafka.consumer(
@@ -206,6 +210,9 @@ def _group_member(settings: Settings, instance: InstanceName) -> Consumer:
         "fetch.queue.backoff.ms": 10,  # a full queue is looked at again at once, not after a second
         "topic.metadata.refresh.interval.ms": int(collect.topic_refresh_seconds * 1000),
     }
+    if "fetch.max.bytes" not in settings.kafka.kafka:
+        # One answer of a broker may exceed the prefetch by this, and is larger still when it is decompressed.
+        config["fetch.max.bytes"] = max(_LARGEST_MESSAGE, collect.prefetch_kilobytes * 1024 // 8)
     if instance.static:
         config["group.instance.id"] = instance.value
     if settings.kafka.client_config().get("group.protocol", "classic").lower() == "classic":

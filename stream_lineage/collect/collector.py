@@ -39,7 +39,7 @@ _BEHIND_SECONDS = 240.0
 _LONELY_SECONDS = 10.0
 _LAST_SECONDS = 1.0
 """How long the pipeline may take to end, once it has been waited for as long as a shutdown may take."""
-_QUIET_COORDINATE_SHARE = 0.4
+_QUIET_COORDINATE_SHARE = 0.36
 """Of the size that the observation of a quiet topic stays below: half is for the profile, some for the rest."""
 _COORDINATE_SHARE = 0.005
 """Spans and links may take this share of the observed bytes; with the profile an observation stays below 2%."""
@@ -96,7 +96,8 @@ class Collector:
         self._assigned_at: float | None = None
         self._average_bytes = 100.0
         self._quiet_bytes = int(pipeline.observation_bytes * _QUIET_COORDINATE_SHARE)
-        self._slice_pieces = max(1, min(bounds.spans, self._quiet_bytes // PIECE_BYTES))
+        # A batch is taken in slices, so that a flush exceeds its bounds by a quarter at most.
+        self._slice_pieces = max(1, min(bounds.spans, self._quiet_bytes // PIECE_BYTES) // 4)
 
     @property
     def owned(self) -> list[PartitionId]:
@@ -270,12 +271,11 @@ class Collector:
         )
         if not full and time.monotonic() < self._due_at():
             return
-        if self._pipeline.backlog > 1 or (self._pipeline.backlog and not full):
+        if self._pipeline.backlog:
             if not full:
                 return  # it grows until the one before is through
-            deadline = time.monotonic() + _BEHIND_SECONDS
-            while self._pipeline.backlog > 1 and time.monotonic() < deadline and not self._stopping.is_set():
-                time.sleep(0.002)
+            # Two flushes at most are in memory; the pipeline has been fed with this one and does not wait for it.
+            self._pipeline.drain(_BEHIND_SECONDS, unless=self._stopping)
         self._seal()
 
     def _seal(self) -> Flush:

@@ -106,7 +106,7 @@ class CollectSettings(BaseModel):
     )
 
     prefetch_kilobytes: int = Field(
-        default=32_768, ge=64, le=2_097_151, description="What the Kafka client may fetch ahead, in KiB."
+        default=16_384, ge=64, le=2_097_151, description="What the Kafka client may fetch ahead, in KiB."
     )
     session_timeout_seconds: float = Field(
         default=10.0,
