@@ -64,17 +64,18 @@ def harassed(collector: Running, number: signal.Signals, pauses: list[float]) ->
     over = threading.Event()
 
     def harass() -> None:
-        for pause in pauses:
-            while not (found := [worker for worker in workers(collector) if worker.pid not in hit]):
-                if over.wait(0.01):
-                    return
-            if over.wait(pause):
+        left = list(pauses)
+        while left:
+            found = [worker for worker in workers(collector) if worker.pid not in hit]
+            if over.wait(left[0] if found else 0.01):
                 return
-            try:
-                found[0].send_signal(number)
+            if found:
+                try:
+                    found[0].send_signal(number)
+                except psutil.NoSuchProcess:
+                    continue
                 hit.append(found[0].pid)
-            except psutil.NoSuchProcess:
-                continue
+                left.pop(0)
 
     thread = threading.Thread(target=harass)
     thread.start()
