@@ -60,6 +60,8 @@ _OWN_SCHEMAS: tuple[tuple[str, str, SchemaType], ...] = (
 )
 
 
+_AT_THE_END_MS = 20
+"""How long a broker waits for more before it says that a partition ends: whoever reads up to the end waits for that."""
 _LARGEST_MESSAGE = 1_048_576
 """What brokers take as one message unless configured otherwise; fetches are never smaller."""
 
@@ -69,7 +71,7 @@ def log_reader(settings: Settings) -> Consumer:
     return kafka.consumer(
         settings.kafka,
         f"{settings.collect.group_id}.reader",
-        {"enable.partition.eof": "true", "auto.offset.reset": "earliest"},
+        {"enable.partition.eof": "true", "auto.offset.reset": "earliest", "fetch.wait.max.ms": _AT_THE_END_MS},
     )
 
 
@@ -246,6 +248,7 @@ def _uncommitted_reader(settings: Settings) -> Consumer:
             "enable.partition.eof": "true",
             "auto.offset.reset": "earliest",
             "queued.max.messages.kbytes": 1024,
+            "fetch.wait.max.ms": _AT_THE_END_MS,
         },
     )
 
