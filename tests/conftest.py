@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
+from stream_lineage import logs
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox import Sandbox, SandboxSettings
 from stream_lineage.sandbox.progress import StderrReporter
@@ -33,6 +36,23 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         if item.get_closest_marker(marker) is not None and os.environ.get(variable) == "1":
             report.outcome = "failed"
             report.longrepr = f"{variable}=1, but the test was skipped: {report.longrepr}"
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """Commands that are run inside a test configure this process's logging: no test after it shall notice."""
+    levels = {logger: logger.level for logger in _loggers()}
+    handlers, processors = logging.getLogger().handlers[:], logs._processors[:]
+    yield
+    logging.getLogger().handlers[:], logs._processors[:] = handlers, processors
+    for logger in _loggers():
+        logger.setLevel(levels.get(logger, logging.NOTSET))
+    structlog.reset_defaults()
+
+
+def _loggers() -> list[logging.Logger]:
+    known = logging.getLogger().manager.loggerDict.values()
+    return [logging.getLogger(), *(logger for logger in known if isinstance(logger, logging.Logger))]
 
 
 @dataclass(frozen=True, slots=True)

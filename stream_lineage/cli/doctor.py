@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 
@@ -44,9 +45,20 @@ def _checks(load: Callable[[], Settings], timeout_seconds: float) -> Iterator[Ch
     except SettingsError as error:
         yield failed_by("settings", error)
         return
-    if settings.logs.log_level != "debug":
-        logging.getLogger("stream_lineage").setLevel(logging.CRITICAL)  # the checks say the same, and better
-    yield from examine(settings, timeout_seconds=timeout_seconds)
+    with contextlib.nullcontext() if settings.logs.log_level == "debug" else _silenced():
+        yield from examine(settings, timeout_seconds=timeout_seconds)
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """No logs of ours meanwhile: the checks say the same, and better."""
+    logger = logging.getLogger("stream_lineage")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _printed(checks: Iterable[Check]) -> Iterator[Check]:
