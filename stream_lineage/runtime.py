@@ -11,7 +11,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, Producer
 
 from stream_lineage.collect.cluster_facts import ClusterFacts
-from stream_lineage.collect.collector import Collector, FlushBounds
+from stream_lineage.collect.collector import Collector
 from stream_lineage.collect.decode_process import DecodeProcess, WorkerOptions
 from stream_lineage.collect.decode_stage import DecodeStage
 from stream_lineage.collect.end_offsets import EndOffsets
@@ -19,6 +19,7 @@ from stream_lineage.collect.flush import Flush
 from stream_lineage.collect.gaps import GapClassifier
 from stream_lineage.collect.instance import InstanceName
 from stream_lineage.collect.ledger import Ledger
+from stream_lineage.collect.open_flush import FlushBounds
 from stream_lineage.collect.pipeline import Pipeline, Totals
 from stream_lineage.collect.places import Places
 from stream_lineage.collect.recorder import Recorder, Recording

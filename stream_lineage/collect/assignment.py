@@ -1,0 +1,228 @@
+"""The partitions that this collector has been assigned: taken over, moved in, given up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream_lineage.collect.end_offsets import EndOffsets
+from stream_lineage.collect.ledger import Ledger
+from stream_lineage.collect.open_flush import BEHIND_SECONDS, OpenFlush
+from stream_lineage.collect.pipeline import Pipeline
+from stream_lineage.collect.places import Place, Places
+from stream_lineage.collect.progress import PartitionId, PartitionProgress
+from stream_lineage.errors import ConnectionFailed, Fenced, NotFound, StreamLineageError
+from stream_lineage.logs import get_logger
+from stream_lineage.wire.kafka import translated
+
+_log = get_logger("stream_lineage.collect")
+_RETRY_SECONDS = 1.0
+
+
+class Assignment:
+    """What the group lets this collector read, and from where.
+
+    ``owned`` are the partitions that are read; ``gone`` those that are assigned but whose topic was deleted.
+    ``must_rewind`` asks for ``rewind`` before anything else is read. ``failure`` is what a callback of the consumer
+    could not raise. Callbacks come in while the main thread consumes, and in no other thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        consumer: Consumer,
+        places: Places,
+        pipeline: Pipeline,
+        flush: OpenFlush,
+        ledger: Ledger,
+        end_offsets: EndOffsets | None,
+        shutdown_seconds: float,
+        stopping: threading.Event,
+    ) -> None:
+        self._consumer = consumer
+        self._places = places
+        self._pipeline = pipeline
+        self._flush = flush
+        self._ledger = ledger
+        self._end_offsets = end_offsets
+        self._shutdown_seconds = shutdown_seconds
+        self._stopping = stopping
+        self.owned: dict[PartitionId, PartitionProgress] = {}
+        self.gone: set[PartitionId] = set()
+        self.must_rewind = False
+        self.failure: StreamLineageError | None = None
+        self.assigned_at: float | None = None
+        self._must_realign = False
+
+    def subscribe(self, topics: list[str]) -> None:
+        """Join the group for these topics, or leave it where there are none.
+
+        Raises:
+            ConnectionFailed, SettingsError: Kafka does not let us.
+        """
+        _log.info("watching", topics=len(topics), names=topics[:20])
+        try:
+            if topics:
+                self._consumer.subscribe(
+                    topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+                )
+            else:
+                self._consumer.unsubscribe()
+        except KafkaException as error:
+            raise translated(error, "subscribe to the watched topics") from error
+        self.must_rewind = self.must_rewind or any(topic in topics for topic, _ in self.gone)
+
+    def trusted(self, messages: list[Message]) -> list[Message]:
+        """What can be trusted of a batch: all, unless partitions came or went; then reading goes on right behind it.
+
+        A rebalance has librdkafka fetch again from where it believes the application to stand. Having handed out an
+        end of partition in a batch it believes that to be one offset further, and leaves out a record (seen in 2.12.1).
+        """
+        if not self._must_realign:
+            return messages
+        trusted: list[Message] = []
+        positions = {key: state.position or 0 for key, state in self.owned.items()}
+        for message in messages:
+            error, key = message.error(), (message.topic(), message.partition())
+            if error is None and message.offset() == positions.get(key):
+                positions[key] += 1
+                trusted.append(message)
+            elif error is not None and error.code() != KafkaError._PARTITION_EOF:
+                trusted.append(message)
+        if self.move({key: positions[key] for key in self.owned}):
+            self._must_realign = False
+        return trusted
+
+    def rewind(self) -> None:
+        """Read again from what is committed, as the group has it."""
+        failure = self._pipeline.failure
+        if failure is not None:
+            _log.warning("a flush was not committed and is read again", reason=failure.message)
+            if isinstance(failure, Fenced):
+                time.sleep(0.1)
+        self._flush.discard()
+        self.must_rewind = False
+        self._pipeline.changed_topics.clear()
+        places = self._find({*self.owned, *self.gone})
+        if places is None:
+            self.must_rewind = True
+            return
+        found = {place.progress.key for place in places}
+        for key in set(self.owned) - found:
+            # Deleted: what comes of it is ignored until it is there again or taken from us.
+            del self.owned[key]
+            self._ledger.forget(key)
+            self.gone.add(key)
+        self.gone -= found
+        for place in places:
+            self._adopt(place)
+        if self.move({}):
+            self._must_realign = False
+        else:
+            self.must_rewind = True
+
+    def move(self, positions: Mapping[PartitionId, int]) -> bool:
+        """Go on reading at other offsets; whether that was possible. All other owned partitions are told theirs too."""
+        everything = {key: positions.get(key, state.position or 0) for key, state in self.owned.items()}
+        targets = [TopicPartition(*key, offset) for key, offset in everything.items()]
+        try:
+            # Not by seeking: that is refused where an offset was out of range.
+            reading = {(tp.topic, tp.partition) for tp in self._consumer.assignment()}
+            stopped = [tp for tp in targets if (tp.topic, tp.partition) in reading]
+            if stopped:
+                self._consumer.incremental_unassign(stopped)
+            if targets:
+                self._consumer.incremental_assign(targets)
+        except KafkaException as error:
+            _log.warning("cannot move to another offset", error=error.args[0].str())
+            return False
+        return True
+
+    def _find(self, partitions: Iterable[PartitionId]) -> list[Place] | None:
+        """Places, asked for until the brokers answer; null when we are to stop or it takes too long."""
+        wanted = list(partitions)
+        deadline = time.monotonic() + BEHIND_SECONDS / 2
+        while not self._stopping.is_set() and time.monotonic() < deadline:
+            try:
+                self._pipeline.recover()
+                return self._places.find(wanted)
+            except (ConnectionFailed, NotFound, Fenced) as error:
+                _log.warning("cannot find out where to go on", error=error.message)
+                self._stopping.wait(_RETRY_SECONDS)
+        return None
+
+    def _adopt(self, place: Place) -> None:
+        progress = place.progress
+        before = self.owned.get(progress.key)
+        if before is not None and before.topic_id == progress.topic_id:
+            progress.end_offset = before.end_offset
+            progress.value_code, progress.key_code = before.value_code, before.key_code
+        self.owned[progress.key] = progress
+        self._ledger.take_over(progress.key, place.head, progress.topic_id)
+        if not place.committed:
+            # So that it stays where this partition starts, whatever happens before the first record.
+            self._flush.unread(progress, place.offset)
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            self.assigned_at = time.monotonic()
+            self._must_realign = True
+            if not partitions:
+                return
+            self._flush.settle(self._shutdown_seconds)
+            keys = [(tp.topic, tp.partition) for tp in partitions]
+            places = self._find(keys)
+            if places is None:
+                self.gone.update(keys)  # ignored for the moment
+                self.must_rewind = True
+                return
+            for place in places:
+                self._adopt(place)
+            self.gone.update(set(keys) - self.owned.keys())
+            if self._end_offsets is not None:
+                ends = self._end_offsets.of(place.progress.key for place in places)
+                for place in places:
+                    place.progress.end_offset = ends.get(place.progress.key)
+            consumer.incremental_assign(_positions(place.progress for place in places))
+            _log.info("partitions assigned", count=len(places), owned=len(self.owned))
+            if self._mixes_epochs():
+                self.must_rewind = True
+        except StreamLineageError as error:
+            self.failure = error
+        except KafkaException as error:
+            self.failure = translated(error, "take over partitions")
+
+    def _mixes_epochs(self) -> bool:
+        """Whether a topic was created again with more partitions, and some of ours still stand in what it was."""
+        ids: dict[str, str | None] = {}
+        return any(ids.setdefault(state.topic, state.topic_id) != state.topic_id for state in self.owned.values())
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if partitions and not self._flush.settle(self._shutdown_seconds):
+            _log.warning("partitions are given up before their flush was committed; others read it again")
+            self._pipeline.era += 1
+            self.must_rewind = True
+        self._forget(partitions)
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        _log.warning("partitions were lost", count=len(partitions))
+        self._flush.discard()
+        self._forget(partitions)
+        self.must_rewind = True
+
+    def _forget(self, partitions: list[TopicPartition]) -> None:
+        self._must_realign = True
+        if self.must_rewind:
+            self._flush.discard()
+        for tp in partitions:
+            self.owned.pop((tp.topic, tp.partition), None)
+            self.gone.discard((tp.topic, tp.partition))
+            self._ledger.forget((tp.topic, tp.partition))
+        _log.info("partitions given up", count=len(partitions), owned=len(self.owned))
+
+
+def _positions(states: Iterable[PartitionProgress]) -> list[TopicPartition]:
+    return [TopicPartition(state.topic, state.partition, state.position or 0) for state in states]

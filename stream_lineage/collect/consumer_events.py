@@ -1,0 +1,96 @@
+"""What comes out of a consumer beside records: ends of partitions, lost offsets, errors."""
+
+from __future__ import annotations
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream_lineage.collect.assignment import Assignment
+from stream_lineage.collect.cluster_facts import ClusterFacts
+from stream_lineage.collect.open_flush import OpenFlush
+from stream_lineage.collect.progress import PartitionProgress
+from stream_lineage.errors import Fenced, StreamLineageError
+from stream_lineage.logs import get_logger
+from stream_lineage.wire.kafka import translated
+
+_log = get_logger("stream_lineage.collect")
+_ABSENT = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+
+
+class ConsumerEvents:
+    """Sees to what the consumer reports. What ends the collector is left in ``assignment.failure``."""
+
+    def __init__(self, consumer: Consumer, assignment: Assignment, flush: OpenFlush, facts: ClusterFacts) -> None:
+        self._consumer = consumer
+        self._assignment = assignment
+        self._flush = flush
+        self._facts = facts
+
+    def take(self, error: KafkaError, message: Message | None) -> None:
+        """One report; with the message that it came as, if it came as one."""
+        code = error.code()
+        state = None
+        if message is not None and message.topic() is not None:
+            state = self._assignment.owned.get((message.topic(), message.partition()))
+        if code == KafkaError._PARTITION_EOF:
+            if state is not None and message is not None:
+                self._on_end(state, message.offset())
+        elif code == KafkaError._AUTO_OFFSET_RESET:
+            if state is not None:
+                self._on_out_of_range(state, error.str())
+        elif code == KafkaError._FATAL and "fenced" in error.str():
+            self._assignment.failure = Fenced(
+                f"this collector was put out of its group: {error.str()}",
+                hint="Another collector runs with the same instance_id and has taken over.",
+            )
+        elif error.fatal() or code in (KafkaError._FATAL, KafkaError.FENCED_INSTANCE_ID):
+            self._assignment.failure = translated(error, "stay in the consumer group")
+        elif code in _ABSENT:
+            _log.debug("a watched topic is gone", error=error.str())
+        elif code == KafkaError._MAX_POLL_EXCEEDED:
+            _log.error("reading stood still for too long and the partitions were given to others", error=error.str())
+        else:
+            _log.warning("the consumer reports", error=error.str(), code=error.name())
+
+    def _on_end(self, state: PartitionProgress, offset: int) -> None:
+        """Reading stands at the end, which may lie behind invisible offsets."""
+        if offset > (state.position or 0):
+            state.position = offset
+            if state.expected is not None:
+                self._flush.unread(state, offset)
+        if state.end_offset is None or offset >= state.end_offset:
+            state.at_end = True
+
+    def _on_out_of_range(self, state: PartitionProgress, reason: str) -> None:
+        """The log does not hold the offset where we stand: retention has overtaken us, or it is another log."""
+        where = TopicPartition(state.topic, state.partition)
+        try:
+            low, high = self._consumer.get_watermark_offsets(where, timeout=10)
+            topic_id = self._facts.topic_ids([state.topic]).get(state.topic)
+        except (KafkaException, StreamLineageError) as error:
+            _log.warning("cannot find out why the log does not hold our offset", error=str(error))
+            self._assignment.must_rewind = True
+            return
+        if topic_id != state.topic_id:
+            _log.warning("the topic was created again", topic=state.topic)
+            self._assignment.must_rewind = True
+            return
+        position = state.position or 0
+        if position < low:
+            _log.error(
+                "records were deleted by retention before they were read", topic=state.topic,
+                partition=state.partition, first_offset=position, last_offset=low - 1,
+            )  # fmt: skip
+            state.lost = (position, low)
+            state.position = low
+        elif position > high:
+            _log.error(
+                "the log was truncated below what has been observed", topic=state.topic, partition=state.partition,
+                position=position, end=high,
+            )  # fmt: skip
+        else:
+            _log.warning(
+                "reading stopped and goes on", topic=state.topic, partition=state.partition, offset=position,
+                reason=reason,
+            )  # fmt: skip
+        if not self._assignment.move({state.key: min(max(position, low), high)}):
+            self._assignment.must_rewind = True
