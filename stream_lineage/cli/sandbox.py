@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from stream_lineage.errors import NotFound
 from stream_lineage.sandbox.running import RunningSandbox
+from stream_lineage.sandbox.security import LISTENERS, Listener
 
 _STOP_TIMEOUT_SECONDS = 75.0
 
@@ -37,6 +39,13 @@ def sandbox() -> None:
 @click.option("--no-registry", is_flag=True, help="Kafka only.")
 @click.option("--heap", default="400m", show_default=True, help="Kafka's heap, such as 400m or 1g.")
 @click.option("--broker-config", multiple=True, metavar="KEY=VALUE", help="A setting of the broker; may be repeated.")
+@click.option(
+    "--security",
+    type=click.Choice(LISTENERS),
+    multiple=True,
+    help="Also a listener that wants a password (sasl), a token or a certificate, with ACLs behind it. The last two "
+    "have a bad certificate. May be repeated.",
+)
 @click.option("--detach", is_flag=True, help="Return when both answer; end them with `sandbox stop`.")
 @_output
 def start(
@@ -46,6 +55,7 @@ def start(
     no_registry: bool,
     heap: str,
     broker_config: tuple[str, ...],
+    security: tuple[Listener, ...],
     detach: bool,
     output: str,
 ) -> None:
@@ -68,6 +78,7 @@ def start(
             registry_port=registry_port,
             data_dir=data_dir,
             heap=heap,
+            security=tuple(dict.fromkeys(security)),
             broker_config=dict(_key_and_value(text) for text in broker_config),
         )
     except ValidationError as error:
@@ -111,17 +122,22 @@ def stop(data_dir: Path | None) -> None:
 
 def _show(running: RunningSandbox, output: str) -> None:
     if output == "json":
-        fields = {
+        fields: dict[str, Any] = {
             "bootstrap_servers": running.bootstrap_servers,
             "schema_registry_url": running.schema_registry_url,
             "pid": running.process.pid,
         }
+        if running.secured:
+            fields["secured"] = running.secured
         click.echo(json.dumps(fields))
         return
     click.echo(f"Kafka            {running.bootstrap_servers}")
     click.echo(f"Schema registry  {running.schema_registry_url or 'none'}")
     click.echo(f"Data             {running.directory}{' (temporary)' if running.temporary else ''}")
     click.echo(f"Pid              {running.process.pid}")
+    for name, settings in running.secured.items():
+        click.echo(f"\n{name}, as admin (or as service, who needs ACLs):")
+        click.echo("\n".join(f"  {key}={value}" for key, value in settings.items()))
 
 
 def _key_and_value(text: str) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from stream_lineage.sandbox.lock import FileLock
 from stream_lineage.sandbox.ports import free_port, is_free
 from stream_lineage.sandbox.progress import Reporter
 from stream_lineage.sandbox.registry import SchemaRegistry
+from stream_lineage.sandbox.security import Security
 from stream_lineage.sandbox.settings import SandboxSettings
 from stream_lineage.sandbox.tree import remove_tree
 
@@ -46,6 +47,7 @@ class Sandbox:
         self._lock: FileLock | None = None
         self._kafka: KafkaBroker | None = None
         self._registry: SchemaRegistry | None = None
+        self._security: Security | None = None
 
     @property
     def kafka(self) -> KafkaBroker:
@@ -60,6 +62,13 @@ class Sandbox:
         if self._registry is None:
             raise SandboxError("the sandbox is not running, or has no schema registry")
         return self._registry
+
+    @property
+    def security(self) -> Security:
+        """The listeners that want to be convinced, and what convinces them."""
+        if self._security is None:
+            raise SandboxError("the sandbox is not running, or has no such listeners")
+        return self._security
 
     @property
     def bootstrap_servers(self) -> str:
@@ -92,6 +101,9 @@ class Sandbox:
         directory = self._open_directory()
         try:
             self._reporter.say("Starting ...")
+            if self.settings.security:
+                # Below the broker's directory, which is deleted with it even if this process is killed.
+                self._security = Security(directory / "kafka" / "security", self.settings.security)
             for attempt in range(_PORT_ATTEMPTS):
                 try:
                     self._start_on_ports(kafka, registry, directory)
@@ -113,6 +125,9 @@ class Sandbox:
     def close(self, *, keep_logs: bool = False) -> None:
         """Stop what runs and remove temporary data. May be called more than once."""
         self._stop_servers()
+        if self._security is not None:
+            self._security.close()
+            self._security = None
         if self._directory is not None and self.settings.data_dir is None:
             remove_tree(self._directory, keep=_LOGS if keep_logs else ())
         self._directory = None
@@ -138,7 +153,16 @@ class Sandbox:
         if registry is not None:  # first, because it takes longest
             self._registry = SchemaRegistry(self.settings, registry, directory / "registry", registry_port, held)
             self._registry.launch()
-        self._kafka = KafkaBroker(self.settings, kafka, directory / "kafka", kafka_port, controller_port, held)
+        taken = {kafka_port, registry_port, controller_port}
+        if self._security is not None:
+            ports = {}
+            for listener in self.settings.security:
+                ports[listener] = free_port(taken=frozenset(taken))
+                taken.add(ports[listener])
+            self._security.listen(ports)
+        self._kafka = KafkaBroker(
+            self.settings, kafka, directory / "kafka", kafka_port, controller_port, held, self._security
+        )
         self._kafka.launch()
         self._kafka.wait(deadline)
         self._reporter.say(f"Kafka answers at {self._kafka.bootstrap_servers}")

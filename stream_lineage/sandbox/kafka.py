@@ -15,6 +15,7 @@ from stream_lineage.sandbox import properties
 from stream_lineage.sandbox.java import java_command
 from stream_lineage.sandbox.java_program import JavaProgram
 from stream_lineage.sandbox.ports import LOOPBACK
+from stream_lineage.sandbox.security import Security
 from stream_lineage.sandbox.server import Server
 from stream_lineage.sandbox.settings import SandboxSettings
 
@@ -69,9 +70,11 @@ class KafkaBroker(Server):
         port: int,
         controller_port: int,
         held: int | None = None,
+        security: Security | None = None,
     ) -> None:
         super().__init__(settings, program, directory, port, held)
         self._controller_port = controller_port
+        self._security = security
 
     @property
     def bootstrap_servers(self) -> str:
@@ -118,22 +121,28 @@ class KafkaBroker(Server):
 
     def _write_configuration(self) -> None:
         plain, controller = f"PLAINTEXT://{LOOPBACK}:{self.port}", f"CONTROLLER://{LOOPBACK}:{self._controller_port}"
+        secured = self._security
+        public = ",".join([plain, *(secured.addresses if secured else ())])
+        protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **(secured.protocols if secured else {})}
         configuration = {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "listeners": f"{plain},{controller}",
-            "advertised.listeners": plain,
+            "listeners": f"{public},{controller}",
+            "advertised.listeners": public,
+            "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             "controller.listener.names": "CONTROLLER",
             "controller.quorum.voters": f"1@{LOOPBACK}:{self._controller_port}",
             "log.dirs": str(self._data),
             **_SMALL_CLUSTER,
+            **(secured.broker_config() if secured else {}),
             **self.settings.broker_config,
         }
         self._configuration.write_text(properties.render(configuration), encoding="ascii")
         self._log4j.write_text(_LOG4J, encoding="ascii")
 
     def _format(self) -> None:
-        arguments = ("format", "-t", random_cluster_id(), "-c", str(self._configuration))
+        users = self._security.format_arguments if self._security else ()
+        arguments = ("format", "-t", random_cluster_id(), "-c", str(self._configuration), *users)
         command = self._java(self.program.archive_options(), "kafka.tools.StorageTool", *arguments)
         with self.log_path.open("ab") as log:
             code = subprocess.run(
@@ -147,7 +156,8 @@ class KafkaBroker(Server):
             )
 
     def _java(self, options: Sequence[str], main_class: str, *arguments: str) -> list[str]:
-        options = (f"-Dlog4j2.configurationFile={self._log4j}", *options, *self.settings.jvm_options)
+        secured = self._security.java_options if self._security else ()
+        options = (f"-Dlog4j2.configurationFile={self._log4j}", *options, *secured, *self.settings.jvm_options)
         class_path = ":".join(map(str, self.program.class_path))
         java = java_command(self.settings.heap, options, directory=self.scratch)
         return [*java, "-cp", class_path, main_class, *arguments]

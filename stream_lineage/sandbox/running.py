@@ -32,6 +32,8 @@ class RunningSandbox(BaseModel):
     schema_registry_url: str | None
     directory: Path
     temporary: bool
+    secured: dict[str, dict[str, str]] = {}
+    """Ways in that want to be convinced: librdkafka's settings by name."""
 
     @classmethod
     def of(cls, sandbox: Sandbox) -> Self:
@@ -47,6 +49,9 @@ class RunningSandbox(BaseModel):
             schema_registry_url=sandbox.schema_registry_url,
             directory=sandbox.directory,
             temporary=sandbox.settings.data_dir is None,
+            secured={way.name: dict(way.settings) for way in sandbox.security.ways_in()}
+            if sandbox.settings.security
+            else {},
         )
 
     def write(self) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from stream_lineage.sandbox.security import Listener
+
 KAFKA_VERSION = "4.1.0"
 APICURIO_VERSION = "3.3.3"
 
@@ -22,6 +24,7 @@ class SandboxSettings(BaseModel):
     kafka_port: int | None = Field(default=None, ge=1, le=65_535)
     registry_port: int | None = Field(default=None, ge=1, le=65_535)
     data_dir: Path | None = None
+    security: tuple[Listener, ...] = Field(default=(), description="listeners with passwords, tokens or certificates")
     heap: str = Field(default="400m", pattern=r"^\d+[kKmMgG]?$", description="the broker's -Xmx")
     jvm_options: tuple[str, ...] = Field(default=(), description="more options for the broker's Java machine")
     broker_config: dict[str, str] = Field(default={}, description="server.properties, over the sandbox's own")
