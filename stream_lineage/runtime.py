@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
 
 from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.collect.collector import Collector
@@ -25,7 +26,9 @@ from stream_lineage.collect.places import Places
 from stream_lineage.collect.recorder import Recorder, Recording
 from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.collect.schema_key import SchemaCodes
+from stream_lineage.collect.tap import Tap
 from stream_lineage.collect.topic_watcher import TopicWatcher
+from stream_lineage.collect.traced_topics import TracedTopics
 from stream_lineage.collect.transaction import Transactions
 from stream_lineage.collect.watch import TopicFilter
 from stream_lineage.errors import ConnectionFailed, NotFound, SchemaError
@@ -65,6 +68,10 @@ _AT_THE_END_MS = 20
 """How long a broker waits for more before it says that a partition ends: whoever reads up to the end waits for that."""
 _LARGEST_MESSAGE = 1_048_576
 """What brokers take as one message unless configured otherwise; fetches are never smaller."""
+
+
+_LARGEST_COPY = 1_000_000_000
+"""Bytes, the most that the client allows."""
 
 
 def log_reader(settings: Settings) -> Consumer:
@@ -124,7 +131,7 @@ def collector(
         admin = kafka.admin(settings.kafka)
         facts = ClusterFacts(admin, lambda: _uncommitted_reader(settings))
         stack.callback(facts.close)
-        cluster_id = facts.cluster_id()
+        hash_key = hash_key_of(settings, facts.cluster_id())
         ensure_topics(admin, settings.kafka)
         registry = registry_of(settings)
         if registry is not None:
@@ -137,7 +144,7 @@ def collector(
         )
         stack.callback(resolver.close)
         options = WorkerOptions(
-            hash_key=hash_key_of(settings, cluster_id),
+            hash_key=hash_key,
             max_fields=collect.max_fields,
             reveal_fields=collect.reveal_fields,
             memory_mb=collect.worker_memory_mb,
@@ -163,6 +170,7 @@ def collector(
             ledger=ledger,
             schema_id=register_own_schemas(registry, settings),
         )
+        tap = _tap(settings, admin, facts, hash_key) if collect.tap else None
         pipeline = Pipeline(
             codes=codes,
             resolver=resolver,
@@ -172,14 +180,19 @@ def collector(
             transactions=transactions,
             facts=facts,
             observation_bytes=collect.observation_max_bytes,
+            tap=tap,
             on_committed=on_committed,
         )
         topic_filter = TopicFilter(
             collect.include,
             collect.exclude,
             own_prefix=settings.kafka.topic_prefix,
+            traced_suffix=collect.tap_suffix,
             include_internal=collect.include_internal,
         )
+        if tap is not None:
+            counts = facts.topics()
+            tap.prepare({topic: counts[topic] for topic in topic_filter.watched(counts)})
         yield Collector(
             consumer=consumer,
             pipeline=pipeline,
@@ -197,6 +210,16 @@ def collector(
             shutdown_seconds=collect.shutdown_timeout_seconds * 0.8,
             on_tick=on_tick,
         )
+
+
+def _tap(settings: Settings, admin: AdminClient, facts: ClusterFacts, secret: bytes) -> Tap:
+    return Tap(
+        settings.collect.tap,
+        settings.collect.tap_suffix,
+        cluster=settings.kafka.cluster_name,
+        key_hash=lambda key: hash_key_bytes(key, secret),
+        topics=lambda name: TracedTopics(admin, facts, name, replication_factor=settings.kafka.replication_factor),
+    )
 
 
 def _find_links(settings: Settings, keys: Iterable[EpochPartition]) -> dict[EpochPartition, Head]:
@@ -235,6 +258,8 @@ def _transactional_producer(settings: Settings, instance: InstanceName) -> Produ
             "transaction.timeout.ms": int(collect.transaction_timeout_seconds * 1000),
             "linger.ms": 0,
             "compression.type": "lz4",
+            # What the tap republishes is judged by its topic, not by us.
+            **({"message.max.bytes": _LARGEST_COPY} if collect.tap else {}),
         },
     )
 

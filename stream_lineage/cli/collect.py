@@ -27,8 +27,12 @@ def collect(settings: Settings, output: str) -> None:
     transaction with the offsets: every record is observed exactly once. It never writes to a watched topic. Run as many
     as you like; they share the partitions. SIGTERM or Ctrl-C writes what has been read, then ends.
 
+    With --tap each record of those topics is also republished, once, to TOPIC.traced: as it is, with its provenance as
+    the header lineage-provenance.
+
     \b
     stream-lineage collect --bootstrap-servers kafka:9092 --schema-registry-url http://registry:8081 --include orders
+    stream-lineage collect --tap orders         # and republish orders to orders.traced
     stream-lineage collect --until-end          # observe what is there now, then exit: backfills, CI
     """
     from stream_lineage import runtime
@@ -56,6 +60,7 @@ def collect(settings: Settings, output: str) -> None:
         "observations": totals.observations,
         "spans": totals.spans,
         "dead_letters": totals.dead_letters,
+        "traced": totals.traced,
         "seconds": round(seconds, 3),
     }
     if output == JSON:

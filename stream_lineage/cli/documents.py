@@ -1,26 +1,11 @@
-"""Schemas and spans as JSON documents and as table cells."""
+"""Spans as JSON documents."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from stream_lineage.model.schema import SchemaReference
+from stream_lineage.provenance.documents import schema_document
 from stream_lineage.provenance.spans import IndexedSpan
-
-
-def schema_document(reference: SchemaReference) -> dict[str, Any]:
-    """The schema reference as scripts get it. ``unresolved`` is there only when it is true."""
-    document: dict[str, Any] = {
-        "type": reference.type.value,
-        "id": reference.id,
-        "guid": reference.guid,
-        "subject": reference.subject,
-        "version": reference.version,
-        "fingerprint": reference.fingerprint,
-    }
-    if reference.unresolved:
-        document["unresolved"] = True
-    return document
 
 
 def span_document(entry: IndexedSpan, topic_id: str | None) -> dict[str, Any]:

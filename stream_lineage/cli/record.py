@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from stream_lineage.cli.documents import schema_document
 from stream_lineage.cli.options import settings_options
 from stream_lineage.cli.output import JSON, output_option, print_details, print_json
 from stream_lineage.cli.reading import reading
+from stream_lineage.provenance.documents import provenance_document
 from stream_lineage.settings import Settings
 
 
@@ -31,19 +31,7 @@ def record(settings: Settings, topic: str, partition: int, offset: int, output: 
     with reading(f"reading the log of {topic}") as progress:
         found, seen = runtime.record_provenance(settings, topic, partition, offset, progress)
     document = {
-        "cluster": found.cluster,
-        "topic": found.topic,
-        "topic_id": found.topic_id,
-        "partition": found.partition,
-        "offset": found.offset,
-        "leader_epoch": found.leader_epoch,
-        "timestamp": found.timestamp,
-        "timestamp_type": found.timestamp_type,
-        "key_hash": found.key_hash,
-        "schema": schema_document(found.schema),
-        "key_schema": schema_document(found.key_schema),
-        "trace_id": found.trace_id,
-        "run_id": found.run_id,
+        **provenance_document(found),
         "observation_id": seen.observation_id,
         "observation_hash": seen.observation_hash,
         "observed_at": seen.observed_at,

@@ -6,7 +6,7 @@ This is the hot path of the main process. Per record it costs the accessor calls
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stream_lineage.collect.schema_key import NULL_CODE, SchemaCodes
 from stream_lineage.wire.columns import PADDING
 from stream_lineage.wire.framing import KEY_GUID_HEADER, VALUE_GUID_HEADER, classify, guid_in
+from stream_lineage.wire.record_headers import headers_of
 from stream_lineage.wire.registered_schema import Role
 
 TIMESTAMP_SAMPLES = 512
@@ -59,6 +60,7 @@ class TopicBatch:
     """Records of one topic in the order in which they came: runs of each partition, in offset order.
 
     ``sample`` holds indices of records whose Kafka timestamp was read, ``timestamps`` those, in milliseconds.
+    ``messages`` are kept where they are to be republished.
     """
 
     topic: str
@@ -70,6 +72,7 @@ class TopicBatch:
     key_codes: NDArray[np.uint64]
     sample: NDArray[np.int64]
     timestamps: NDArray[np.int64]
+    messages: list[Message] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -105,26 +108,26 @@ def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return starts
 
 
-def topic_batches(messages: list[Message], codes: SchemaCodes, only_topic: str | None = None) -> list[TopicBatch]:
-    """Group messages that carry no error by topic. ``only_topic`` is known where they cannot be of another one."""
-    if only_topic is not None:
-        return [_topic_batch(only_topic, messages, codes)]
+def topic_batches(
+    messages: list[Message], codes: SchemaCodes, keeps: Callable[[str], bool] = lambda _: False
+) -> list[TopicBatch]:
+    """Group messages that carry no error by topic. ``keeps`` says of which topics the messages themselves are kept."""
     topics = list(map(Message.topic, messages))
     if topics.count(topics[0]) == len(topics):
-        return [_topic_batch(topics[0], messages, codes)]
+        return [_topic_batch(topics[0], messages, codes, keeps)]
     by_topic: dict[str, list[Message]] = {}
     for topic, message in zip(topics, messages, strict=True):
         by_topic.setdefault(topic, []).append(message)
-    return [_topic_batch(topic, own, codes) for topic, own in by_topic.items()]
+    return [_topic_batch(topic, own, codes, keeps) for topic, own in by_topic.items()]
 
 
-def _topic_batch(topic: str, messages: list[Message], codes: SchemaCodes) -> TopicBatch:
+def _topic_batch(topic: str, messages: list[Message], codes: SchemaCodes, keeps: Callable[[str], bool]) -> TopicBatch:
     count = len(messages)
     values = joined(list(map(Message.value, messages)))
     keys = joined(list(map(Message.key, messages)))
     value_codes = _classified(values)
     key_codes = _classified(keys)
-    headers = list(map(Message.headers, messages))
+    headers = headers_of(messages)
     if headers.count(None) != count:
         targets: tuple[tuple[Role, str, Payloads, NDArray[np.uint64]], ...] = (
             ("value", VALUE_GUID_HEADER, values, value_codes),
@@ -144,6 +147,7 @@ def _topic_batch(topic: str, messages: list[Message], codes: SchemaCodes) -> Top
         key_codes=key_codes,
         sample=sample,
         timestamps=np.fromiter((messages[i].timestamp()[1] for i in sample.tolist()), np.int64, len(sample)),
+        messages=messages if keeps(topic) else None,
     )
 
 

@@ -357,6 +357,8 @@ def _merged(pieces: list[Piece]) -> Piece:
         _concatenated([piece.keys for piece in pieces]),
         np.concatenate([piece.partitions for piece in pieces]),
         np.concatenate([piece.offsets for piece in pieces]),
+        # Kept for all pieces of a topic or for none.
+        None if pieces[0].messages is None else [m for piece in pieces for m in piece.messages or ()],
     )
 
 

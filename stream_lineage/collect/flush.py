@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import pairwise
 
 import numpy as np
+from confluent_kafka import Message
 from numpy.typing import NDArray
 
 from stream_lineage.collect.batch import Payloads, TopicBatch
@@ -18,6 +19,8 @@ from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE
 _LINK_BYTES = 68  # two hashes and a partition
 _RUN_BYTES = 13  # partition, two offsets, count, number of gaps; or a gap with its reason
 PIECE_BYTES = _LINK_BYTES + _RUN_BYTES
+_MOST_TAPPED = 50_000
+"""Records that are republished in one transaction: it holds back every reader of committed records meanwhile."""
 
 
 @dataclass(slots=True)
@@ -35,12 +38,13 @@ class Run:
 
 @dataclass(slots=True)
 class Piece:
-    """Records of one group from one batch."""
+    """Records of one group from one batch. ``messages`` are kept where they are to be republished."""
 
     values: Payloads
     keys: Payloads
     partitions: NDArray[np.int32]
     offsets: NDArray[np.int64]
+    messages: list[Message] | None = None
 
     @property
     def byte_count(self) -> int:
@@ -133,7 +137,8 @@ class Flush:
     records: int = 0
     bytes: int = 0
     run_count: int = 0
-    crowded: bool = False  # an observation has got too many spans and links for its size
+    tapped: int = 0
+    crowded: bool = False  # an observation has too many spans and links for its size, or too much is to be republished
     sealed_at: datetime | None = None
     done: threading.Event = field(default_factory=threading.Event)
     committed: bool = False
@@ -216,16 +221,20 @@ class Flush:
 
     def _fill(self, group: Group, batch: TopicBatch, segments: list[tuple[int, int]], *, whole: bool) -> None:
         if whole:
-            piece = Piece(batch.values, batch.keys, batch.partitions, batch.offsets)
+            piece = Piece(batch.values, batch.keys, batch.partitions, batch.offsets, batch.messages)
         else:
             piece = Piece(
                 batch.values.segments(segments),
                 batch.keys.segments(segments),
                 np.concatenate([batch.partitions[a:b] for a, b in segments]),
                 np.concatenate([batch.offsets[a:b] for a, b in segments]),
+                None if batch.messages is None else [m for a, b in segments for m in batch.messages[a:b]],
             )
         group.pending.append(piece)
         count, size = len(piece), piece.byte_count
+        if piece.messages is not None:
+            self.tapped += count
+            self.crowded = self.crowded or self.tapped >= _MOST_TAPPED
         group.records += count
         group.bytes += size
         group.pending_records += count
@@ -339,6 +348,7 @@ def _subset(batch: TopicBatch, keep: list[tuple[int, int]]) -> TopicBatch:
         key_codes=batch.key_codes[indices],
         sample=place[batch.sample][sampled],
         timestamps=batch.timestamps[sampled],
+        messages=None if batch.messages is None else [batch.messages[i] for i in indices.tolist()],
     )
 
 

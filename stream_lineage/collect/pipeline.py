@@ -10,9 +10,10 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 
 from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.collect.decode_process import DecodeSchema
@@ -23,6 +24,7 @@ from stream_lineage.collect.progress import PartitionId
 from stream_lineage.collect.recorder import GroupSchemas, Recorder, Recording, Resolution
 from stream_lineage.collect.resolver import Question, SchemaResolver
 from stream_lineage.collect.schema_key import SchemaCodes, SchemaKey
+from stream_lineage.collect.tap import Tap
 from stream_lineage.collect.transaction import Transactions
 from stream_lineage.errors import StreamLineageError
 from stream_lineage.logs import get_logger
@@ -60,6 +62,7 @@ class Totals:
     spans: int = 0
     observations: int = 0
     dead_letters: int = 0
+    traced: int = 0
     flushes: int = 0
     failed_flushes: int = 0
     decoders: dict[str, int] = field(default_factory=dict)
@@ -88,6 +91,7 @@ class Pipeline:
         transactions: Transactions,
         facts: ClusterFacts,
         observation_bytes: int,
+        tap: Tap | None = None,
         on_committed: Callable[[Recording, Flush], None] | None = None,
     ) -> None:
         self._codes = codes
@@ -98,6 +102,7 @@ class Pipeline:
         self._transactions = transactions
         self._facts = facts
         self.observation_bytes = observation_bytes
+        self._tap = tap
         self._on_committed = on_committed
         self._tasks: queue.Queue[_Feed | _Seal | None] = queue.Queue(_QUEUED_TASKS)
         self._thread = threading.Thread(target=self._run, name="collect-pipeline", daemon=True)
@@ -109,6 +114,10 @@ class Pipeline:
         self.changed_topics: set[str] = set()
         self.broken: BaseException | None = None
         self.totals = Totals()
+
+    def keeps(self, topic: str) -> bool:
+        """Whether a topic's messages themselves are needed, since they are republished."""
+        return self._tap is not None and self._tap.taps(topic)
 
     def start(self) -> None:
         self._thread.start()
@@ -238,11 +247,23 @@ class Pipeline:
         if not recording.offsets and not recording.messages:
             flush.committed = True
             return
-        self._transactions.commit(recording.messages, recording.offsets)
+        self._commit(flush, schemas, recording)
         for partition, head in recording.heads.items():
             self._ledger.accept(partition, head)
         flush.committed = True
         self._count(flush, recording)
+
+    def _commit(self, flush: Flush, schemas: Mapping[GroupKey, GroupSchemas], recording: Recording) -> None:
+        if self._tap is None or not flush.tapped:
+            self._transactions.commit(recording.messages, recording.offsets)
+            return
+        try:
+            copies = self._tap.messages(flush, schemas)
+            self._transactions.commit(chain(recording.messages, copies), recording.offsets)
+        except StreamLineageError:
+            self._tap.failed()
+            raise
+        self.totals.traced += flush.tapped
 
     def _count(self, flush: Flush, recording: Recording) -> None:
         totals = self.totals

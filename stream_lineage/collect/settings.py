@@ -42,8 +42,19 @@ class CollectSettings(BaseModel):
     )
     include_internal: bool = Field(
         default=False,
-        description="Also watch internal topics: those that start with '_' or end in '-changelog' or '-repartition'. "
-        "Our own are never watched.",
+        description="Also watch internal topics: those that start with '_' or end in '-changelog', '-repartition' or "
+        "the tap_suffix. Our own are never watched.",
+    )
+    tap: tuple[str, ...] = Field(
+        default=(),
+        description="Regular expressions, as for include, of watched topics whose records are republished to "
+        "<topic><tap_suffix> with their provenance as a header, exactly once.",
+        examples=[["orders"]],
+    )
+    tap_suffix: str = Field(
+        default=".traced",
+        pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        description="What the names of traced topics end in. They are not watched unless include_internal is set.",
     )
     start_from: Literal["beginning", "end"] = Field(
         default="beginning", description="Where a partition starts that the group has no committed offset for."
@@ -126,7 +137,7 @@ class CollectSettings(BaseModel):
         json_schema_extra={"shown_default": "the platform's state directory, such as ~/.local/state/stream-lineage"},
     )
 
-    @field_validator("include", "exclude")
+    @field_validator("include", "exclude", "tap")
     @classmethod
     def _patterns_compile(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:

@@ -18,12 +18,14 @@ _log = get_logger("stream_lineage.collect")
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message for one of our own topics."""
+    """A message for a topic that we write. Partition and timestamp (milliseconds) are chosen by the client if null."""
 
     topic: str
-    key: bytes
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...] = ()
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+    partition: int | None = None
+    timestamp_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Transactions:
     consumer: Consumer
     timeout_seconds: float
     _producer: Producer | None = None
-    _failed: list[KafkaError] = field(default_factory=list)
+    _failed: list[tuple[KafkaError, str]] = field(default_factory=list)
 
     def prepare(self) -> None:
         """Make sure that a producer is there and that no transaction of our past is open.
@@ -88,11 +90,12 @@ class Transactions:
                 )
             )
             if self._failed:
-                raise KafkaException(self._failed[0])
+                raise KafkaException(self._failed[0][0])
             self._retried(producer.commit_transaction)
         except KafkaException as error:
             self._roll_back(producer, error.args[0])
-            failure = translated(error, "commit a flush")
+            where = f" (writing to {self._failed[0][1]})" if self._failed else ""
+            failure = translated(error, f"commit a flush{where}")
             if isinstance(failure, Fenced):
                 raise failure from error
             raise KafkaUnavailable(failure.message, hint=failure.hint) from error
@@ -103,6 +106,11 @@ class Transactions:
 
     def _produce(self, producer: Producer, message: OutgoingMessage) -> None:
         deadline = time.monotonic() + self.timeout_seconds
+        chosen: dict[str, int] = {}
+        if message.partition is not None:
+            chosen["partition"] = message.partition
+        if message.timestamp_ms is not None:
+            chosen["timestamp"] = message.timestamp_ms
         while True:
             try:
                 producer.produce(
@@ -111,6 +119,7 @@ class Transactions:
                     key=message.key,
                     headers=list(message.headers),
                     on_delivery=self._delivered,
+                    **chosen,
                 )
             except BufferError:
                 if time.monotonic() > deadline:
@@ -120,9 +129,9 @@ class Transactions:
                 producer.poll(0)
                 return
 
-    def _delivered(self, error: KafkaError | None, _message: Any) -> None:
+    def _delivered(self, error: KafkaError | None, message: Any) -> None:
         if error is not None:
-            self._failed.append(error)
+            self._failed.append((error, str(message.topic())))
 
     def _retried(self, call: Callable[[float], Any]) -> None:
         """Calls of the transaction may be repeated as they are while the error is retriable."""

@@ -13,21 +13,29 @@ class TopicFilter:
 
     A pattern must match the whole name. One that starts with ``^`` and does not end in ``$`` matches from the start, as
     the subscriptions of Kafka clients do: ``^orders`` covers ``orders-eu``. Our own topics are never watched; internal
-    ones (``_`` at the start, ``-changelog`` or ``-repartition`` at the end) only with ``include_internal``.
+    ones (``_`` at the start, ``-changelog``, ``-repartition`` or the suffix of traced topics at the end) only with
+    ``include_internal``.
     """
 
     def __init__(
-        self, include: Sequence[str], exclude: Sequence[str] = (), *, own_prefix: str, include_internal: bool = False
+        self,
+        include: Sequence[str],
+        exclude: Sequence[str] = (),
+        *,
+        own_prefix: str,
+        traced_suffix: str,
+        include_internal: bool = False,
     ) -> None:
-        self._include = [_compiled(pattern) for pattern in include]
-        self._exclude = [_compiled(pattern) for pattern in exclude]
+        self._include = [compiled(pattern) for pattern in include]
+        self._exclude = [compiled(pattern) for pattern in exclude]
+        self._internal_suffixes = (*_INTERNAL_SUFFIXES, traced_suffix)
         self._own_prefix = own_prefix
         self._include_internal = include_internal
 
     def watches(self, topic: str) -> bool:
         if topic.startswith(self._own_prefix):
             return False
-        if not self._include_internal and (topic.startswith("_") or topic.endswith(_INTERNAL_SUFFIXES)):
+        if not self._include_internal and (topic.startswith("_") or topic.endswith(self._internal_suffixes)):
             return False
         return any(p.match(topic) for p in self._include) and not any(p.match(topic) for p in self._exclude)
 
@@ -36,7 +44,8 @@ class TopicFilter:
         return sorted(topic for topic in topics if self.watches(topic))
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern of include, exclude or tap, to be used with ``match``."""
     if pattern.startswith("^") and not pattern.endswith("$"):
         return re.compile(pattern)
     return re.compile(f"(?:{pattern})\\Z")

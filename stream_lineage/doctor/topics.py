@@ -60,7 +60,11 @@ def _filter(
     include: Iterable[str], exclude: Iterable[str], kafka: KafkaSettings, collect: CollectSettings
 ) -> TopicFilter:
     return TopicFilter(
-        list(include), list(exclude), own_prefix=kafka.topic_prefix, include_internal=collect.include_internal
+        list(include),
+        list(exclude),
+        own_prefix=kafka.topic_prefix,
+        traced_suffix=collect.tap_suffix,
+        include_internal=collect.include_internal,
     )
 
 

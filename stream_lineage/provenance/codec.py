@@ -152,6 +152,7 @@ def _reference_record(reference: SchemaReference) -> dict[str, Any]:
         "version": reference.version,
         "fingerprint": reference.fingerprint,
         "unresolved": reference.unresolved,
+        "crc64": reference.crc64,
     }
 
 
@@ -207,6 +208,7 @@ def _reference(record: dict[str, Any]) -> SchemaReference:
         version=record["version"],
         fingerprint=record["fingerprint"],
         unresolved=record["unresolved"],
+        crc64=record["crc64"],
     )
 
 

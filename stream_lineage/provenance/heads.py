@@ -116,7 +116,7 @@ class _Chain:
         elif max(ends) > self.next_offset:
             self.hash, self.next_offset = link.hash, max(ends)
         for role, reference in (("value", observation.value_schema), ("key", observation.key_schema)):
-            label = f"{role}:{reference.guid if reference.id is None else reference.id}"
+            label = f"{role}:{reference.wire_name}"
             if reference.unresolved:
                 self.unresolved[label] = None
             elif observation.kind is ObservationKind.RESOLUTION:

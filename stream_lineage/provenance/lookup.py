@@ -138,7 +138,7 @@ def read_record(
                 if error.code() == KafkaError._PARTITION_EOF:
                     return None
                 raise translated(error, f"read {topic}")
-            return _stored(message, key_hash) if message.offset() == offset else None
+            return stored_record(message, key_hash) if message.offset() == offset else None
     except KafkaException as error:
         if error.args[0].code() in (KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART):
             return None
@@ -148,7 +148,8 @@ def read_record(
     return None
 
 
-def _stored(message: Message, key_hash: Callable[[bytes], str]) -> StoredRecord:
+def stored_record(message: Message, key_hash: Callable[[bytes], str]) -> StoredRecord:
+    """What a message itself says. ``key_hash`` makes the hash that stands for its key."""
     kind, milliseconds = message.timestamp()
     timestamp = None
     if kind in _TIMESTAMP_TYPES and 0 <= milliseconds <= _LATEST_TIMESTAMP:

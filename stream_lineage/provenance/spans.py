@@ -76,7 +76,7 @@ class SpanIndex:
         """Take what completes unresolved spans: the answers of resolutions, and schemas of later records."""
         final = observation.kind is ObservationKind.RESOLUTION
         for role, reference in (("value", observation.value_schema), ("key", observation.key_schema)):
-            if reference.unresolved or (reference.id is None and reference.guid is None):
+            if reference.unresolved or reference.wire_name is None:
                 continue
             key = _reference_key(observation.topic, role, reference)
             if final or key not in self._resolved:
@@ -111,7 +111,7 @@ class SpanIndex:
 
 
 def _reference_key(topic: str, role: str, reference: SchemaReference) -> _ReferenceKey:
-    return (topic, role, reference.guid if reference.id is None else reference.id)
+    return (topic, role, reference.wire_name)
 
 
 def _first_offset(entry: IndexedSpan) -> int:

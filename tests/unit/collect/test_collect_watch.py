@@ -23,6 +23,7 @@ TABLE = [
     ((".*",), (), "app-table-changelog", False, "internal"),
     ((".*",), (), "app-x-repartition", False, "internal"),
     ((".*",), (), "lineage.observations", False, "ours"),
+    ((".*",), (), "orders.traced", False, "what the tap writes"),
     (("lineage.observations",), (), "lineage.observations", False, "ours, even by name"),
     (("orders\n",), (), "orders", False, "no tolerance for line ends"),
     (("a.b",), (), "a_b", True, "a dot is any character"),
@@ -32,9 +33,14 @@ TABLE = [
 
 @pytest.mark.parametrize(("include", "exclude", "topic", "watched", "why"), TABLE)
 def test_truth_table(include: tuple[str, ...], exclude: tuple[str, ...], topic: str, watched: bool, why: str) -> None:
-    assert TopicFilter(include, exclude, own_prefix="lineage.").watches(topic) is watched, why
+    assert TopicFilter(include, exclude, own_prefix="lineage.", traced_suffix=".traced").watches(topic) is watched, why
 
 
 def test_internal_topics_only_when_asked_for() -> None:
-    wide = TopicFilter([".*"], own_prefix="lineage.", include_internal=True)
-    assert wide.watched(["b-changelog", "_schemas", "lineage.graph", "a"]) == ["_schemas", "a", "b-changelog"]
+    wide = TopicFilter([".*"], own_prefix="lineage.", traced_suffix=".traced", include_internal=True)
+    assert wide.watched(["b-changelog", "_schemas", "lineage.graph", "a.traced", "a"]) == [
+        "_schemas",
+        "a",
+        "a.traced",
+        "b-changelog",
+    ]

@@ -1,0 +1,42 @@
+"""Provenance as JSON documents: what `record` prints and what a traced record carries is the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream_lineage.model.provenance import Provenance
+from stream_lineage.model.schema import SchemaReference
+
+
+def schema_document(reference: SchemaReference) -> dict[str, Any]:
+    """The schema reference as scripts get it. ``unresolved`` is there only when it is true."""
+    document: dict[str, Any] = {
+        "type": reference.type.value,
+        "id": reference.id,
+        "guid": reference.guid,
+        "subject": reference.subject,
+        "version": reference.version,
+        "fingerprint": reference.fingerprint,
+    }
+    if reference.unresolved:
+        document["unresolved"] = True
+    return document
+
+
+def provenance_document(record: Provenance) -> dict[str, Any]:
+    """The coordinates of one record. ``timestamp`` is ISO 8601 in UTC, or null."""
+    return {
+        "cluster": record.cluster,
+        "topic": record.topic,
+        "topic_id": record.topic_id,
+        "partition": record.partition,
+        "offset": record.offset,
+        "leader_epoch": record.leader_epoch,
+        "timestamp": None if record.timestamp is None else record.timestamp.isoformat(),
+        "timestamp_type": record.timestamp_type,
+        "key_hash": record.key_hash,
+        "schema": schema_document(record.schema),
+        "key_schema": schema_document(record.key_schema),
+        "trace_id": record.trace_id,
+        "run_id": record.run_id,
+    }
