@@ -18,6 +18,7 @@ from stream_lineage.collect import batch as batch_module
 from stream_lineage.collect.batch import Payloads, joined, topic_batches
 from stream_lineage.collect.schema_key import NULL_CODE, SchemaCodes, SchemaKey
 from stream_lineage.model.schema import Framing
+from stream_lineage.wire import record_headers
 
 ITEMS = st.lists(st.one_of(st.none(), st.binary(max_size=12)), min_size=1, max_size=20)
 GUIDS = [UUID(int=number) for number in range(1, 4)]
@@ -82,6 +83,7 @@ class FakeMessage:
 @pytest.fixture(autouse=True)
 def _fake_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_module, "Message", FakeMessage)
+    monkeypatch.setattr(record_headers, "Message", FakeMessage)
 
 
 def guid_header(name: str, guid: UUID, magic: bytes = b"\x01") -> tuple[str, bytes | None]:
