@@ -164,12 +164,16 @@ class TopicWindow:
 def version_tag(reference: SchemaReference) -> str:
     """A schema as the tag ``schema_version``: the version where there is one, else what is known."""
     if reference.unresolved:
-        return f"unresolved:{reference.guid or reference.id}"
+        return f"unresolved:{reference.wire_name}"
     if reference.version is not None:
         return str(reference.version)
     if reference.id is not None or reference.guid is not None:
         return f"id:{reference.guid if reference.id is None else reference.id}"
-    return {Framing.PLAIN_JSON: "json", Framing.SINGLE_OBJECT: "single-object"}.get(reference.framing, "opaque")
+    if reference.framing is Framing.CONNECT_JSON and reference.fingerprint is not None:
+        return f"connect:{reference.fingerprint[:12]}"
+    if reference.framing is Framing.SINGLE_OBJECT:
+        return "single-object" if reference.crc64 is None else str(reference.wire_name)
+    return "json" if reference.framing is Framing.PLAIN_JSON else "opaque"
 
 
 def window_of(observation: Observation) -> datetime:

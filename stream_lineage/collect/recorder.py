@@ -238,8 +238,7 @@ def _waiting(flush: Flush, schemas: Mapping[GroupKey, GroupSchemas]) -> dict[Par
             ):
                 if reference.unresolved:
                     own = out.setdefault((topic, partition), _Waiting())
-                    name = reference.guid if reference.id is None else reference.id
-                    (own.unanswered if error is None else own.unknown).append(f"{role}:{name}")
+                    (own.unanswered if error is None else own.unknown).append(f"{role}:{reference.wire_name}")
     return out
 
 

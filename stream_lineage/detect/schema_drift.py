@@ -302,10 +302,12 @@ def version_key(reference: SchemaReference) -> str:
     """The same for the same schema under any id."""
     if reference.fingerprint is not None:
         return reference.fingerprint
-    return f"{reference.type.value}:{reference.framing.value}:{reference.guid or reference.id}"
+    return f"{reference.type.value}:{reference.framing.value}:{reference.guid or reference.wire_name}"
 
 
 def _wire_id(reference: SchemaReference) -> str | None:
+    if reference.crc64 is not None:
+        return str(reference.wire_name)
     if reference.guid is not None:
         return f"guid:{reference.guid}"
     return f"id:{reference.id}" if reference.id is not None else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from stream_lineage.model.structure import Structure
+
 
 class Decoder(StrEnum):
     """Which decoder read the records of an observation."""
@@ -13,6 +15,7 @@ class Decoder(StrEnum):
     RECORDS = "RECORDS"  # fastavro, record by record: recursive schemas
     JSON = "JSON"  # JSON text
     OPAQUE = "OPAQUE"  # not decoded: sizes only
+    TEXT = "TEXT"  # not decoded either, and looks like text: CSV, logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Profile:
 
     ``undecoded`` records have provenance but entered no field. ``key_distinct`` is a serialised ``hll_sketch`` of the
     raw keys. ``truncated_fields`` counts field paths beyond the configured bound, which were left out.
+    ``structure`` and ``key_structure`` hold declared against actual structure, null where no JSON schema declares one.
     """
 
     decoder: Decoder
@@ -90,3 +94,5 @@ class Profile:
     fields: tuple[FieldProfile, ...]
     key_fields: tuple[FieldProfile, ...]
     truncated_fields: int = 0
+    structure: Structure | None = None
+    key_structure: Structure | None = None

@@ -8,9 +8,11 @@ A profile starts with all that its options ask for. While its encoding is larger
 4. the items of the other fields, most diverse field first;
 5. the quantiles of a field, from the last field backwards, values before keys;
 6. its distinct sketch, in the same order; then the distinct keys;
-7. whole fields, in the same order. They are counted in ``truncated_fields``.
+7. the declared members that were never seen, then the other deviations from the declared structure, mildest first. They
+   are counted in its ``left_out``;
+8. whole fields, in the same order as 5. They are counted in ``truncated_fields``.
 
-Steps 2 and 4 to 7 stop as soon as the profile fits. Counts, types, ranges, means and variances stay exact to the end.
+Steps 2 and 4 to 8 stop as soon as the profile fits. Counts, types, ranges, means and variances stay exact to the end.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from stream_lineage.model.profile import FieldProfile, Profile
 from stream_lineage.profile.distinct import DistinctSketch
 from stream_lineage.profile.encoding import array_overhead, encode_field, encode_profile
 from stream_lineage.profile.field import FieldState
+from stream_lineage.profile.structure import encoded_size, shortened
 
 MANY_CATEGORIES = 64
 SMALLER_SKETCHES = ((24, 9), (12, 8), (6, 7))
@@ -58,6 +61,7 @@ class Draft:
     def surely_fits(self, size_budget: int) -> bool:
         """A quick answer for the usual case, from an upper bound of the size."""
         bound = _FRAME_BOUND + len(self._frame.key_distinct or b"")
+        bound += sum(encoded_size(each) for each in (self._frame.structure, self._frame.key_structure) if each)
         for field in self._fields:
             bound += _FIELD_BOUND + 4 * len(field.path) + _TYPE_BOUND * len(field.types)
             bound += len(field.distinct or b"") + len(field.items or b"")
@@ -111,6 +115,12 @@ class Draft:
     def drop_key_distinct(self) -> None:
         self._frame = replace(self._frame, key_distinct=None)
 
+    def drop_deviations(self, size_budget: int) -> None:
+        """Leave out deviations, the mildest first, until the profile fits or none is left."""
+        values, keys = self._frame.structure, self._frame.key_structure
+        self._frame = replace(self._frame, structure=values and shortened(values, self.size - size_budget))
+        self._frame = replace(self._frame, key_structure=keys and shortened(keys, self.size - size_budget))
+
     def drop_field(self, row: int) -> None:
         """Leave a field out: the last of the values or of the keys that is still there."""
         self._total -= self._sizes[row]
@@ -145,6 +155,8 @@ def fit(draft: Draft, size_budget: int) -> None:
     _each(draft, size_budget, draft.drop_distinct, draft.last_first())
     if draft.size > size_budget:
         draft.drop_key_distinct()
+    if draft.size > size_budget:
+        draft.drop_deviations(size_budget)
     _each(draft, size_budget, draft.drop_field, draft.last_first())
 
 

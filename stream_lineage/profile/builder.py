@@ -7,12 +7,14 @@ from typing import Literal
 import numpy as np
 
 from stream_lineage.model.profile import Decoder, Profile
+from stream_lineage.model.structure import Structure
 from stream_lineage.profile.budget import Draft, fit
 from stream_lineage.profile.distinct import DistinctSketch
 from stream_lineage.profile.field import FieldState
 from stream_lineage.profile.hashing import hasher_of
 from stream_lineage.profile.options import PathPatterns, ProfileOptions
 from stream_lineage.profile.paths import OBJECT_TYPES, absent_slots
+from stream_lineage.profile.structure import StructureTable
 from stream_lineage.wire.columns import Batch, Containers, Decoded, FieldColumn
 
 _MAX_TRUNCATED = 10_000
@@ -31,6 +33,7 @@ class FieldTable:
         self.undecoded = 0
         self._truncated: set[str] = set()
         self._truncated_before = 0  # by the decoder
+        self._structure = StructureTable()
         self.fields: dict[str, FieldState] = {}
         self._options = options
         self._revealed = PathPatterns(revealed)
@@ -45,12 +48,19 @@ class FieldTable:
         """Paths that were left out, here and by the decoder."""
         return len(self._truncated) + self._truncated_before
 
+    @property
+    def structure(self) -> Structure | None:
+        """Declared against actual structure; null where none is declared."""
+        return self._structure.result(self.fields.keys() | self._truncated)
+
     def add(self, decoded: Decoded) -> None:
         """Count a batch."""
         bad = len({record.index for record in decoded.bad})
         records, columns = decoded.records - bad, decoded.columns
         self.undecoded += bad
         self._truncated_before = max(self._truncated_before, decoded.truncated)
+        if decoded.compared is not None:
+            self._structure.add(decoded.compared)
         before = self.records
         self.records += records
         new: list[FieldState] = []
@@ -119,6 +129,8 @@ class ProfileBuilder:
             fields=(),
             key_fields=(),
             truncated_fields=self._values.truncated + self._keys.truncated,
+            structure=self._values.structure,
+            key_structure=self._keys.structure,
         )
         draft = Draft(empty, self._values.states, self._keys.states, self._key_distinct)
         fit(draft, size_budget)

@@ -17,10 +17,12 @@ from typing import Any
 from stream_lineage.errors import DecodeError
 from stream_lineage.model.profile import Decoder, FieldProfile, LengthProfile, NumericProfile, Profile, TypeCount
 from stream_lineage.model.schema_files import schema_text
+from stream_lineage.model.structure import Deviation, DeviationKind, Structure
 
 MAX_PROFILE_BYTES = 8 * 1024 * 1024
 
-_DECODERS = {Decoder.OPAQUE: b"\x00", Decoder.COLUMNAR: b"\x02", Decoder.RECORDS: b"\x04", Decoder.JSON: b"\x06"}
+_SYMBOLS = (Decoder.OPAQUE, Decoder.COLUMNAR, Decoder.RECORDS, Decoder.JSON, Decoder.TEXT)
+_DECODERS = {decoder: bytes((2 * rank,)) for rank, decoder in enumerate(_SYMBOLS)}
 _NULL, _PRESENT = b"\x00", b"\x02"
 _double = struct.Struct("<d").pack
 _two_doubles = struct.Struct("<dd").pack
@@ -38,6 +40,8 @@ def encode_profile(profile: Profile) -> bytes:
             _array(encode_field(field) for field in profile.fields),
             _array(encode_field(field) for field in profile.key_fields),
             _long(profile.truncated_fields),
+            _optional_structure(profile.structure),
+            _optional_structure(profile.key_structure),
         )
     )
 
@@ -102,7 +106,16 @@ def profile_from_record(record: Mapping[str, Any]) -> Profile:
         fields=tuple(_field(field) for field in record["fields"]),
         key_fields=tuple(_field(field) for field in record["key_fields"]),
         truncated_fields=record["truncated_fields"],
+        structure=_structure(record["structure"]),
+        key_structure=_structure(record["key_structure"]),
     )
+
+
+def _structure(record: Mapping[str, Any] | None) -> Structure | None:
+    if record is None:
+        return None
+    deviations = (Deviation(**{**row, "kind": DeviationKind(row["kind"])}) for row in record["deviations"])
+    return Structure(tuple(deviations), record["left_out"])
 
 
 def _field(record: Mapping[str, Any]) -> FieldProfile:
@@ -148,6 +161,33 @@ def _sized(data: bytes) -> bytes:
 
 def _optional_bytes(data: bytes | None) -> bytes:
     return _NULL if data is None else b"\x02" + _long(len(data)) + data
+
+
+def _text(text: str | None) -> bytes:
+    return _NULL if text is None else _PRESENT + _sized(text.encode(errors="replace"))
+
+
+def encode_structure(structure: Structure) -> bytes:
+    """Declared against actual structure as Avro binary."""
+    return _array(map(_deviation, structure.deviations)) + _long(structure.left_out)
+
+
+def _optional_structure(structure: Structure | None) -> bytes:
+    if structure is None:
+        return _NULL
+    return _PRESENT + encode_structure(structure)
+
+
+def _deviation(row: Deviation) -> bytes:
+    return b"".join(
+        (
+            _sized(row.kind.value.encode()),
+            _sized(row.path.encode(errors="replace")),
+            _text(row.declared),
+            _text(row.seen),
+            _long(row.count),
+        )
+    )
 
 
 def _array(items: Iterable[bytes]) -> bytes:

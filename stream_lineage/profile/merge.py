@@ -16,10 +16,13 @@ from stream_lineage.profile.frequent import merged_items
 from stream_lineage.profile.moments import Moments
 from stream_lineage.profile.paths import OBJECT_TYPES, ROOT, absent_slots, is_top_level
 from stream_lineage.profile.quantiles import merged_quantiles
+from stream_lineage.profile.structure import merged_structures
 
 _CATEGORICAL = frozenset({"string", "enum", "boolean"})
 _HASHED = frozenset({"string", "bytes", "enum"})
-_DECODER_ORDER = (Decoder.OPAQUE, Decoder.COLUMNAR, Decoder.RECORDS, Decoder.JSON)
+_DECODER_ORDER = (Decoder.TEXT, Decoder.OPAQUE, Decoder.COLUMNAR, Decoder.RECORDS, Decoder.JSON)
+
+_UNDECODED = (Decoder.TEXT, Decoder.OPAQUE)
 
 
 def merge_profiles(a: Profile, b: Profile) -> Profile:
@@ -40,6 +43,8 @@ def merge_profiles(a: Profile, b: Profile) -> Profile:
         fields=_merged_tables(a.fields, b.fields, _records(a), _records(b)),
         key_fields=_merged_tables(a.key_fields, b.key_fields, _key_records(a), _key_records(b)),
         truncated_fields=max(a.truncated_fields, b.truncated_fields),
+        structure=merged_structures(a.structure, b.structure, _seen((*a.fields, *b.fields))),
+        key_structure=merged_structures(a.key_structure, b.key_structure, _seen((*a.key_fields, *b.key_fields))),
     )
 
 
@@ -82,6 +87,10 @@ def _merged_tables(
     return tuple(merged)
 
 
+def _seen(fields: Iterable[FieldProfile]) -> set[str]:
+    return {field.path for field in fields if field.slots > field.missing}
+
+
 def _with_absent(field: FieldProfile, records: int | None, known: set[str], objects: Mapping[str, int]) -> FieldProfile:
     slots = 0 if records is None else absent_slots(field.path, records, known, objects)
     if not slots:
@@ -96,7 +105,7 @@ def _objects(fields: tuple[FieldProfile, ...]) -> dict[str, int]:
 
 
 def _records(profile: Profile) -> int | None:
-    return None if profile.truncated_fields or profile.decoder is Decoder.OPAQUE else profile.decoded
+    return None if profile.truncated_fields or profile.decoder in _UNDECODED else profile.decoded
 
 
 def _key_records(profile: Profile) -> int | None:

@@ -6,10 +6,13 @@ decoders that read the same records give the same profile.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stream_lineage.model.structure import DeviationKind
 
 PADDING = 16
 """Text buffers are followed by this many zero bytes, so that 8-byte loads at any position stay inside."""
@@ -80,6 +83,18 @@ class FieldColumn:
     parts: list[Part] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Compared:
+    """How a batch differs from the structure that its schema declares.
+
+    ``found`` counts by kind, field path, declared and seen type. ``unseen`` holds the declared members that no object
+    of the batch has, with what is declared and how many objects could have had them.
+    """
+
+    found: Counter[tuple[DeviationKind, str, str | None, str | None]] = field(default_factory=Counter)
+    unseen: dict[str, tuple[str | None, int]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class BadRecord:
     """A record of the batch that could not be decoded. ``error`` is text that holds no payload value."""
@@ -95,13 +110,14 @@ class Decoded:
 
     ``records`` counts all records, the bad ones too. Parts without a value are left out, and so are columns without
     any. ``truncated`` counts the field paths of the schema (for JSON: of this batch) that are beyond the bound of paths
-    and have no column.
+    and have no column. ``compared`` is null where no structure is declared.
     """
 
     records: int
     columns: list[FieldColumn]
     bad: list[BadRecord]
     truncated: int = 0
+    compared: Compared | None = None
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stream_lineage.errors import DecodeError
 from stream_lineage.model.profile import Decoder, FieldProfile, LengthProfile, NumericProfile, Profile, TypeCount
 from stream_lineage.model.schema_files import schema_text
+from stream_lineage.model.structure import Deviation, DeviationKind, Structure
 from stream_lineage.profile.encoding import array_overhead, decode_profile, encode_field, encode_profile
 
 LONGS = st.integers(-(2**63), 2**63 - 1)
@@ -40,6 +41,21 @@ FIELDS = st.builds(
     distinct=st.none() | st.binary(max_size=200),
     items=st.none() | st.binary(max_size=200),
 )
+STRUCTURES = st.none() | st.builds(
+    Structure,
+    deviations=st.lists(
+        st.builds(
+            Deviation,
+            kind=st.sampled_from(DeviationKind),
+            path=st.text(max_size=8),
+            declared=st.none() | st.text(max_size=8),
+            seen=st.none() | st.text(max_size=8),
+            count=LONGS,
+        ),
+        max_size=3,
+    ).map(tuple),
+    left_out=st.integers(0, 2**31 - 1),
+)
 PROFILES = st.builds(
     Profile,
     decoder=st.sampled_from(Decoder),
@@ -50,6 +66,8 @@ PROFILES = st.builds(
     fields=st.lists(FIELDS, max_size=4).map(tuple),
     key_fields=st.lists(FIELDS, max_size=2).map(tuple),
     truncated_fields=st.integers(-(2**31), 2**31 - 1),
+    structure=STRUCTURES,
+    key_structure=STRUCTURES,
 )
 
 

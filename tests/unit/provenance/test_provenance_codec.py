@@ -26,6 +26,7 @@ from stream_lineage.model.observation import EventTimes, Link, Observation, Obse
 from stream_lineage.model.profile import Decoder, FieldProfile, LengthProfile, NumericProfile, Profile, TypeCount
 from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
 from stream_lineage.model.span import MissingRange, MissingReason, OffsetSpan
+from stream_lineage.model.structure import Deviation, DeviationKind, Structure
 from stream_lineage.profile.encoding import encode_profile
 from stream_lineage.provenance.codec import (
     MAX_OBSERVATION_BYTES,
@@ -59,6 +60,7 @@ references = st.builds(
     version=st.none() | st.integers(1, 2**31 - 1),
     fingerprint=st.none() | HASHES.map(bytes.hex),
     unresolved=st.booleans(),
+    crc64=st.none() | st.sampled_from(["63dd24e7cc258f8a"]),
 )
 numerics = st.builds(
     NumericProfile,
@@ -83,6 +85,21 @@ fields = st.builds(
     distinct=st.none() | st.binary(max_size=20),
     items=st.none() | st.binary(max_size=20),
 )
+structures = st.none() | st.builds(
+    Structure,
+    deviations=st.lists(
+        st.builds(
+            Deviation,
+            kind=st.sampled_from(DeviationKind),
+            path=TEXTS,
+            declared=st.none() | TEXTS,
+            seen=st.none() | TEXTS,
+            count=COUNTS,
+        ),
+        max_size=3,
+    ).map(tuple),
+    left_out=st.integers(0, 2**31 - 1),
+)
 profiles = st.builds(
     Profile,
     decoder=st.sampled_from(Decoder),
@@ -93,6 +110,8 @@ profiles = st.builds(
     fields=st.lists(fields, max_size=3).map(tuple),
     key_fields=st.lists(fields, max_size=2).map(tuple),
     truncated_fields=st.integers(0, 10_000),
+    structure=structures,
+    key_structure=structures,
 )
 event_times = st.builds(
     EventTimes,
