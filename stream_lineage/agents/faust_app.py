@@ -14,13 +14,12 @@ from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
-from faust.auth import SASLCredentials, SSLCredentials
 
 from stream_lineage.agents.alerts import Alert
 from stream_lineage.agents.deliveries import Deliveries
 from stream_lineage.agents.faust_consumer import CommittedTransport
 from stream_lineage.agents.faust_table import StateTable, StateTables
-from stream_lineage.agents.security import Security, security
+from stream_lineage.agents.security import security
 from stream_lineage.detect.detector import Channel
 from stream_lineage.provenance.codec import MAX_OBSERVATION_BYTES
 from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, OBSERVATIONS
@@ -60,7 +59,7 @@ def make_app(settings: KafkaSettings, agents_id: str, state_dir: Path) -> Any:
     app = _App(
         agents_id,
         broker=broker_urls(settings),
-        broker_credentials=_credentials(security(settings.client_config())),
+        broker_credentials=security(settings.client_config()).credentials(),
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=SESSION_SECONDS / 4,
         broker_commit_interval=COMMIT_SECONDS,
@@ -127,14 +126,3 @@ def broker_urls(settings: KafkaSettings) -> list[str]:
 
 def _raw_topic(app: Any, name: str) -> Any:
     return app.topic(name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
-
-
-def _credentials(wanted: Security) -> Any:
-    if wanted.mechanism is not None:
-        return SASLCredentials(
-            username=wanted.username,
-            password=wanted.password,
-            ssl_context=wanted.context,
-            mechanism=wanted.mechanism,
-        )
-    return SSLCredentials(wanted.context) if wanted.context is not None else None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 from stream_lineage.sandbox.ports import LOOPBACK, free_port
 
@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _basic(authorization: str) -> tuple[str, str] | None:
-    """User and password of a Basic header, which OAuth (RFC 6749, 2.3.1) has percent-encoded."""
+    """User and password of a Basic header."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -164,7 +164,7 @@ def _basic(authorization: str) -> tuple[str, str] | None:
         user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         return None
-    return unquote(user), unquote(password)
+    return user, password
 
 
 def _encoded(content: bytes) -> str:

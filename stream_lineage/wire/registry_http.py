@@ -12,20 +12,29 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
-from stream_lineage.errors import RegistryUnavailable, SettingsError
+from stream_lineage.errors import ConnectionFailed, RegistryUnavailable
 from stream_lineage.logs import MASK, get_logger
+from stream_lineage.wire.oauth import ClientCredentials, TokenSource
 from stream_lineage.wire.settings import RegistrySettings
+from stream_lineage.wire.tls import TlsMaterial
+from stream_lineage.wire.tls_trouble import REGISTRY, tls_trouble
 
 MAX_ANSWER_BYTES = 10_000_000
 _SLACK_SECONDS = 1.0
 _SHOWN_CHARACTERS = 200
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_HINT = "Check schema_registry_url and its credentials; `stream-lineage doctor` tells more."
+_CREDENTIALS = (
+    "Check schema_registry_basic_auth, schema_registry_bearer_token or schema_registry_client_id and its secret, "
+    "whichever this registry wants."
+)
 _HEADERS = {
     "Accept": "application/vnd.schemaregistry.v1+json, application/json",
     "Content-Type": "application/vnd.schemaregistry.v1+json",
@@ -68,11 +77,12 @@ class RegistryHttp:
         self._clock = clock
         self._lock = threading.Lock()
         self._left_alone_until: dict[str, float] = {}
-        self._why: dict[str, str] = {}
+        self._why: dict[str, RegistryUnavailable] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
         self._client: httpx.AsyncClient | None = None  # opened, used and closed on the loop only
+        self._tokens = _tokens(settings)
         self._tls = _tls(settings) if any(url.startswith("https") for url in settings.urls) else None
         self._log = get_logger("stream_lineage.registry")
 
@@ -102,7 +112,7 @@ class RegistryHttp:
     def _call(self, method: str, path: str, document: Any) -> Answer:
         if not self._settings.urls:
             raise RegistryUnavailable("no schema registry is configured", hint="Set schema_registry_url.")
-        failures = []
+        failures: list[RegistryUnavailable] = []
         for url in self._settings.urls:
             if not self._may_try(url):
                 failures.append(self._why[url])
@@ -110,14 +120,14 @@ class RegistryHttp:
             try:
                 answer = self._ask(method, url + path, document)
             except RegistryUnavailable as error:
-                self._failed(url, error.message)
-                failures.append(error.message)
+                self._failed(url, error)
+                failures.append(error)
             else:
                 self._answered(url)
                 return answer
         raise RegistryUnavailable(
-            "; ".join(failures),
-            hint="Check schema_registry_url and its credentials; `stream-lineage doctor` tells more.",
+            "; ".join(failure.message for failure in failures),
+            hint=next((failure.hint for failure in failures if failure.hint), _HINT),
         )
 
     def _may_try(self, url: str) -> bool:
@@ -133,13 +143,13 @@ class RegistryHttp:
             )  # this caller is the one that tries
             return True
 
-    def _failed(self, url: str, why: str) -> None:
+    def _failed(self, url: str, why: RegistryUnavailable) -> None:
         with self._lock:
             first = url not in self._left_alone_until
             self._left_alone_until[url] = self._clock() + self._settings.registry_retry_seconds
             self._why[url] = why
         if first:
-            self._log.warning("schema registry unavailable", url=url, error=why)
+            self._log.warning("schema registry unavailable", url=url, error=why.message, mend=why.hint)
 
     def _answered(self, url: str) -> None:
         with self._lock:
@@ -159,18 +169,29 @@ class RegistryHttp:
             raise _unavailable(url, f"did not answer within {timeout:g} s") from None
         except concurrent.futures.CancelledError:
             raise _unavailable(url, "was not waited for: the client is closed") from None
+        except ConnectionFailed as error:
+            raise RegistryUnavailable(error.message, hint=error.hint) from None  # the token endpoint says which it is
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise _unavailable(url, _reason(error)) from None
+            raise _unreachable(url, error) from None
         return _understood(url, status, content_type, body)
 
     async def _within(self, seconds: float, method: str, url: str, document: Any) -> tuple[int, str, bytes]:
         async with asyncio.timeout(seconds):
-            return await self._exchange(method, url, document)
+            if self._tokens is None:
+                return await self._exchange(method, url, document, {})
+            found = await self._exchange(method, url, document, _bearer(await self._tokens.fresh()))
+            if found[0] == httpx.codes.UNAUTHORIZED:  # revoked, or its clock is not ours
+                self._tokens.forget()
+                found = await self._exchange(method, url, document, _bearer(await self._tokens.fresh()))
+            return found
 
-    async def _exchange(self, method: str, url: str, document: Any) -> tuple[int, str, bytes]:
+    async def _exchange(
+        self, method: str, url: str, document: Any, headers: Mapping[str, str]
+    ) -> tuple[int, str, bytes]:
         client = self._open_client()
         body = bytearray()
-        async with client.stream(method, url, content=None if document is None else json.dumps(document)) as response:
+        content = None if document is None else json.dumps(document)
+        async with client.stream(method, url, content=content, headers=headers) as response:
             if response.headers.get("content-encoding", "identity") != "identity":
                 raise httpx.DecodingError("it sent a compressed answer, which was not asked for")
             async for chunk in response.aiter_raw():
@@ -214,7 +235,7 @@ class RegistryHttp:
                 user, _, password = basic.get_secret_value().partition(":")
                 auth = httpx.BasicAuth(user, password)
             if (token := self._settings.schema_registry_bearer_token) is not None:
-                headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+                headers |= _bearer(token.get_secret_value())
             self._client = httpx.AsyncClient(
                 headers=headers,
                 auth=auth,
@@ -228,20 +249,37 @@ class RegistryHttp:
 
 
 def _tls(settings: RegistrySettings) -> ssl.SSLContext:
-    authority = settings.schema_registry_ca_location
-    certificate = settings.schema_registry_certificate_location
-    try:
-        context = ssl.create_default_context(cafile=authority)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"schema_registry_ca_location: {authority} cannot be used: {error}") from None
-    if certificate is not None:
-        try:
-            context.load_cert_chain(certificate, settings.schema_registry_key_location)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(
-                f"schema_registry_certificate_location: {certificate} cannot be used: {error}"
-            ) from None
-    return context
+    return TlsMaterial(
+        "schema_registry_*",
+        ca_location=settings.schema_registry_ca_location,
+        ca_pem=settings.schema_registry_ca_pem,
+        certificate_location=settings.schema_registry_certificate_location,
+        certificate_pem=settings.schema_registry_certificate_pem,
+        key_location=settings.schema_registry_key_location,
+        key_pem=_clear(settings.schema_registry_key_pem),
+        key_password=_clear(settings.schema_registry_key_password),
+    ).context()
+
+
+def _tokens(settings: RegistrySettings) -> TokenSource | None:
+    url, secret = settings.schema_registry_token_url, _clear(settings.schema_registry_client_secret)
+    if url is None or settings.schema_registry_client_id is None or secret is None:
+        return None
+    tls = TlsMaterial("schema_registry_token_*", ca_location=settings.schema_registry_token_ca_location)
+    credentials = ClientCredentials(
+        url,
+        settings.schema_registry_client_id,
+        secret,
+        "schema_registry_token_url, schema_registry_client_id, schema_registry_client_secret, "
+        "schema_registry_token_ca_location",
+        settings.schema_registry_token_scope,
+        tls,
+    )
+    return TokenSource(credentials, timeout_seconds=settings.registry_timeout_seconds)
+
+
+def _clear(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def _understood(url: str, status: int, content_type: str, body: bytes) -> Answer:
@@ -256,7 +294,7 @@ def _understood(url: str, status: int, content_type: str, body: bytes) -> Answer
         document = None
     answer = Answer(status, document)
     if status in (401, 407):
-        raise _unavailable(url, f"refused our credentials ({status})")
+        raise _unavailable(url, f"refused our credentials ({status})", hint=_CREDENTIALS)
     if status == 429 or status >= 500 or not (status == 200 or 400 <= status < 500):
         said = f": {answer.message}" if answer.message else ""
         raise _unavailable(url, f"answered {status}{said}")
@@ -266,16 +304,27 @@ def _understood(url: str, status: int, content_type: str, body: bytes) -> Answer
     return answer
 
 
-def _reason(error: Exception) -> str:
+def _unreachable(url: str, error: Exception) -> RegistryUnavailable:
+    said = str(error) or type(error).__name__
+    trouble = tls_trouble(said, REGISTRY) if url.startswith("https") or "SSL" in said else None
+    if trouble is not None:
+        return _unavailable(url, trouble.what, hint=trouble.mend)
     if isinstance(error, httpx.ConnectError):
-        return f"cannot be reached: {error}"
+        return _unavailable(url, f"cannot be reached: {said}")
     if isinstance(error, httpx.RemoteProtocolError):
-        return f"broke off its answer: {error}"
-    return f"failed: {error or type(error).__name__}"
+        speaks_tls = url.startswith("http://") and "illegal" in said
+        return _unavailable(
+            url, f"broke off its answer: {said}", hint="Does it speak TLS (https)?" if speaks_tls else None
+        )
+    return _unavailable(url, f"failed: {said}")
 
 
-def _unavailable(url: str, what: str) -> RegistryUnavailable:
-    return RegistryUnavailable(f"schema registry {_shown(url)} {what}")
+def _unavailable(url: str, what: str, *, hint: str | None = None) -> RegistryUnavailable:
+    return RegistryUnavailable(f"schema registry {_shown(url)} {what}", hint=hint)
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
 
 
 def _shown(url: str) -> str:

@@ -12,6 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, fi
 
 DEFAULT_KAFKA_PORT = 9092
 
+_FILE_SUFFIX = "_file"
+_MAX_SECRET_BYTES = 1_000_000
+
 _NO_URL = "schema_registry_url must be http(s)://host:port, with a path if need be"
 
 RESERVED_KAFKA_SETTINGS: Mapping[str, str] = {
@@ -74,7 +77,7 @@ class KafkaSettings(BaseModel):
     kafka: dict[Annotated[str, AfterValidator(_passes_through)], str | SecretStr] = Field(
         default={},
         description="Any librdkafka setting, passed on to every Kafka client. Those that would break exactly-once "
-        "delivery are refused.",
+        "delivery are refused. Secrets may be named by their file, with _file at the end of the name.",
         examples=[{"security.protocol": "SASL_SSL", "sasl.mechanisms": "SCRAM-SHA-512"}],
     )
     cluster: str | None = Field(
@@ -123,7 +126,19 @@ class KafkaSettings(BaseModel):
     def _as_librdkafka_writes_it(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        return {name: _kafka_value(value) for name, value in given.items()}
+        read: dict[Any, Any] = {}
+        for name, value in given.items():
+            whole = name.removesuffix(_FILE_SUFFIX) if isinstance(name, str) else name
+            if whole == name or not is_secret_kafka_setting(whole):
+                read[name] = _kafka_value(value)
+            elif whole in given:
+                raise ValueError(f"{name} and {whole} exclude each other")
+            else:
+                read[whole] = SecretStr(_secret_of(name, value))
+        mechanism = str(read.get("sasl.mechanisms") or read.get("sasl.mechanism") or "").upper()
+        if mechanism == "OAUTHBEARER" and "sasl.oauthbearer.token.endpoint.url" in read:
+            read.setdefault("sasl.oauthbearer.method", "oidc")
+        return read
 
     @field_validator("kafka")
     @classmethod
@@ -170,14 +185,34 @@ class RegistrySettings(BaseModel):
         default=None, description="user:password for the registry. May also stand in its URL."
     )
     schema_registry_bearer_token: SecretStr | None = Field(default=None, description="Bearer token for the registry.")
+    schema_registry_token_url: str | None = Field(
+        default=None,
+        description="Where bearer tokens for the registry are fetched by client credentials (OAuth).",
+    )
+    schema_registry_client_id: str | None = Field(default=None, description="Client id to fetch tokens with.")
+    schema_registry_client_secret: SecretStr | None = Field(
+        default=None, description="Client secret to fetch tokens with."
+    )
+    schema_registry_token_scope: str | None = Field(default=None, description="Scope to ask for with each token.")
+    schema_registry_token_ca_location: Path | None = Field(
+        default=None, description="PEM file of the authorities that may sign the token endpoint's certificate."
+    )
     schema_registry_ca_location: Path | None = Field(
         default=None, description="PEM file of the authorities that may sign the registry's certificate."
     )
+    schema_registry_ca_pem: str | None = Field(default=None, description="The same as text instead of a file.")
     schema_registry_certificate_location: Path | None = Field(
         default=None, description="PEM file of the client certificate for the registry."
     )
+    schema_registry_certificate_pem: str | None = Field(default=None, description="The same as text instead of a file.")
     schema_registry_key_location: Path | None = Field(
         default=None, description="PEM file of the client certificate's key, when it is not in the same file."
+    )
+    schema_registry_key_pem: SecretStr | None = Field(
+        default=None, description="The client certificate's key as text instead of a file."
+    )
+    schema_registry_key_password: SecretStr | None = Field(
+        default=None, description="What the client certificate's key opens with."
     )
     registry_timeout_seconds: float = Field(
         default=3.0, gt=0, le=60, description="How long one registry call may take in all."
@@ -229,18 +264,57 @@ class RegistrySettings(BaseModel):
             raise ValueError("must be user:password")
         return secret
 
+    @field_validator("schema_registry_token_url")
+    @classmethod
+    def _token_url_is_whole(cls, text: str | None) -> str | None:
+        if text is not None and (urlsplit(text).scheme not in ("http", "https") or "@" in urlsplit(text).netloc):
+            raise ValueError("must be http(s)://host, without user and password in it")
+        return text
+
     @model_validator(mode="after")
     def _one_way_to_log_in(self) -> RegistrySettings:
-        if self.schema_registry_basic_auth is not None and self.schema_registry_bearer_token is not None:
-            raise ValueError("schema_registry_basic_auth and schema_registry_bearer_token exclude each other")
-        if self.schema_registry_key_location is not None and self.schema_registry_certificate_location is None:
-            raise ValueError("schema_registry_key_location needs schema_registry_certificate_location")
+        ways = {
+            "schema_registry_basic_auth": self.schema_registry_basic_auth,
+            "schema_registry_bearer_token": self.schema_registry_bearer_token,
+            "schema_registry_token_url": self.schema_registry_token_url,
+        }
+        given = [name for name, value in ways.items() if value is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} exclude each other")
+        client = (self.schema_registry_client_id, self.schema_registry_client_secret)
+        if any((self.schema_registry_token_url is None) is not (part is None) for part in client):
+            raise ValueError(
+                "schema_registry_token_url, schema_registry_client_id and schema_registry_client_secret go together"
+            )
+        key = self.schema_registry_key_location or self.schema_registry_key_pem
+        if key is not None and not (self.schema_registry_certificate_location or self.schema_registry_certificate_pem):
+            raise ValueError(
+                "a schema_registry_key needs schema_registry_certificate_location or schema_registry_certificate_pem"
+            )
+        for name in ("ca", "certificate", "key"):
+            both = f"schema_registry_{name}_location", f"schema_registry_{name}_pem"
+            if all(getattr(self, part) is not None for part in both):
+                raise ValueError(f"{' and '.join(both)} exclude each other")
         return self
 
     @property
     def urls(self) -> tuple[str, ...]:
         """The registry's addresses without a slash at the end, none of which holds credentials."""
         return tuple(url.rstrip("/") for url in _split(self.schema_registry_url or ""))
+
+
+def _secret_of(name: str, path: Any) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_MAX_SECRET_BYTES).decode("utf-8").rstrip("\r\n")
+    except TypeError:
+        raise ValueError(f"{name} must be the path of a file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise ValueError(f"{name}: {path} cannot be read: {why}") from None
+    if not content:
+        raise ValueError(f"{name}: {path} is empty")
+    return content
 
 
 def _split(text: str) -> list[str]:

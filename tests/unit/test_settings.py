@@ -81,15 +81,23 @@ def test_every_setting_has_one_name_in_all_places(name: str, tmp_path: Path) -> 
     }[setting.kind]
     if name in {"bootstrap_servers", "instance_id", "topic_prefix", "agents_id"}:
         text, parsed = "host", "host"
-    # A key has no meaning without its certificate.
-    beside = {"schema_registry_certificate_location": "/c"} if name == "schema_registry_key_location" else {}
+    # A key has no meaning without its certificate, nor has a client without its secret and where to show it.
+    beside = {"schema_registry_certificate_location": "/c"} if name.startswith("schema_registry_key") else {}
+    client = {"schema_registry_token_url": "http://h:2", "schema_registry_client_id": "me"}
+    if name in (*client, "schema_registry_client_secret"):
+        secret = tmp_path / "client-secret"
+        secret.write_text("user:sixteen-or-more", encoding="utf-8")
+        beside = {**client, "schema_registry_client_secret_file": str(secret)}
+        beside.pop(name, None)
+        if name == "schema_registry_client_secret":
+            del beside["schema_registry_client_secret_file"]
     from_environment = load_settings(beside, {f"STREAM_LINEAGE_{name.upper()}": text})
     written = yaml(tmp_path, json.dumps({name: parsed if isinstance(parsed, bool | int | float) else json_form(text)}))
     from_yaml = load_settings(beside, {}, written)
     if setting.kind is Kind.SECRET:
         secret = tmp_path / "secret"
         secret.write_text(text + "\n", encoding="utf-8")
-        from_flag = load_settings({f"{name}_file": str(secret)}, {})
+        from_flag = load_settings({**beside, f"{name}_file": str(secret)}, {})
     else:
         flag = {Kind.LIST: ("one", "two"), Kind.PROPERTIES: ("fetch.min.bytes=5",)}.get(setting.kind, text)
         from_flag = load_settings({**beside, name: flag}, {})

@@ -64,8 +64,8 @@ def test_tls_is_weakened_only_when_asked_for(name: str, value: str, hostname: bo
         ({"security.protocol": "SASL_PLAINTEXT", "sasl.mechanisms": "PLAIN"}, "sasl.username"),
         ({"ssl.keystore.location": "x.p12"}, "ssl.keystore.location"),
         ({"sasl.oauthbearer.config": "x"}, "sasl.oauthbearer.config"),
-        ({"security.protocol": "SSL", "ssl.ca.location": "/nowhere.pem"}, "certificates"),
-        ({"security.protocol": "SSL", "ssl.certificate.location": "/nowhere.pem"}, "certificates"),
+        ({"security.protocol": "SSL", "ssl.ca.location": "/nowhere.pem"}, "authorities in /nowhere.pem"),
+        ({"security.protocol": "SSL", "ssl.certificate.location": "/nowhere.pem"}, "client certificate in /nowhere.pem"),
     ],
 )
 def test_what_cannot_be_done_is_said(config: dict[str, str], said: str) -> None:

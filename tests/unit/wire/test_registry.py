@@ -453,6 +453,7 @@ def test_certificates_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_a_registry_that_does_not_speak_tls(fake: FakeRegistry) -> None:
     registry = SchemaRegistry(RegistrySettings(schema_registry_url=fake.url.replace("http:", "https:")))
-    with pytest.raises(RegistryUnavailable, match="cannot be reached"):
+    with pytest.raises(RegistryUnavailable, match="does not speak TLS there") as caught:
         registry.subjects()
+    assert "schema_registry_url" in str(caught.value.hint)
     registry.close()
