@@ -29,7 +29,13 @@ def sandbox() -> None:
 
 
 @sandbox.command()
-@click.option("--kafka-port", type=_port, help="Kafka's port.  [default: a free one]")
+@click.option(
+    "--brokers",
+    default=1,
+    show_default=True,
+    help="How many. With three, topics have three replicas and live on when a broker is killed; it is started again.",
+)
+@click.option("--kafka-port", type=_port, help="Kafka's port, or its first broker's.  [default: a free one]")
 @click.option("--registry-port", type=_port, help="The schema registry's port.  [default: a free one]")
 @click.option(
     "--data-dir",
@@ -37,7 +43,7 @@ def sandbox() -> None:
     help="Keep Kafka's data here.  [default: a temporary directory, removed at the end]",
 )
 @click.option("--no-registry", is_flag=True, help="Kafka only.")
-@click.option("--heap", default="400m", show_default=True, help="Kafka's heap, such as 400m or 1g.")
+@click.option("--heap", help="Each broker's heap, such as 400m or 1g.  [default: 400m, of several brokers 256m]")
 @click.option("--broker-config", multiple=True, metavar="KEY=VALUE", help="A setting of the broker; may be repeated.")
 @click.option(
     "--security",
@@ -49,11 +55,12 @@ def sandbox() -> None:
 @click.option("--detach", is_flag=True, help="Return when both answer; end them with `sandbox stop`.")
 @_output
 def start(
+    brokers: int,
     kafka_port: int | None,
     registry_port: int | None,
     data_dir: Path | None,
     no_registry: bool,
-    heap: str,
+    heap: str | None,
     broker_config: tuple[str, ...],
     security: tuple[Listener, ...],
     detach: bool,
@@ -74,6 +81,7 @@ def start(
     try:
         settings = SandboxSettings(
             registry=not no_registry,
+            brokers=brokers,
             kafka_port=kafka_port,
             registry_port=registry_port,
             data_dir=data_dir,
@@ -127,6 +135,8 @@ def _show(running: RunningSandbox, output: str) -> None:
             "schema_registry_url": running.schema_registry_url,
             "pid": running.process.pid,
         }
+        if len(running.brokers) > 1:
+            fields["brokers"] = [{"address": address, "pid": pid} for address, pid in running.brokers.items()]
         if running.secured:
             fields["secured"] = running.secured
         click.echo(json.dumps(fields))
@@ -135,6 +145,9 @@ def _show(running: RunningSandbox, output: str) -> None:
     click.echo(f"Schema registry  {running.schema_registry_url or 'none'}")
     click.echo(f"Data             {running.directory}{' (temporary)' if running.temporary else ''}")
     click.echo(f"Pid              {running.process.pid}")
+    if len(running.brokers) > 1:
+        brokers = ", ".join(f"{pid} ({address})" for address, pid in running.brokers.items())
+        click.echo(f"Brokers' pids    {brokers}")
     for name, settings in running.secured.items():
         click.echo(f"\n{name}, as admin (or as service, who needs ACLs):")
         click.echo("\n".join(f"  {key}={value}" for key, value in settings.items()))

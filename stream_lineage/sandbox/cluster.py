@@ -10,6 +10,7 @@ from typing import Self
 
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox.artifacts import Artifacts
+from stream_lineage.sandbox.brokers import launch, make_brokers
 from stream_lineage.sandbox.health import StartFailed
 from stream_lineage.sandbox.java import java_executable
 from stream_lineage.sandbox.java_program import JavaProgram
@@ -29,11 +30,14 @@ _POLL_SECONDS = 0.1
 
 
 class Sandbox:
-    """One broker and, if wanted, a schema registry. Everything listens on the loopback interface only.
+    """One broker or several and, if wanted, a schema registry. Everything listens on the loopback interface only.
 
         with Sandbox(SandboxSettings()) as sandbox:
             sandbox.bootstrap_servers, sandbox.schema_registry_url
             sandbox.kafka.kill(); sandbox.kafka.start()
+
+        with Sandbox(SandboxSettings(brokers=3)) as sandbox:
+            sandbox.brokers[2].kill()  # the other two go on
 
     With a ``data_dir``, Kafka's topics are there again next time; the registry's schemas are not: it keeps them in
     memory. Without one, nothing is left when the sandbox ends, also when this process is killed. Logs are kept if the
@@ -45,16 +49,21 @@ class Sandbox:
         self._reporter = reporter or Reporter()
         self._directory: Path | None = None
         self._lock: FileLock | None = None
-        self._kafka: KafkaBroker | None = None
+        self._brokers: tuple[KafkaBroker, ...] = ()
         self._registry: SchemaRegistry | None = None
         self._security: Security | None = None
 
     @property
     def kafka(self) -> KafkaBroker:
-        """The broker, to be stopped and started by itself."""
-        if self._kafka is None:
+        """The broker, to be stopped and started by itself; the first of several."""
+        return self.brokers[0]
+
+    @property
+    def brokers(self) -> tuple[KafkaBroker, ...]:
+        """All of them, by node id, which begins at 1."""
+        if not self._brokers:
             raise SandboxError("the sandbox is not running")
-        return self._kafka
+        return self._brokers
 
     @property
     def registry(self) -> SchemaRegistry:
@@ -72,7 +81,8 @@ class Sandbox:
 
     @property
     def bootstrap_servers(self) -> str:
-        return self.kafka.bootstrap_servers
+        """All brokers, whether they run or not."""
+        return ",".join(broker.bootstrap_servers for broker in self.brokers)
 
     @property
     def schema_registry_url(self) -> str | None:
@@ -116,9 +126,17 @@ class Sandbox:
             self.close(keep_logs=isinstance(error, SandboxError))
             raise
 
+    def revive(self) -> bool:
+        """Start those of several brokers again that were killed from outside; whether there were any."""
+        killed = [broker for broker in self._brokers if broker.killed] if len(self._brokers) > 1 else []
+        for broker in killed:
+            self._reporter.say(f"{broker.name} was killed and is started again ...")
+            broker.launch()
+        return bool(killed)
+
     def check(self) -> None:
         """Raises SandboxError if a server ended by itself."""
-        for server in (self._kafka, self._registry):
+        for server in (*self._brokers, self._registry):
             if server is not None:
                 server.check()
 
@@ -145,33 +163,35 @@ class Sandbox:
         self.close()
 
     def _start_on_ports(self, kafka: JavaProgram, registry: JavaProgram | None, directory: Path) -> None:
-        kafka_port = _port(self.settings.kafka_port, "Kafka", taken=frozenset())
-        registry_port = _port(self.settings.registry_port, "the schema registry", taken=frozenset({kafka_port}))
-        controller_port = free_port(taken=frozenset({kafka_port, registry_port}))
+        taken: set[int] = set()
+
+        def port(wanted: int | None = None, server: str = "") -> int:
+            taken.add(found := _port(wanted, server, taken=frozenset(taken)))
+            return found
+
+        node_ids = range(1, self.settings.brokers + 1)
+        ports = {1: port(self.settings.kafka_port, "Kafka")}
+        registry_port = port(self.settings.registry_port, "the schema registry")
+        ports |= {node_id: port() for node_id in node_ids[1:]}
+        controller_ports = {node_id: port() for node_id in node_ids}
         held = self._lock.descriptor if self._lock is not None else None
         deadline = time.monotonic() + self.settings.start_timeout_seconds
         if registry is not None:  # first, because it takes longest
             self._registry = SchemaRegistry(self.settings, registry, directory / "registry", registry_port, held)
             self._registry.launch()
-        taken = {kafka_port, registry_port, controller_port}
         if self._security is not None:
-            ports = {}
-            for listener in self.settings.security:
-                ports[listener] = free_port(taken=frozenset(taken))
-                taken.add(ports[listener])
-            self._security.listen(ports)
-        self._kafka = KafkaBroker(
-            self.settings, kafka, directory / "kafka", kafka_port, controller_port, held, self._security
-        )
-        self._kafka.launch()
-        self._kafka.wait(deadline)
-        self._reporter.say(f"Kafka answers at {self._kafka.bootstrap_servers}")
+            self._security.listen({listener: port() for listener in self.settings.security})
+        self._brokers = make_brokers(self.settings, kafka, directory, ports, controller_ports, held, self._security)
+        launch(self._brokers)
+        for broker in self._brokers:
+            broker.wait(deadline)
+        self._reporter.say(f"Kafka answers at {self.bootstrap_servers}")
         if self._registry is not None:
             self._registry.wait(deadline)
             self._reporter.say(f"The schema registry answers at {self._registry.url}")
 
     def _stop_servers(self) -> None:
-        servers = [server for server in (self._registry, self._kafka) if server is not None]
+        servers = [server for server in (self._registry, *self._brokers) if server is not None]
         if any(server.pid is not None and not server.program.archived for server in servers):
             self._reporter.say(
                 "The first end takes some seconds longer: Java archives its classes for faster starts ..."
@@ -180,7 +200,7 @@ class Sandbox:
             server.begin_stop()
         for server in servers:
             server.stop()
-        self._registry = self._kafka = None
+        self._registry, self._brokers = None, ()
 
     def _open_directory(self) -> Path:
         directory = self.settings.data_dir

@@ -1,4 +1,4 @@
-"""One Apache Kafka broker, which is its own KRaft controller."""
+"""An Apache Kafka broker, which is a KRaft controller too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import logging
 import socket
 import subprocess
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from stream_lineage.errors import SandboxError
@@ -21,17 +22,14 @@ from stream_lineage.sandbox.settings import SandboxSettings
 
 _FORMAT_TIMEOUT_SECONDS = 120
 _PROBE_SECONDS = 5.0
+_MOST_REPLICAS = 3
 _SMALL_CLUSTER = {
     "offsets.topic.num.partitions": "4",
-    "offsets.topic.replication.factor": "1",
     "transaction.state.log.num.partitions": "4",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "4",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
-    "default.replication.factor": "1",
-    "min.insync.replicas": "1",
+    # Groups of the newer protocol may be configured to miss their members sooner than after 45 s.
+    "group.consumer.min.session.timeout.ms": "6000",
+    "group.consumer.min.heartbeat.interval.ms": "1000",
     "group.initial.rebalance.delay.ms": "0",  # a test need not wait for members that do not come
     # A killed broker is let in again when its old session has timed out; the default of 9 s is all waiting.
     "broker.session.timeout.ms": "3000",
@@ -57,8 +55,34 @@ def random_cluster_id() -> str:
             return cluster_id
 
 
+@dataclass(frozen=True, slots=True)
+class Quorum:
+    """The brokers of one cluster: its id, and each one's controller port by node id."""
+
+    cluster_id: str
+    controllers: Mapping[int, int]
+
+    @property
+    def voters(self) -> str:
+        return ",".join(f"{node_id}@{LOOPBACK}:{port}" for node_id, port in self.controllers.items())
+
+    def replication(self) -> dict[str, str]:
+        """Three replicas where there are three brokers, of which one may be missing."""
+        replicas = str(min(len(self.controllers), _MOST_REPLICAS))
+        in_sync = "2" if len(self.controllers) >= _MOST_REPLICAS else "1"
+        return {
+            "default.replication.factor": replicas,
+            "min.insync.replicas": in_sync,
+            "offsets.topic.replication.factor": replicas,
+            "transaction.state.log.replication.factor": replicas,
+            "transaction.state.log.min.isr": in_sync,
+            "share.coordinator.state.topic.replication.factor": replicas,
+            "share.coordinator.state.topic.min.isr": in_sync,
+        }
+
+
 class KafkaBroker(Server):
-    """The broker. Topics outlive ``stop`` and ``kill``: the next ``start`` finds them in the directory."""
+    """One broker. Topics outlive ``stop`` and ``kill``: the next ``start`` finds them in the directory."""
 
     name = "Kafka"
 
@@ -68,13 +92,18 @@ class KafkaBroker(Server):
         program: JavaProgram,
         directory: Path,
         port: int,
-        controller_port: int,
         held: int | None = None,
+        *,
+        node_id: int,
+        quorum: Quorum,
         security: Security | None = None,
     ) -> None:
         super().__init__(settings, program, directory, port, held)
-        self._controller_port = controller_port
+        self.node_id = node_id
+        self._quorum = quorum
         self._security = security
+        if len(quorum.controllers) > 1:
+            self.name = f"Kafka's broker {node_id}"
 
     @property
     def bootstrap_servers(self) -> str:
@@ -87,8 +116,8 @@ class KafkaBroker(Server):
             self._format()
 
     def command(self) -> list[str]:
-        # Unusual options would make an archive that fits nobody else.
-        record = None if self.settings.jvm_options else self.recorded_classes
+        # Unusual options would make an archive that fits nobody else; of several brokers, one that records will do.
+        record = None if self.settings.jvm_options or self.node_id != 1 else self.recorded_classes
         return self._java(self.program.archive_options(record), "kafka.Kafka", str(self._configuration))
 
     def answers(self) -> bool:
@@ -103,9 +132,14 @@ class KafkaBroker(Server):
         quiet.disabled = True
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers}, logger=quiet)
         try:
-            return bool(admin.describe_cluster(request_timeout=_PROBE_SECONDS).result(_PROBE_SECONDS + 1).nodes)
+            found = admin.describe_cluster(request_timeout=_PROBE_SECONDS).result(_PROBE_SECONDS + 1)
+            return any(node.id == self.node_id for node in found.nodes)
         except (KafkaException, TimeoutError):
             return False
+
+    @property
+    def _controller(self) -> str:
+        return f"CONTROLLER://{LOOPBACK}:{self._quorum.controllers[self.node_id]}"
 
     @property
     def _data(self) -> Path:
@@ -120,20 +154,21 @@ class KafkaBroker(Server):
         return self.directory / "log4j2.properties"
 
     def _write_configuration(self) -> None:
-        plain, controller = f"PLAINTEXT://{LOOPBACK}:{self.port}", f"CONTROLLER://{LOOPBACK}:{self._controller_port}"
+        plain, controller = f"PLAINTEXT://{LOOPBACK}:{self.port}", self._controller
         secured = self._security
         public = ",".join([plain, *(secured.addresses if secured else ())])
         protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT", **(secured.protocols if secured else {})}
         configuration = {
             "process.roles": "broker,controller",
-            "node.id": "1",
+            "node.id": str(self.node_id),
             "listeners": f"{public},{controller}",
             "advertised.listeners": public,
             "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
             "controller.listener.names": "CONTROLLER",
-            "controller.quorum.voters": f"1@{LOOPBACK}:{self._controller_port}",
+            "controller.quorum.voters": self._quorum.voters,
             "log.dirs": str(self._data),
             **_SMALL_CLUSTER,
+            **self._quorum.replication(),
             **(secured.broker_config() if secured else {}),
             **self.settings.broker_config,
         }
@@ -142,7 +177,7 @@ class KafkaBroker(Server):
 
     def _format(self) -> None:
         users = self._security.format_arguments if self._security else ()
-        arguments = ("format", "-t", random_cluster_id(), "-c", str(self._configuration), *users)
+        arguments = ("format", "-t", self._quorum.cluster_id, "-c", str(self._configuration), *users)
         command = self._java(self.program.archive_options(), "kafka.tools.StorageTool", *arguments)
         with self.log_path.open("ab") as log:
             code = subprocess.run(
@@ -159,5 +194,5 @@ class KafkaBroker(Server):
         secured = self._security.java_options if self._security else ()
         options = (f"-Dlog4j2.configurationFile={self._log4j}", *options, *secured, *self.settings.jvm_options)
         class_path = ":".join(map(str, self.program.class_path))
-        java = java_command(self.settings.heap, options, directory=self.scratch)
+        java = java_command(self.settings.broker_heap, options, directory=self.scratch)
         return [*java, "-cp", class_path, main_class, *arguments]

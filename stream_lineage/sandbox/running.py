@@ -32,13 +32,15 @@ class RunningSandbox(BaseModel):
     schema_registry_url: str | None
     directory: Path
     temporary: bool
+    brokers: dict[str, int] = {}  # pid by address
     secured: dict[str, dict[str, str]] = {}
     """Ways in that want to be convinced: librdkafka's settings by name."""
 
     @classmethod
     def of(cls, sandbox: Sandbox) -> Self:
         """The one that this process runs."""
-        pids = [sandbox.kafka.pid, sandbox.registry.pid if sandbox.settings.registry else None]
+        servers = [*sandbox.brokers, *([sandbox.registry] if sandbox.settings.registry else [])]
+        pids = [server.pid for server in servers]
         me = ProcessIdentity.of(os.getpid())
         if me is None:
             raise SandboxError("the system does not tell when this process was started")
@@ -49,6 +51,7 @@ class RunningSandbox(BaseModel):
             schema_registry_url=sandbox.schema_registry_url,
             directory=sandbox.directory,
             temporary=sandbox.settings.data_dir is None,
+            brokers={broker.bootstrap_servers: broker.pid for broker in sandbox.brokers if broker.pid is not None},
             secured={way.name: dict(way.settings) for way in sandbox.security.ways_in()}
             if sandbox.settings.security
             else {},

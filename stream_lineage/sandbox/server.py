@@ -13,6 +13,9 @@ from stream_lineage.sandbox.process import ServerProcess
 from stream_lineage.sandbox.settings import SandboxSettings
 from stream_lineage.sandbox.tree import remove_tree
 
+_SIGNALLED = 128
+"""Exit codes above stand for a signal's number."""
+
 
 class Server(ABC):
     """A server to start, stop, kill and pause; each start is on the same port and the same directory.
@@ -40,6 +43,11 @@ class Server(ABC):
     def pid(self) -> int | None:
         """Of the Java process; None while it is not running."""
         return self._process.pid if self._process is not None and self._process.running else None
+
+    @property
+    def killed(self) -> bool:
+        """Whether a signal ended it that did not come from here."""
+        return self._process is not None and (self._process.exit_code or 0) > _SIGNALLED
 
     def start(self) -> None:
         """Start and wait until it answers. Raises SandboxError."""

@@ -69,6 +69,8 @@ def run_until_signalled(
         try:
             on_ready(running)
             while not signals.requested.wait(_CHECK_SECONDS):
+                if sandbox.revive():
+                    RunningSandbox.of(sandbox).write()
                 sandbox.check()
             reporter.say("Stopping ...")
         finally:
