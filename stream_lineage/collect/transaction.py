@@ -93,8 +93,8 @@ class Transactions:
                 raise KafkaException(self._failed[0][0])
             self._retried(producer.commit_transaction)
         except KafkaException as error:
-            self._roll_back(producer, error.args[0])
             where = f" (writing to {self._failed[0][1]})" if self._failed else ""
+            self._roll_back(producer, error.args[0])
             failure = translated(error, f"commit a flush{where}")
             if isinstance(failure, Fenced):
                 raise failure from error
@@ -125,6 +125,11 @@ class Transactions:
                 if time.monotonic() > deadline:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
                 producer.poll(0.1)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._UNKNOWN_PARTITION or time.monotonic() > deadline:
+                    raise
+                producer.list_topics(message.topic, self.timeout_seconds)  # the topic has grown since we looked
+                time.sleep(0.05)
             else:
                 producer.poll(0)
                 return
