@@ -1,14 +1,15 @@
 """The tap: each record of chosen topics once more, in ``<topic>.traced``, with its provenance as a header.
 
-Key, value, timestamp, headers and partition are untouched. The copies are written in the transaction of the flush that
-observes the records: who reads committed records has each of them once, in the order of its partition.
+Key, value, timestamp, headers and partition are untouched: but for headers whose names are no text, which no client of
+librdkafka can write, and the timestamp 0, for which it writes the present time; the provenance header says both. The
+copies are written in the transaction of the flush that observes the records: who reads committed records has each of
+them once, in the order of its partition.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from confluent_kafka import Message
 
@@ -18,6 +19,7 @@ from stream_lineage.collect.traced_topics import TracedTopics
 from stream_lineage.collect.transaction import OutgoingMessage
 from stream_lineage.collect.watch import compiled
 from stream_lineage.provenance.stamp import PROVENANCE_HEADER, Stamp
+from stream_lineage.wire.record_headers import readable_headers, unreadable
 
 
 class Tap:
@@ -93,13 +95,14 @@ class Tap:
 
     def _copy(self, topic: str, partition: int, offset: int, message: Message, stamp: Stamp) -> OutgoingMessage:
         kind, milliseconds = message.timestamp()
-        headers: list[tuple[str, Any]] = [*(message.headers() or ())]
-        headers.append((PROVENANCE_HEADER, stamp.of(message, partition, offset)))
+        readable = readable_headers(message) or []
+        left_out = unreadable(message, readable)
+        value = stamp.of(message, partition, offset, headers_left_out=left_out)
         return OutgoingMessage(
             self.target(topic),
             message.key(),
             message.value(),
-            tuple(headers),
+            (*readable, (PROVENANCE_HEADER, value)),
             partition=partition,
             timestamp_ms=milliseconds if kind else None,
         )

@@ -24,6 +24,7 @@ from stream_lineage.model.span import MissingRange, OffsetSpan
 from stream_lineage.provenance.log import LogEntry
 from stream_lineage.provenance.spans import SpanIndex
 from stream_lineage.wire.kafka import translated
+from stream_lineage.wire.record_headers import readable_headers
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
@@ -154,7 +155,7 @@ def stored_record(message: Message, key_hash: Callable[[bytes], str]) -> StoredR
     timestamp = None
     if kind in _TIMESTAMP_TYPES and 0 <= milliseconds <= _LATEST_TIMESTAMP:
         timestamp = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    headers = dict(message.headers() or ())
+    headers = dict(readable_headers(message) or ())
     key = message.key()
     return StoredRecord(
         timestamp=timestamp,

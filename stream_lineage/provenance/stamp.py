@@ -36,9 +36,11 @@ class Stamp:
         self._schemas = {"schema": schema_document(schemas[0]), "key_schema": schema_document(schemas[1])}
         self._key_hash = key_hash
 
-    def of(self, message: Message, partition: int, offset: int) -> bytes:
-        """The header's value for the record ``message``, which was read at these coordinates."""
+    def of(self, message: Message, partition: int, offset: int, *, headers_left_out: int = 0) -> bytes:
+        """The header's value for the record ``message``, which was read at these coordinates. Headers that the copy
+        does without are said there as ``headers_left_out``."""
         stored = stored_record(message, self._key_hash)
+        left_out = {"headers_left_out": headers_left_out} if headers_left_out else {}
         return orjson.dumps(
             {
                 **self._common,
@@ -51,5 +53,6 @@ class Stamp:
                 **self._schemas,
                 "trace_id": stored.trace_id,
                 "run_id": stored.run_id,
+                **left_out,
             }
         )

@@ -24,17 +24,31 @@ def headers_of(messages: Sequence[Message]) -> list[Headers | None]:
         try:
             out.extend(reading)
         except (SystemError, UnicodeDecodeError):
-            out.append(_readable(messages[len(out)]))
+            out.append(readable_headers(messages[len(out)]))
         else:
             return out
 
 
-def _readable(message: Message) -> Headers | None:
-    """The headers of a message that has just raised; this time it does not."""
-    try:
-        (found,) = map(Message.headers, (message,))
-    except (SystemError, UnicodeDecodeError):
-        return None
+def unreadable(message: Message, readable: Headers | None) -> int:
+    """How many headers of a message are not among the ``readable`` ones."""
+    return len(_held(message) or ()) - len(readable or ())
+
+
+def _held(message: Message) -> Headers | None:
+    """What the client holds, of which nothing may be touched."""
+    for _ in range(2):  # only the first call raises
+        try:
+            (found,) = map(Message.headers, (message,))
+        except (SystemError, UnicodeDecodeError):
+            continue
+        return found
+    return None
+
+
+def readable_headers(message: Message) -> Headers | None:
+    """The headers of one message, which may have been read before. Slower than ``headers_of``, which is for the first
+    reading only: from the second one on the client says nothing of names that are no text."""
+    found = _held(message)
     return [pair for header in found or () if (pair := _pair(header)) is not None]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import raw_kafka
 from collecting import CLICK, CLICK_2, Acknowledged, Lab, Traffic, eventually
 from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, Message
 from confluent_kafka import TopicPartition as Where
@@ -60,7 +61,9 @@ def send_all_kinds(lab: Lab, topic: str) -> None:
     now = int(time.time() * 1000)
     trace = "0af7651916cd43dd8448eb211c80319c"
     for number in range(300):
-        value, key, headers = (first, second)[number % 7 == 0], b"k%d" % (number % 11), []
+        value: bytes | None = (first, second)[number % 7 == 0]
+        key: bytes | None = b"k%d" % (number % 11)
+        headers: list[tuple[str, bytes | None]] = []
         if number % 5 == 0:
             key = None
         if number % 13 == 0:
@@ -146,6 +149,18 @@ def test_kills_and_a_deleted_traced_topic_cost_no_copy_and_double_none(lab: Lab)
         )
         assert [offset for (offset,) in stamps] == sorted(known.of(topic)[partition])
     lab.check(known, topic)
+
+
+def test_a_header_that_cannot_be_written_is_said_to_be_missing(lab: Lab) -> None:
+    topic = lab.topic("orders")
+    headers = [(b"before", b"1"), (b"\xff\xfe", b"2"), (b"after", b"3")]
+    raw_kafka.produce(lab.bootstrap_servers, topic, 0, raw_kafka.batch([raw_kafka.RawRecord(b"{}", headers=headers)]))
+    assert lab.collect_until_end("--tap", topic)["traced"] == 1
+    ((stamp, _, value, _, copied),) = read(lab, f"{topic}.traced", 0, traced)
+    assert (value, copied) == (b"{}", [("before", b"1"), ("after", b"3")])
+    assert stamp["headers_left_out"] == 1
+    answer = lab.run("record", topic, "0", "0", *lab.flags(), "--output", "json")
+    assert answer.code == 0, answer.err
 
 
 def test_a_topic_that_grows_and_a_traced_topic_that_is_deleted(lab: Lab) -> None:
