@@ -53,6 +53,7 @@ from stream_lineage.provenance.verify import Verification, verify
 from stream_lineage.settings import Settings
 from stream_lineage.wire import kafka
 from stream_lineage.wire.registry import SchemaRegistry
+from stream_lineage.wire.single_object_schemas import SingleObjectSchemas
 
 _log = get_logger("stream_lineage")
 
@@ -141,6 +142,7 @@ def collector(
             registry,
             negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
             retry_seconds=settings.registry.registry_retry_seconds,
+            single_objects=_single_objects(settings, registry),
         )
         stack.callback(resolver.close)
         options = WorkerOptions(
@@ -222,6 +224,15 @@ def _tap(settings: Settings, admin: AdminClient, facts: ClusterFacts, secret: by
     )
 
 
+def _single_objects(settings: Settings, registry: SchemaRegistry | None) -> SingleObjectSchemas | None:
+    found = SingleObjectSchemas(
+        registry,
+        settings.registry.avro_schemas,
+        negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
+    )
+    return found if found.has_sources else None
+
+
 def _find_links(settings: Settings, keys: Iterable[EpochPartition]) -> dict[EpochPartition, Head]:
     return last_links(lambda: log_reader(settings), settings.kafka.topic(OBSERVATIONS), keys)
 
@@ -256,7 +267,7 @@ def _transactional_producer(settings: Settings, instance: InstanceName) -> Produ
             "client.id": f"stream-lineage-{instance.value}",
             "transactional.id": f"{collect.group_id}-{instance.value}",
             "transaction.timeout.ms": int(collect.transaction_timeout_seconds * 1000),
-            "linger.ms": 0,
+            "linger.ms": 5 if collect.tap else 0,
             "compression.type": "lz4",
             # What the tap republishes is judged by its topic, not by us.
             **({"message.max.bytes": _LARGEST_COPY} if collect.tap else {}),

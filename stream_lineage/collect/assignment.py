@@ -100,7 +100,7 @@ class Assignment:
         """Read again from what is committed, as the group has it."""
         failure = self._pipeline.failure
         if failure is not None:
-            _log.warning("a flush was not committed and is read again", reason=failure.message)
+            _log.warning("a flush was not committed and is read again", reason=failure.message, hint=failure.hint)
             if isinstance(failure, Fenced):
                 time.sleep(0.1)
         self._flush.discard()

@@ -105,4 +105,5 @@ class Tap:
             (*readable, (PROVENANCE_HEADER, value)),
             partition=partition,
             timestamp_ms=milliseconds if kind else None,
+            is_copy=True,
         )

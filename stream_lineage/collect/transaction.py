@@ -14,6 +14,7 @@ from stream_lineage.logs import get_logger
 from stream_lineage.wire.kafka import translated
 
 _log = get_logger("stream_lineage.collect")
+_POLL_EVERY = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class OutgoingMessage:
     headers: tuple[tuple[str, bytes | None], ...] = ()
     partition: int | None = None
     timestamp_ms: int | None = None
+    is_copy: bool = False
+    """One of many: whether it arrived is told by the commit alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,10 @@ class Transactions:
         self._failed.clear()
         try:
             producer.begin_transaction()
-            for message in messages:
+            for number, message in enumerate(messages):
                 self._produce(producer, message)
+                if number % _POLL_EVERY == 0:
+                    producer.poll(0)
             positions = [TopicPartition(o.topic, o.partition, o.offset, o.metadata) for o in offsets]
             self._retried(
                 lambda left: producer.send_offsets_to_transaction(
@@ -118,7 +123,7 @@ class Transactions:
                     value=message.value,
                     key=message.key,
                     headers=list(message.headers),
-                    on_delivery=self._delivered,
+                    on_delivery=None if message.is_copy else self._delivered,
                     **chosen,
                 )
             except BufferError:
@@ -131,7 +136,6 @@ class Transactions:
                 producer.list_topics(message.topic, self.timeout_seconds)  # the topic has grown since we looked
                 time.sleep(0.05)
             else:
-                producer.poll(0)
                 return
 
     def _delivered(self, error: KafkaError | None, message: Any) -> None:

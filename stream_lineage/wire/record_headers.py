@@ -36,6 +36,7 @@ def unreadable(message: Message, readable: Headers | None) -> int:
 
 def _held(message: Message) -> Headers | None:
     """What the client holds, of which nothing may be touched."""
+    found: Headers | None
     for _ in range(2):  # only the first call raises
         try:
             (found,) = map(Message.headers, (message,))

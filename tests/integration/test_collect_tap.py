@@ -13,7 +13,7 @@ import raw_kafka
 from collecting import CLICK, CLICK_2, Acknowledged, Lab, Traffic, eventually
 from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, Message
 from confluent_kafka import TopicPartition as Where
-from confluent_kafka.admin import ConfigResource
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from stream_lineage.provenance.stamp import PROVENANCE_HEADER
 
@@ -180,6 +180,22 @@ def test_a_topic_that_grows_and_a_traced_topic_that_is_deleted(lab: Lab) -> None
     assert len(read(lab, f"{topic}.traced", 1, traced)) == 10
     assert collector.terminate() == 0
     lab.check(known, topic)
+
+
+def test_a_traced_topic_that_takes_no_large_records_is_named_and_waited_for(lab: Lab) -> None:
+    topic = lab.topic("orders")
+    traced_topic = lab.topic("orders.traced", max_message_bytes=2_000)
+    known = Acknowledged()
+    lab.send(topic, [(random.Random(1).randbytes(5_000), None)], known)
+    collector = lab.collect("--tap", topic)
+    collector.wait_for("a flush was not committed and is read again")
+    assert traced_topic in collector.events("a flush was not committed and is read again")[0]["reason"]
+    assert "max.message.bytes" in collector.log()
+    larger = ConfigEntry("max.message.bytes", "10000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, traced_topic, incremental_configs=[larger])
+    lab.admin.incremental_alter_configs([resource])[resource].result(30)
+    lab.caught_up(known)
+    assert len(read(lab, traced_topic, 0, traced)) == 1
 
 
 def test_what_cannot_be_tapped_is_said_at_the_start(lab: Lab) -> None:
