@@ -48,6 +48,12 @@ class Registry(Protocol):
     def latest(self, subject: str) -> RegisteredSchema: ...
 
 
+class SingleObjects(Protocol):
+    """What is needed to find the schemas of Avro single objects."""
+
+    def find(self, crc64: str, *, topic: str, role: Role) -> RegisteredSchema: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """The schema of a topic's keys or values (``role``) that is written under this key."""
@@ -85,9 +91,17 @@ class SchemaResolver:
     """Asks in its own threads. ``answer`` never blocks; ``settle`` waits a little while the registry is well."""
 
     def __init__(
-        self, registry: Registry | None, *, negative_ttl_seconds: float, retry_seconds: float, wait_seconds: float = 2.0
+        self,
+        registry: Registry | None,
+        *,
+        negative_ttl_seconds: float,
+        retry_seconds: float,
+        wait_seconds: float = 2.0,
+        single_objects: SingleObjects | None = None,
     ) -> None:
+        """``single_objects`` finds schemas by fingerprint, and is null where there is nowhere to look."""
         self._registry = registry
+        self._single_objects = single_objects
         self._negative_ttl = negative_ttl_seconds
         self._retry = retry_seconds
         self._wait = wait_seconds
@@ -185,7 +199,7 @@ class SchemaResolver:
     def _opaque(self, seen: _TopicRole) -> bool:
         if seen.framed or seen.own:
             return False
-        nobody_to_ask = self._registry is None
+        nobody_to_ask = self._registry is None and self._single_objects is None
         if seen.numbers and (seen.foreign or seen.unknown or (nobody_to_ask and len(seen.unproven) > 1)):
             return True
         if seen.foreign:
@@ -207,7 +221,7 @@ class SchemaResolver:
                 self._healthy = False  # until it answers
 
     def _ask(self, question: Question) -> Future[None] | None:
-        if self._registry is None:
+        if (self._single_objects if question.key.framing is Framing.SINGLE_OBJECT else self._registry) is None:
             return None
         with self._lock:
             state = self._states.setdefault(question, _State())
@@ -235,8 +249,11 @@ class SchemaResolver:
         unknown, healthy, delay = False, True, self._retry
         try:
             if self.looks_opaque(question.topic, question.role):
-                registry = None  # it has become clear in the meantime
-            if registry is not None and key.framing is Framing.GUID_HEADER:
+                pass  # it has become clear in the meantime
+            elif key.framing is Framing.SINGLE_OBJECT:
+                if self._single_objects is not None:
+                    found = self._single_objects.find(str(key.id), topic=question.topic, role=question.role)
+            elif registry is not None and key.framing is Framing.GUID_HEADER:
                 found = registry.by_guid(str(key.id), topic=question.topic, role=question.role)
             elif registry is not None:
                 found = registry.by_id(int(key.id or 0), topic=question.topic, role=question.role)

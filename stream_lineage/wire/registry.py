@@ -87,11 +87,30 @@ class SchemaRegistry:
 
     def latest(self, subject: str) -> RegisteredSchema:
         """The newest version of a subject, asked for each time. Raises as ``by_id`` does."""
-        path = f"/subjects/{quote(subject, safe='')}/versions/latest"
+        return self._version(subject, "latest")
+
+    def version(self, subject: str, version: int) -> RegisteredSchema:
+        """One version of a subject, deleted or not. Asked for each time. Raises as ``by_id`` does."""
+        return self._version(subject, f"{version}?deleted=true")
+
+    def versions(self, subject: str) -> tuple[int, ...]:
+        """The versions of a subject, deleted ones too where the registry tells them. Asked for each time. Raises as
+        ``by_id`` does."""
+        path = f"/subjects/{quote(subject, safe='')}/versions?deleted=true"
+        answer = self._http.get(path)
+        if answer.status == 404 and answer.error_code == _SUBJECT_UNKNOWN:
+            raise UnknownSchema(f"the schema registry does not know subject {subject}")
+        numbers = answer.document
+        if answer.status != 200 or not isinstance(numbers, list) or not all(isinstance(n, int) for n in numbers):
+            raise _no_answer(path, answer)
+        return tuple(sorted(numbers))
+
+    def _version(self, subject: str, version: str) -> RegisteredSchema:
+        path = f"/subjects/{quote(subject, safe='')}/versions/{version}"
         document = self._document(self._http.get(path), path, f"subject {subject}")
-        id_, version = _integer(document, "id", path), _integer(document, "version", path)
+        id_, number = _integer(document, "id", path), _integer(document, "version", path)
         text = self._text_of(document, path)
-        return _registered(text, Framing.CONFLUENT_PREFIX, id_, None, SubjectVersion(subject, version))
+        return _registered(text, Framing.CONFLUENT_PREFIX, id_, None, SubjectVersion(subject, number))
 
     def subjects(self) -> tuple[str, ...]:
         """All subjects, ordered by name. Raises RegistryUnavailable."""

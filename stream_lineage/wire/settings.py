@@ -214,6 +214,10 @@ class RegistrySettings(BaseModel):
     schema_registry_key_password: SecretStr | None = Field(
         default=None, description="What the client certificate's key opens with."
     )
+    avro_schemas: Path | None = Field(
+        default=None,
+        description="Directory of .avsc files with the schemas of Avro single objects, where no registry has them.",
+    )
     registry_timeout_seconds: float = Field(
         default=3.0, gt=0, le=60, description="How long one registry call may take in all."
     )
