@@ -159,7 +159,7 @@ def translated(error: KafkaError | KafkaException, doing: str) -> StreamLineageE
         return SettingsError(said, hint=f"Ask for access to this {UNAUTHORIZED[code]} (an ACL) on the cluster.")
     if code in _ABSENT:
         return NotFound(said)
-    if code in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError._MSG_SIZE_TOO_LARGE):
+    if code == KafkaError.MSG_SIZE_TOO_LARGE:
         return ConnectionFailed(said, hint="Raise max.message.bytes of the topic that is written.")
     if code == KafkaError._SSL:
         return KafkaUnavailable(said, hint="Check kafka.security.protocol, kafka.ssl.ca.location and the host name.")
