@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from confluent_kafka import Message
 
 from stream_lineage.collect.batch import topic_batches
+from stream_lineage.collect.dead_letters import DeadLetter
 from stream_lineage.collect.flush import PIECE_BYTES, Flush, Group, slices
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.pipeline import Pipeline
@@ -26,6 +27,8 @@ _QUIET_COORDINATE_SHARE = 0.36
 """Of the size that the observation of a quiet topic stays below: half is for the profile, some for the rest."""
 _COORDINATE_SHARE = 0.005
 """Spans and links may take this share of the observed bytes; with the profile an observation stays below 2%."""
+_LARGEST_COORDINATES = 256 * 1024
+"""Bytes, however large a flush may be: with the profile an observation stays below what brokers take (1 MB)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,12 @@ class OpenFlush:
     def unread(self, progress: PartitionProgress, offset: int) -> None:
         """Note that reading a partition goes on at this offset, though no record led there."""
         self._flush.unread(progress, offset)
+
+    def report(self, letter: DeadLetter) -> None:
+        """Write a dead letter that is about no record."""
+        if self._flush.empty:
+            self._flush.started = time.monotonic()
+        self._flush.letters.append(letter)
 
     def write_when_due(self) -> None:
         """Hand it over if its time has come and the pipeline can take it."""
@@ -148,5 +157,5 @@ class OpenFlush:
             self._due_early = time.monotonic() + _NEW_SCHEMA_SECONDS
         if group.pending_records >= _FEED_RECORDS or group.pending_bytes >= _FEED_BYTES:
             self._pipeline.feed(self._flush, group)
-        if group.coordinate_bytes > max(self._quiet_bytes, group.bytes * _COORDINATE_SHARE):
+        if group.coordinate_bytes > max(self._quiet_bytes, min(group.bytes * _COORDINATE_SHARE, _LARGEST_COORDINATES)):
             self._flush.crowded = True
