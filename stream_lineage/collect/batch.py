@@ -134,6 +134,8 @@ def _topic_batch(topic: str, messages: list[Message], codes: SchemaCodes, keeps:
             ("key", KEY_GUID_HEADER, keys, key_codes),
         )
         _apply_guids(topic, headers, targets, codes)
+    codes.look_inside(topic, "value", value_codes, values.data, values.starts, values.lengths)
+    codes.look_inside(topic, "key", key_codes, keys.data, keys.starts, keys.lengths)
     codes.settle(topic, "value", value_codes, values.lengths)
     codes.settle(topic, "key", key_codes, keys.lengths)
     sample = np.arange(0, count, max(1, -(-count // TIMESTAMP_SAMPLES)), dtype=np.int64)

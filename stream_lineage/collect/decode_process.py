@@ -44,12 +44,13 @@ _EXIT_REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class DecodeSchema:
-    """What the worker needs to know of a schema."""
+    """What the worker needs to know of a schema. ``tail`` is how many bytes of framing stand behind each payload."""
 
     type: SchemaType
     framing: Framing
     text: str | None
     references: tuple[tuple[str, str], ...] = ()
+    tail: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +242,7 @@ class DecodeProcess:
             "framing": Framing.OPAQUE.value if deadly else schema.framing.value,
             "text": None if deadly else schema.text,
             "references": {} if deadly else dict(schema.references),
+            "tail": 0 if deadly else schema.tail,
         }
         try:
             self._send(orjson.dumps(request))

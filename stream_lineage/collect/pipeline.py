@@ -290,32 +290,38 @@ class Pipeline:
 
     def _answers(self, group: Group) -> tuple[_Answer, _Answer]:
         return (
-            self._answer(group.topic, "value", self._codes.key(group.value_code)),
-            self._answer(group.topic, "key", self._codes.key(group.key_code)),
+            self._answer(group.topic, "value", group.value_code),
+            self._answer(group.topic, "key", group.key_code),
         )
 
-    def _answer(self, topic: str, role: Role, key: SchemaKey) -> _Answer:
+    def _answer(self, topic: str, role: Role, code: int) -> _Answer:
+        key = self._codes.key(code)
         if key.registered:
             question = Question(topic, role, key)
             known = self._resolver.answer(question)
             if known is not None:
-                references = tuple(sorted(known.references.items()))
+                references = tuple(known.references.items())
                 return _Answer(known.reference, DecodeSchema(known.type, key.framing, known.text, references))
-            if key.framing is Framing.CONFLUENT_PREFIX and self._resolver.looks_opaque(topic, role):
+            if key.framing is not Framing.GUID_HEADER and self._resolver.looks_opaque(topic, role):
                 return _Answer(OPAQUE, _OPAQUE_SCHEMA)
-            number = key.id if isinstance(key.id, int) else None
-            guid = key.id if isinstance(key.id, str) else None
-            reference = SchemaReference(SchemaType.NONE, key.framing, id=number, guid=guid, unresolved=True)
             error = None
             if self._resolver.is_unknown(question):
-                error = ("unknown-schema", f"the schema registry does not know schema {key.id}")
-            return _Answer(reference, None, error)
+                said = (
+                    "no schema is known with the fingerprint"
+                    if key.is_crc64
+                    else "the schema registry does not know schema"
+                )
+                error = ("unknown-schema", f"{said} {key.id}")
+            return _Answer(key.unresolved_reference(), None, error)
         expected = self._resolver.is_framed(topic, role)
         error = ("wrong-magic", "this topic has registered schemas, but the record names none") if expected else None
         if key.framing is Framing.PLAIN_JSON:
             return _Answer(PLAIN_JSON, _OPAQUE_SCHEMA if error else _JSON_SCHEMA, error)
-        if key.framing is Framing.SINGLE_OBJECT:
-            return _Answer(SchemaReference(SchemaType.AVRO, Framing.SINGLE_OBJECT), _OPAQUE_SCHEMA, error)
+        envelope = self._codes.envelope(code)
+        if envelope is not None:
+            reference = SchemaReference(SchemaType.JSON, key.framing, fingerprint=envelope.fingerprint)
+            schema = DecodeSchema(SchemaType.JSON, key.framing, envelope.schema, tail=len(envelope.tail))
+            return _Answer(reference, _OPAQUE_SCHEMA if error else schema, error)
         return _Answer(OPAQUE, _OPAQUE_SCHEMA, error)
 
     def _plan(self, group: Group, value: _Answer, key: _Answer) -> Plan:

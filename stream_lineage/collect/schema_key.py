@@ -10,14 +10,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_lineage.model.schema import Framing
+from stream_lineage.collect.embedded_schemas import EmbeddedSchemas
+from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
 from stream_lineage.wire import framing
+from stream_lineage.wire.connect_json import Envelope
 from stream_lineage.wire.registered_schema import Role
 
 NULL_CODE = framing.NULL
 OPAQUE_CODE = framing.OPAQUE
-MAX_GUIDS = 65_536
-_GUID_BASE = 1 << 62
+MAX_NAMES = 65_536
+_NAME_BASE = 1 << 62
+_CRC64 = "crc64:"
 _NUMBER_BYTES = 8
 _MOST_CANDIDATES = 256
 """New ids of one batch that are looked at, the most frequent ones: others are not believed."""
@@ -25,19 +28,40 @@ _MOST_CANDIDATES = 256
 
 @dataclass(frozen=True, slots=True)
 class SchemaKey:
-    """How a payload is framed, and the id (number) or GUID (text) that it names, if any."""
+    """How a payload is framed, and what it names its schema by, if at all: an id (number), a GUID, the fingerprint of a
+    single object (16 hexadecimal digits) or that of the schema inside of it (64)."""
 
     framing: Framing
     id: int | str | None = None
 
     @property
     def registered(self) -> bool:
-        """Whether the registry is to be asked."""
-        return self.framing in (Framing.CONFLUENT_PREFIX, Framing.GUID_HEADER)
+        """Whether its schema is to be looked up."""
+        return self.id is not None and self.framing in (
+            Framing.CONFLUENT_PREFIX,
+            Framing.GUID_HEADER,
+            Framing.SINGLE_OBJECT,
+        )
+
+    @property
+    def is_crc64(self) -> bool:
+        """Whether ``id`` is the fingerprint of a single object."""
+        return self.framing is Framing.SINGLE_OBJECT
+
+    def unresolved_reference(self) -> SchemaReference:
+        """What is known of its schema before that is found."""
+        return SchemaReference(
+            SchemaType.NONE,
+            self.framing,
+            id=self.id if isinstance(self.id, int) else None,
+            guid=self.id if isinstance(self.id, str) and not self.is_crc64 else None,
+            unresolved=True,
+            crc64=self.id if isinstance(self.id, str) and self.is_crc64 else None,
+        )
 
     def label(self, role: str) -> str:
         """``value:7``, as chain heads remember what is unresolved."""
-        return f"{role}:{self.id}"
+        return f"{role}:{_CRC64 if self.is_crc64 else ''}{self.id}"
 
     @classmethod
     def from_label(cls, label: str) -> tuple[Role, SchemaKey] | None:
@@ -46,6 +70,8 @@ class SchemaKey:
         if name not in ("value", "key") or not text:
             return None
         role: Role = "value" if name == "value" else "key"
+        if text.startswith(_CRC64):
+            return role, cls(Framing.SINGLE_OBJECT, text.removeprefix(_CRC64))
         if text.isdecimal():
             return role, cls(Framing.CONFLUENT_PREFIX, int(text))
         return role, cls(Framing.GUID_HEADER, text)
@@ -68,14 +94,41 @@ class Gate(Protocol):
 class SchemaCodes:
     """The codes of what records say of their schemas, as far as it is to be believed. Without a gate all of it is.
 
-    GUIDs do not fit into a number themselves and get codes of their own. Written by the thread that reads from Kafka.
+    Names that do not fit into a number (GUIDs, fingerprints) get codes of their own. Written by the thread that reads
+    from Kafka.
     """
 
     def __init__(self, gate: Gate | None = None) -> None:
         self._gate = gate
-        self._codes: dict[str, int] = {}
-        self._guids: list[str] = []
+        self._codes: dict[SchemaKey | Envelope, int] = {}
+        self._names: list[tuple[SchemaKey, Envelope | None]] = []
         self._proven: dict[tuple[str, Role], set[int]] = {}
+        self._embedded = EmbeddedSchemas(self._envelope)
+
+    def look_inside(
+        self,
+        topic: str,
+        role: Role,
+        codes: NDArray[np.uint64],
+        data: bytes,
+        starts: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+    ) -> None:
+        """In place: payloads that name a schema further inside than ``classify`` looks get the code of that: Avro
+        single objects (those not to be believed become opaque) and JSON that carries its schema."""
+        single = np.flatnonzero(codes == np.uint64(framing.SINGLE_OBJECT))
+        if len(single):
+            buffer = np.frombuffer(data, np.uint8)
+            names = framing.single_object_fingerprints(buffer, starts[single])
+            distinct, inverse, counts = np.unique(names, return_inverse=True, return_counts=True)
+            most = np.argsort(-counts, kind="stable")[:_MOST_CANDIDATES].tolist()
+            keys = {SchemaKey(Framing.SINGLE_OBJECT, f"{int(distinct[place]):016x}"): place for place in most}
+            known = self._named(topic, role, {key: int(counts[place]) for key, place in keys.items()})
+            table = np.full(len(distinct), OPAQUE_CODE, np.uint64)
+            for key, code in known.items():
+                table[keys[key]] = code
+            codes[single] = table[inverse]
+        self._embedded.apply(topic, role, codes, data, starts, lengths)
 
     def settle(self, topic: str, role: Role, codes: NDArray[np.uint64], lengths: NDArray[np.int64]) -> None:
         """In place: payloads (of ``lengths``) that name an id which is not to be believed become opaque."""
@@ -85,7 +138,7 @@ class SchemaCodes:
         first = int(codes[0])
         if bool((codes == codes[0]).all()) and (first in proven or not _is_prefixed(first)):
             return
-        prefixed = (codes >= np.uint64(framing.CONFLUENT)) & (codes < np.uint64(_GUID_BASE))
+        prefixed = (codes >= np.uint64(framing.CONFLUENT)) & (codes < np.uint64(_NAME_BASE))
         distinct, counts = np.unique(codes[prefixed], return_counts=True)
         new = ~np.isin(distinct, np.fromiter(proven, np.uint64, len(proven)))
         if not bool(new.any()):
@@ -103,43 +156,56 @@ class SchemaCodes:
 
     def for_guids(self, topic: str, role: Role, guids: Iterable[str]) -> dict[str, int]:
         """The codes of GUIDs that records name, each as often as it is named; those not to be believed have none."""
-        counts = Counter(guids)
-        keys = {SchemaKey(Framing.GUID_HEADER, guid): guid for guid in counts}
-        if self._gate is not None:
-            proven = self._proven.setdefault((topic, role), set())
-            new = {key: counts[guid] for key, guid in keys.items() if self._codes.get(guid) not in proven}
-            if new:
-                admission = self._gate.admit(topic, role, new, numbers=False)
-                refused = {keys[key] for key in new.keys() - admission.admitted}
-                out = self._coded(guid for guid in counts if guid not in refused)
-                proven.update(out[keys[key]] for key in admission.proven if keys[key] in out)
-                return out
-        return self._coded(counts)
+        named = {SchemaKey(Framing.GUID_HEADER, guid): count for guid, count in Counter(guids).items()}
+        return {str(key.id): code for key, code in self._named(topic, role, named).items()}
 
-    def _coded(self, guids: Iterable[str]) -> dict[str, int]:
-        out = {}
-        for guid in guids:
-            code = self._codes.get(guid)
-            if code is None:
-                if len(self._guids) >= MAX_GUIDS:
-                    continue
-                code = _GUID_BASE + len(self._guids)
-                self._guids.append(guid)
-                self._codes[guid] = code
-            out[guid] = code
+    def _named(self, topic: str, role: Role, counts: Mapping[SchemaKey, int]) -> dict[SchemaKey, int]:
+        """The codes of keys that so many records name; those not to be believed have none."""
+        if self._gate is None:
+            return self._coded(counts)
+        proven = self._proven.setdefault((topic, role), set())
+        new = {key: count for key, count in counts.items() if self._codes.get(key) not in proven}
+        if not new:
+            return self._coded(counts)
+        admission = self._gate.admit(topic, role, new, numbers=False)
+        refused = new.keys() - admission.admitted
+        out = self._coded(key for key in counts if key not in refused)
+        proven.update(out[key] for key in admission.proven if key in out)
         return out
+
+    def _coded(self, keys: Iterable[SchemaKey]) -> dict[SchemaKey, int]:
+        codes = ((key, self._code(key, key, None)) for key in keys)
+        return {key: code for key, code in codes if code is not None}
+
+    def _envelope(self, envelope: Envelope) -> int | None:
+        return self._code(envelope, SchemaKey(Framing.CONNECT_JSON, envelope.fingerprint), envelope)
+
+    def _code(self, name: SchemaKey | Envelope, key: SchemaKey, envelope: Envelope | None) -> int | None:
+        code = self._codes.get(name)
+        if code is None and len(self._names) < MAX_NAMES:
+            code = self._codes[name] = _NAME_BASE + len(self._names)
+            self._names.append((key, envelope))
+        return code
 
     def key(self, code: int) -> SchemaKey:
         """What a code stands for."""
-        if code >= _GUID_BASE:
-            return SchemaKey(Framing.GUID_HEADER, self._guids[code - _GUID_BASE])
+        if code >= _NAME_BASE:
+            return self._names[code - _NAME_BASE][0]
         return SchemaKey(framing.framing_of(code) or Framing.OPAQUE, framing.schema_id(code))
 
-    @staticmethod
-    def payload_offset(code: int) -> int:
+    def envelope(self, code: int) -> Envelope | None:
+        """The envelope that payloads of this code stand in, if they carry their schema."""
+        return self._names[code - _NAME_BASE][1] if code >= _NAME_BASE else None
+
+    def payload_offset(self, code: int) -> int:
         """Bytes of framing before the payload."""
-        return 0 if code >= _GUID_BASE else framing.payload_offset(code)
+        if code < _NAME_BASE:
+            return framing.payload_offset(code)
+        key, envelope = self._names[code - _NAME_BASE]
+        if key.framing is Framing.SINGLE_OBJECT:
+            return framing.SINGLE_OBJECT_PREFIX_BYTES
+        return 0 if envelope is None else len(envelope.head)
 
 
 def _is_prefixed(code: int) -> bool:
-    return framing.CONFLUENT <= code < _GUID_BASE
+    return framing.CONFLUENT <= code < _NAME_BASE

@@ -48,6 +48,8 @@ class _Group:
     builder: ProfileBuilder
     value_kind: Decoder
     key_kind: Decoder
+    value_text: bool | None = None  # whether all opaque ones look like text, as far as there are any
+    key_text: bool | None = None
 
 
 @dataclass(slots=True)
@@ -75,7 +77,12 @@ class Worker:
         error = None
         try:
             decoder = decoder_for(
-                SchemaType(request["type"]), Framing(request["framing"]), request["text"], request["references"], limits
+                SchemaType(request["type"]),
+                Framing(request["framing"]),
+                request["text"],
+                request["references"],
+                limits,
+                tail=request["tail"],
             )
         except MemoryError:
             raise
@@ -95,6 +102,8 @@ class Worker:
         decoded_values = value_decoder.decode(values.batch)
         decoded_keys = key_decoder.decode(keys.batch)
         group = self._group(request, value_decoder.kind, key_decoder.kind)
+        group.value_text = _all_text(group.value_text, decoded_values.text)
+        group.key_text = _all_text(group.key_text, decoded_keys.text)
         group.builder.add(decoded_values, role="value")
         group.builder.add(decoded_keys, role="key")
         group.builder.add_keys(raw_keys.batch)
@@ -109,7 +118,8 @@ class Worker:
         if left_out:
             bad = [BadRecord(index, "worker-lost", "") for index in range(left_out)]
             group.builder.add(Decoded(left_out, [], bad), role="value")
-        return encode_profile(group.builder.finish(group.value_kind, group.key_kind, request["budget"]))
+        kinds = _kind(group.value_kind, group.value_text), _kind(group.key_kind, group.key_text)
+        return encode_profile(group.builder.finish(*kinds, request["budget"]))
 
     def _decoder(self, number: int, topic: str, role: str) -> RecordDecoder:
         """The decoder of a schema. Those of JSON remember which members they have seen: one for each topic and role,
@@ -117,7 +127,7 @@ class Worker:
         decoder = self.decoders[number]
         if not isinstance(decoder, JsonRecords):
             return decoder
-        own = self._json.pop((number, topic, role), None) or JsonRecords(DecodeLimits(max_fields=self.max_fields))
+        own = self._json.pop((number, topic, role), None) or decoder.afresh()
         self._json[number, topic, role] = own
         if len(self._json) > _MAX_JSON_DECODERS:
             self._json.popitem(last=False)
@@ -133,6 +143,14 @@ class Worker:
             )
             group = self.groups[request["group"]] = _Group(ProfileBuilder(options), value_kind, key_kind)
         return group
+
+
+def _all_text(before: bool | None, now: bool | None) -> bool | None:
+    return now if before is None else before and now is not False
+
+
+def _kind(kind: Decoder, text: bool | None) -> Decoder:
+    return Decoder.TEXT if kind is Decoder.OPAQUE and text else kind
 
 
 def _payloads(data: bytes, starts: bytes, lengths: bytes, skip: int) -> _Payloads:

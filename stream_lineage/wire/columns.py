@@ -110,7 +110,8 @@ class Decoded:
 
     ``records`` counts all records, the bad ones too. Parts without a value are left out, and so are columns without
     any. ``truncated`` counts the field paths of the schema (for JSON: of this batch) that are beyond the bound of paths
-    and have no column. ``compared`` is null where no structure is declared.
+    and have no column. ``compared`` is null where no structure is declared,
+    ``text`` where records are decoded: else it says whether they look like text.
     """
 
     records: int
@@ -118,6 +119,7 @@ class Decoded:
     bad: list[BadRecord]
     truncated: int = 0
     compared: Compared | None = None
+    text: bool | None = None
 
 
 @dataclass(slots=True)

@@ -9,13 +9,16 @@
   very long), is a map from then on: its values are under ``{}``.
 - Beyond ``max_fields`` paths, in all batches so far, and below ``max_json_depth`` levels, values have no column.
 - Integers beyond 64 bits are numbers. Of members of one name in one object the last counts.
+- A CloudEvent in structured mode is looked through: its data is the record, and its attributes are under ``ce.``. A
+  member ``ce`` of the data itself is quoted. Where a schema is declared it describes the event, which is then left be.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import chain
+from functools import partial
+from itertools import chain, count
 from operator import itemgetter
 from typing import Any
 
@@ -23,7 +26,10 @@ import numpy as np
 import orjson
 
 from stream_lineage.model.profile import Decoder
+from stream_lineage.wire.cloud_events import ATTRIBUTES, INVALID_EVENT, has_events, looked_through
 from stream_lineage.wire.columns import BadRecord, Batch, Containers, Decoded, FieldColumn, Numbers, Part, Texts
+from stream_lineage.wire.json_comparison import Comparison
+from stream_lineage.wire.json_schema import Place
 from stream_lineage.wire.limits import DEFAULT_LIMITS, DecodeLimits
 from stream_lineage.wire.text_buffer import text_buffer
 
@@ -37,7 +43,7 @@ _NAME_CHARACTERS = 100
 _DATA = re.compile(r"[\d\s.,:+-]+|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[^@\s]+@[^@\s]+\.[^@\s]+")
 _PLAIN_NAME = re.compile(r"""[^\x00-\x1f."\[\]{}\\]+""")
 _BEYOND = 1 << 63
-_TYPES = (type(None), bool, int, float, str, list, dict)
+_TYPES = (type(None), bool, int, float, str, bytes, list, dict)
 
 
 def looks_like_json(first_byte: int) -> bool:
@@ -49,13 +55,23 @@ def looks_like_json(first_byte: int) -> bool:
 
 
 class JsonRecords:
-    """Decodes batches of JSON texts. Remembers which members it has seen; not for several threads at once."""
+    """Decodes batches of JSON texts. Remembers which members it has seen; not for several threads at once.
+
+    ``declared`` is the place of whole records in their schema, with which they are compared, if they have one. ``tail``
+    bytes of framing stand behind each text.
+    """
 
     kind = Decoder.JSON
 
-    def __init__(self, limits: DecodeLimits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: DecodeLimits = DEFAULT_LIMITS, declared: Place | None = None, *, tail: int = 0) -> None:
+        self._limits = limits
+        self._declared = declared
+        self._tail = tail
         self._members = _Members(limits)
-        self._max_depth = limits.max_json_depth
+
+    def afresh(self) -> JsonRecords:
+        """The same that has seen nothing yet."""
+        return JsonRecords(self._limits, self._declared, tail=self._tail)
 
     def decode(self, batch: Batch) -> Decoded:
         """The columns of all records that are JSON."""
@@ -63,7 +79,7 @@ class JsonRecords:
         loads = orjson.loads
         values: list[Any] = []
         bad: list[BadRecord] = []
-        ends = (batch.starts + batch.lengths).tolist()
+        ends = (batch.starts + batch.lengths - self._tail).tolist()
         for index, (start, end) in enumerate(zip(batch.starts.tolist(), ends, strict=True)):
             try:
                 values.append(loads(view[start:end]))
@@ -71,10 +87,29 @@ class JsonRecords:
                 if "memory" in error.msg:  # which says nothing of the record
                     raise MemoryError from error
                 bad.append(BadRecord(index, INVALID, f"not valid JSON, at character {error.pos}"))
-        sorter = _Sorter(self._members, self._max_depth)
+        comparison = None if self._declared is None else Comparison()
+        sorter = _Sorter(self._members, self._limits.max_json_depth, comparison)
+        events: list[dict[str, Any]] = []
+        if self._declared is None and has_events(values):
+            values, events, wrong = looked_through(values)
+            bad = _with(bad, wrong)
+            self._members.reserve(ATTRIBUTES)
         if values:
-            sorter.sort_records(values)
-        return Decoded(len(batch), sorter.columns, bad, len(sorter.truncated))
+            sorter.sort_records(values, self._declared)
+        if events:
+            sorter.sort_attributes(events, len(values))
+        compared = None if comparison is None or not values else comparison.compared
+        return Decoded(len(batch), sorter.columns, bad, len(sorter.truncated), compared)
+
+
+def _with(bad: list[BadRecord], wrong: dict[int, str]) -> list[BadRecord]:
+    """The records that are no JSON, and by their place among the others those that are no proper events."""
+    if not wrong:
+        return bad
+    known = {record.index for record in bad}
+    good = (index for index in count() if index not in known)
+    places = dict(zip(range(max(wrong) + 1), good, strict=False))
+    return [*bad, *(BadRecord(places[place], INVALID_EVENT, error) for place, error in wrong.items())]
 
 
 class _Members:
@@ -86,6 +121,18 @@ class _Members:
         self._paths: set[str] = set()
         self._known: dict[str, dict[str, str]] = {}  # by prefix: the members' names and their paths
         self._maps: set[str] = set()
+        self._reserved: set[str] = set()
+
+    def reserve(self, name: str) -> None:
+        """Quote this member at the top from now on: its paths would be mistaken for others."""
+        self._reserved.add(name)
+        known = self._known.get("", {})
+        if name in known:
+            known[name] = self.path("", name)
+
+    def path(self, prefix: str, name: str) -> str:
+        """The path of a member."""
+        return prefix + (_quoted(name) if not prefix and name in self._reserved else _step(name))
 
     def admit(self, path: str) -> bool:
         """Whether this path may have a column: it has had one, or there is room for one more."""
@@ -110,7 +157,7 @@ class _Members:
                 if len(names) >= self._max_members or _is_data(name):
                     self._turn_to_map(prefix)
                     return None
-                path = prefix + _step(name)
+                path = self.path(prefix, name)
                 if self.admit(path):
                     known[name] = path
                 elif len(truncated) < MOST_TRUNCATED:
@@ -125,7 +172,11 @@ class _Members:
 
 
 def _step(name: str) -> str:
-    return name if _PLAIN_NAME.fullmatch(name) and name != ROOT else orjson.dumps(name).decode()
+    return name if _PLAIN_NAME.fullmatch(name) and name != ROOT else _quoted(name)
+
+
+def _quoted(name: str) -> str:
+    return orjson.dumps(name).decode()
 
 
 def _is_data(name: str) -> bool:
@@ -135,28 +186,35 @@ def _is_data(name: str) -> bool:
 class _Sorter:
     """Sorts the values of one batch into columns."""
 
-    def __init__(self, members: _Members, max_depth: int) -> None:
+    def __init__(self, members: _Members, max_depth: int, comparison: Comparison | None) -> None:
         self.columns: list[FieldColumn] = []
         self.truncated: set[str] = set()
         self._members = members
         self._max_depth = max_depth
+        self._comparison = comparison
 
-    def sort_records(self, values: list[Any]) -> None:
+    def sort_records(self, values: list[Any], place: Place | None) -> None:
         """Sorts whole records, of which there is at least one."""
         objects = [value for value in values if type(value) is dict]
         if len(objects) < len(values):
-            self._sort_new(ROOT, values, 0)
+            self._sort_new(ROOT, values, 0, place)
+        elif self._comparison is not None and place is not None:
+            self._comparison.whole_objects(ROOT, len(objects), place)
         if objects:
-            self._sort_objects("", objects, len(values), 1)
+            self._sort_objects("", objects, len(values), 1, place)
 
-    def _sort_new(self, path: str, values: list[Any], level: int) -> None:
+    def sort_attributes(self, events: list[dict[str, Any]], slots: int) -> None:
+        """Sorts the attributes of events."""
+        self._sort_objects(f"{ATTRIBUTES}.", events, slots, 1, None)
+
+    def _sort_new(self, path: str, values: list[Any], level: int, place: Place | None) -> None:
         """Sorts values at a path that may not have a column."""
         if self._members.admit(path):
-            self._sort(path, values, 0, level)
+            self._sort(path, values, 0, level, place)
         else:
             self.truncated.add(path)
 
-    def _sort(self, path: str, values: list[Any], missing: int, level: int) -> None:
+    def _sort(self, path: str, values: list[Any], missing: int, level: int, place: Place | None) -> FieldColumn:
         """Sorts all values at one path, and what is inside of them."""
         column = FieldColumn(path, len(values) + missing, missing=missing)
         self.columns.append(column)
@@ -171,13 +229,18 @@ class _Sorter:
             elif type_ is dict:
                 column.parts.append(Containers("object", len(alike)))
                 if path != ROOT:
-                    self._sort_objects(f"{path}.", alike, len(alike), level + 1)
+                    self._sort_objects(f"{path}.", alike, len(alike), level + 1, place)
             elif type_ is list:
                 lengths = np.fromiter(map(len, alike), np.int64, len(alike))
                 column.parts.append(Containers("array", len(alike), lengths))
-                self._sort_items(f"{path}[]", chain.from_iterable(alike), level + 1)
+                items = None if place is None else place.items()
+                self._sort_items(f"{path}[]", chain.from_iterable(alike), level + 1, items)
             elif type_ is str:
                 column.parts.append(_string(alike))
+                if self._comparison is not None and place is not None:
+                    self._comparison.strings(path, alike, place)
+            elif type_ is bytes:
+                column.parts.append(Texts("bytes", *text_buffer(alike)))
             elif type_ is bool:
                 column.parts.append(Numbers("boolean", np.array(alike, np.bool_)))
             elif type_ is int:
@@ -187,31 +250,42 @@ class _Sorter:
                 numbers = numbers + alike if numbers else alike
         if numbers:
             column.parts.append(Numbers("number", np.array(numbers, np.float64)))
+        if self._comparison is not None and place is not None:
+            self._comparison.column(column, place)
+        return column
 
-    def _sort_items(self, path: str, items: Iterable[Any], level: int) -> None:
+    def _sort_items(self, path: str, items: Iterable[Any], level: int, place: Place | None) -> None:
         if level > self._max_depth:
             self.truncated.add(path)
             return
         values = list(items)
         if values:
-            self._sort_new(path, values, level)
+            self._sort_new(path, values, level, place)
 
-    def _sort_objects(self, prefix: str, objects: list[dict[str, Any]], slots: int, level: int) -> None:
+    def _sort_objects(
+        self, prefix: str, objects: list[dict[str, Any]], slots: int, level: int, place: Place | None
+    ) -> None:
         if level > self._max_depth:
             self.truncated.add(f"{prefix}*")
             return
         members = self._members.of(prefix, objects, self.truncated)
         if members is None:
             path = f"{prefix.removesuffix('.') or ROOT}{{}}"
-            self._sort_items(path, chain.from_iterable(value.values() for value in objects), level)
+            inside = None if place is None else place.values()
+            self._sort_items(path, chain.from_iterable(value.values() for value in objects), level, inside)
             return
+        seen: dict[str, FieldColumn] = {}
         for name, path in members.items():
             try:
                 values = list(map(itemgetter(name), objects))
             except KeyError:  # rarely there in all of them, or nearly always
                 values = [each[name] for each in objects if name in each]
             if values:
-                self._sort(path, values, slots - len(values), level)
+                inside = None if place is None else place.member(name)
+                seen[name] = self._sort(path, values, slots - len(values), level, inside)
+        if self._comparison is not None and place is not None:
+            path_of = partial(self._members.path, prefix)
+            self._comparison.members(place, len(objects), seen, path_of, self.truncated)
 
 
 def _string(values: list[str]) -> Texts:

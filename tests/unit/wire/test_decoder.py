@@ -43,7 +43,7 @@ def test_the_schema_decides(type_: SchemaType, framing: Framing, text: str | Non
 def test_opaque_bytes_are_never_bad() -> None:
     data = np.frombuffer(b"\xff\xff" + bytes(16), np.uint8)
     batch = Batch(data, np.array([0, 1]), np.array([1, 1]))
-    assert decoder_for(SchemaType.NONE, Framing.OPAQUE, None).decode(batch) == Decoded(2, [], [])
+    assert decoder_for(SchemaType.NONE, Framing.OPAQUE, None).decode(batch) == Decoded(2, [], [], text=False)
 
 
 @pytest.mark.parametrize(
