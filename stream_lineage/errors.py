@@ -4,12 +4,14 @@
     ├── SettingsError            a setting is unknown, missing or out of range
     ├── ConnectionFailed         a broker, registry or store did not answer; says which and how to mend it
     │   ├── KafkaUnavailable
+    │   │   └── KafkaRefused     a broker or token endpoint answered and did not let us in
     │   └── RegistryUnavailable
     ├── NotFound                 the topic, partition, offset, schema or file asked for is not there
     │   └── UnknownSchema        the registry does not know this id (an answer, not an outage)
     ├── DecodeError              bytes are not what their schema says
     ├── SchemaError              a schema cannot be parsed or is not supported
     ├── WorkerLost               the decode worker died or ran past its deadline
+    ├── Unreadable               a partition of a topic cannot be read on
     ├── ProvenanceError          the log contradicts itself
     ├── Fenced                   another member owns this partition or transactional id now
     └── SandboxError             the embedded Kafka or registry could not be started
@@ -42,6 +44,10 @@ class KafkaUnavailable(ConnectionFailed):
     """No broker answered, or it refused us."""
 
 
+class KafkaRefused(KafkaUnavailable):
+    """Something answered and did not let us in, or is not what we took it for."""
+
+
 class RegistryUnavailable(ConnectionFailed):
     """The schema registry did not answer, answered with an error, or with something that is no answer."""
 
@@ -64,6 +70,10 @@ class SchemaError(StreamLineageError):
 
 class WorkerLost(StreamLineageError):
     """The decode worker died or ran past its deadline."""
+
+
+class Unreadable(StreamLineageError):
+    """A partition cannot be read from some offset on."""
 
 
 class ProvenanceError(StreamLineageError):

@@ -23,6 +23,7 @@ from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.open_flush import FlushBounds
 from stream_lineage.collect.pipeline import Pipeline, Totals
 from stream_lineage.collect.places import Places
+from stream_lineage.collect.quarantine import Quarantine
 from stream_lineage.collect.recorder import Recorder, Recording
 from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.collect.schema_key import SchemaCodes
@@ -67,6 +68,11 @@ _OWN_SCHEMAS: tuple[tuple[str, str, SchemaType], ...] = (
 
 _AT_THE_END_MS = 20
 """How long a broker waits for more before it says that a partition ends: whoever reads up to the end waits for that."""
+_PREFETCHED_RECORDS = 10_000
+"""The prefetch counts the bytes of values alone: records with long keys and headers are bounded by their number."""
+_LARGEST_ANSWER = 128 * 1024 * 1024
+"""Brokers take requests of 100 MiB unless configured otherwise. An answer that is larger than this would have the client
+break the connection again and again, for all partitions of that broker."""
 _LARGEST_MESSAGE = 1_048_576
 """What brokers take as one message unless configured otherwise; fetches are never smaller."""
 
@@ -200,6 +206,7 @@ def collector(
             pipeline=pipeline,
             places=Places(consumer, facts, lambda keys: _find_links(settings, keys), collect.start_from == "end"),
             ledger=ledger,
+            quarantine=Quarantine(retry_seconds=collect.unreadable_retry_seconds),
             watcher=TopicWatcher(facts, topic_filter, refresh_seconds=collect.topic_refresh_seconds),
             end_offsets=EndOffsets(admin) if collect.until_end else None,
             codes=codes,
@@ -244,12 +251,16 @@ def _group_member(settings: Settings, instance: InstanceName) -> Consumer:
         "auto.offset.reset": "error",  # where the log does not hold our offset, we want to know
         "enable.partition.eof": "true",
         "queued.max.messages.kbytes": collect.prefetch_kilobytes,
+        "queued.min.messages": _PREFETCHED_RECORDS,
+        "check.crcs": "true",  # else damage on a broker's disk would be taken for data
         "fetch.queue.backoff.ms": 10,  # a full queue is looked at again at once, not after a second
         "topic.metadata.refresh.interval.ms": int(collect.topic_refresh_seconds * 1000),
     }
     if "fetch.max.bytes" not in settings.kafka.kafka:
         # One answer of a broker may exceed the prefetch by this, and is larger still when it is decompressed.
         config["fetch.max.bytes"] = max(_LARGEST_MESSAGE, collect.prefetch_kilobytes * 1024 // 8)
+    if "receive.message.max.bytes" not in settings.kafka.kafka:
+        config["receive.message.max.bytes"] = _LARGEST_ANSWER
     if instance.static:
         config["group.instance.id"] = instance.value
     if settings.kafka.client_config().get("group.protocol", "classic").lower() == "classic":

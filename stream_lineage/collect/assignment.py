@@ -14,6 +14,7 @@ from stream_lineage.collect.open_flush import BEHIND_SECONDS, OpenFlush
 from stream_lineage.collect.pipeline import Pipeline
 from stream_lineage.collect.places import Place, Places
 from stream_lineage.collect.progress import PartitionId, PartitionProgress
+from stream_lineage.collect.quarantine import Quarantine
 from stream_lineage.errors import ConnectionFailed, Fenced, NotFound, StreamLineageError
 from stream_lineage.logs import get_logger
 from stream_lineage.wire.kafka import translated
@@ -25,7 +26,8 @@ _RETRY_SECONDS = 1.0
 class Assignment:
     """What the group lets this collector read, and from where.
 
-    ``owned`` are the partitions that are read; ``gone`` those that are assigned but whose topic was deleted.
+    ``owned`` are the partitions that are read; ``gone`` those that are assigned but whose topic was deleted. Those that
+    ``quarantine`` holds are assigned too, but not read.
     ``must_rewind`` asks for ``rewind`` before anything else is read. ``failure`` is what a callback of the consumer
     could not raise. Callbacks come in while the main thread consumes, and in no other thread.
     """
@@ -38,6 +40,7 @@ class Assignment:
         pipeline: Pipeline,
         flush: OpenFlush,
         ledger: Ledger,
+        quarantine: Quarantine,
         end_offsets: EndOffsets | None,
         shutdown_seconds: float,
         stopping: threading.Event,
@@ -47,6 +50,7 @@ class Assignment:
         self._pipeline = pipeline
         self._flush = flush
         self._ledger = ledger
+        self._quarantine = quarantine
         self._end_offsets = end_offsets
         self._shutdown_seconds = shutdown_seconds
         self._stopping = stopping
@@ -106,19 +110,22 @@ class Assignment:
         self._flush.discard()
         self.must_rewind = False
         self._pipeline.changed_topics.clear()
-        places = self._find({*self.owned, *self.gone})
+        aside = self._quarantine.held
+        places = self._find({*self.owned, *self.gone, *aside})
         if places is None:
             self.must_rewind = True
             return
         found = {place.progress.key for place in places}
-        for key in set(self.owned) - found:
+        for key in {*self.owned, *aside} - found:
             # Deleted: what comes of it is ignored until it is there again or taken from us.
-            del self.owned[key]
+            self.owned.pop(key, None)
             self._ledger.forget(key)
+            self._quarantine.close(key)
             self.gone.add(key)
         self.gone -= found
         for place in places:
             self._adopt(place)
+        self._keep_aside(aside.keys() & found)
         if self.move({}):
             self._must_realign = False
         else:
@@ -140,6 +147,56 @@ class Assignment:
             _log.warning("cannot move to another offset", error=error.args[0].str())
             return False
         return True
+
+    def set_aside(self, key: PartitionId, offset: int, reason: str) -> None:
+        """Read no more of a partition, which cannot be read at this offset, until ``try_again``."""
+        progress = self.owned.pop(key)
+        case = self._quarantine.take(progress, offset, reason)
+        say = _log.error if case.believed else _log.warning
+        say(
+            "a partition cannot be read and is set aside", topic=progress.topic, partition=progress.partition,
+            offset=offset, reason=reason, failures=case.failures,
+        )  # fmt: skip
+        if case.news:
+            self._flush.report(case.letter())
+        try:
+            # Not taken off the assignment: it must be there when the group takes it away.
+            self._consumer.pause([TopicPartition(*key)])
+        except KafkaException as error:
+            _log.debug("a partition cannot be paused", error=error.args[0].str())
+
+    def ends(self, key: PartitionId) -> None:
+        """A partition ends where it stands: if it could not be read on from there, that is gone."""
+        if self._quarantine.close(key) is not None:
+            _log.info("what could not be read of a partition is gone", topic=key[0], partition=key[1])
+
+    def try_again(self) -> None:
+        """Read those partitions on whose time has come; say so of those that have been read on."""
+        for case in self._quarantine.passed():
+            _log.info(
+                "a partition can be read again", topic=case.progress.topic, partition=case.progress.partition,
+                offset=case.offset, failures=case.failures,
+            )  # fmt: skip
+        for case in self._quarantine.due():
+            case.tries_at = None
+            self.owned[case.progress.key] = case.progress
+            where = TopicPartition(case.progress.topic, case.progress.partition, case.progress.position or 0)
+            try:
+                self._consumer.incremental_unassign([where])
+                self._consumer.incremental_assign([where])
+                self._consumer.resume([where])
+            except KafkaException as error:
+                _log.warning("cannot try a partition again", error=error.args[0].str())
+                self.must_rewind = True
+
+    def _keep_aside(self, keys: Iterable[PartitionId]) -> None:
+        """After everything was moved: these are still not to be read. What was to be told of them may not have been."""
+        for key in keys:
+            case = self._quarantine.get(key)
+            if case is not None and (progress := self.owned.pop(key, None)) is not None:
+                case.progress = progress
+                if case.believed:
+                    self._flush.report(case.letter())
 
     def _find(self, partitions: Iterable[PartitionId]) -> list[Place] | None:
         """Places, asked for until the brokers answer; null when we are to stop or it takes too long."""
@@ -220,6 +277,7 @@ class Assignment:
         for tp in partitions:
             self.owned.pop((tp.topic, tp.partition), None)
             self.gone.discard((tp.topic, tp.partition))
+            self._quarantine.close((tp.topic, tp.partition))
             self._ledger.forget((tp.topic, tp.partition))
         _log.info("partitions given up", count=len(partitions), owned=len(self.owned))
 

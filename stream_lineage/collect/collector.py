@@ -12,16 +12,18 @@ from operator import is_not
 from confluent_kafka import Consumer, KafkaException, Message
 
 from stream_lineage.collect.assignment import Assignment
-from stream_lineage.collect.consumer_events import ConsumerEvents
+from stream_lineage.collect.consumer_events import ConsumerEvents, unreadable_from
 from stream_lineage.collect.end_offsets import EndOffsets
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.open_flush import BEHIND_SECONDS, FlushBounds, OpenFlush
 from stream_lineage.collect.pipeline import Pipeline, Totals
 from stream_lineage.collect.places import Places
 from stream_lineage.collect.progress import PartitionId
+from stream_lineage.collect.quarantine import Case, Quarantine
 from stream_lineage.collect.schema_key import SchemaCodes
+from stream_lineage.collect.standstill import STANDS_STILL, Standstill
 from stream_lineage.collect.topic_watcher import TopicWatcher
-from stream_lineage.errors import NotFound, StreamLineageError
+from stream_lineage.errors import NotFound, StreamLineageError, Unreadable
 from stream_lineage.logs import get_logger
 
 _log = get_logger("stream_lineage.collect")
@@ -44,6 +46,7 @@ class Collector:
         pipeline: Pipeline,
         places: Places,
         ledger: Ledger,
+        quarantine: Quarantine,
         watcher: TopicWatcher,
         end_offsets: EndOffsets | None,
         codes: SchemaCodes,
@@ -66,10 +69,14 @@ class Collector:
             pipeline=pipeline,
             flush=self._flush,
             ledger=ledger,
+            quarantine=quarantine,
             end_offsets=end_offsets,
             shutdown_seconds=shutdown_seconds,
             stopping=self._stopping,
         )
+        self._quarantine = quarantine
+        self._standstill = Standstill(consumer, places.facts.log_ends)
+        self._busy = False
         self._events = ConsumerEvents(consumer, self._assignment, self._flush, places.facts)
 
     @property
@@ -87,6 +94,7 @@ class Collector:
             Fenced: another process uses this instance id.
             KafkaUnavailable, SettingsError: Kafka cannot be used as configured.
             NotFound: there is nothing to collect up to the end of.
+            Unreadable: a partition could not be read up to its end; all that could be is committed.
         """
         watched = self._watcher.start()
         self._places.remember_start(watched)
@@ -110,6 +118,7 @@ class Collector:
                 if self._until_end and self._is_done():
                     break
             self._shut_down()
+            unread = list(self._quarantine) if self._until_end else []
         finally:
             self._watcher.stop()
             self._pipeline.stop(_LAST_SECONDS)
@@ -117,6 +126,8 @@ class Collector:
             gc.set_threshold(*thresholds)
             gc.unfreeze()
         self._raise_failures()
+        if unread:
+            raise _incomplete(unread)
         return self._pipeline.totals
 
     # Reading
@@ -126,6 +137,10 @@ class Collector:
         self._raise_failures()
         if self._assignment.must_rewind or self._pipeline.failure is not None:
             self._assignment.rewind()
+        if self._quarantine:
+            self._assignment.try_again()
+        for key in self._standstill.found(self._assignment.owned, busy=self._busy):
+            self._assignment.set_aside(key, self._assignment.owned[key].position or 0, STANDS_STILL)
         self._flush.write_when_due()
 
     def _consume(self) -> list[Message]:
@@ -135,6 +150,11 @@ class Collector:
         except KafkaException as error:
             self._events.take(error.args[0], None)
             return []
+        except (MemoryError, SystemError):  # the client raises one from the other
+            _log.error("no memory was left for what was read; it is read again")
+            self._assignment.must_rewind = True
+            return []
+        self._busy = len(messages) == count
         return messages
 
     def _patience(self) -> float:
@@ -156,6 +176,12 @@ class Collector:
             self._flush.record(messages, owned)
             return
         records = [message for message, error in zip(messages, errors, strict=True) if error is None]
+        if broken := unreadable_from(messages, errors):
+            records = [
+                message
+                for index, message in enumerate(messages)
+                if errors[index] is None and index < broken.get((message.topic(), message.partition()), len(messages))
+            ]
         if records:
             self._flush.record(records, owned)
         # After the records: an end that is reported in between lies behind those that came before it.
@@ -169,7 +195,9 @@ class Collector:
         assigned_at, owned = self._assignment.assigned_at, self._assignment.owned
         if assigned_at is None:
             return False
-        if not owned:
+        if not self._quarantine.given_up:
+            return False
+        if not owned and not self._quarantine:
             return time.monotonic() - assigned_at > _LONELY_SECONDS
         for state in owned.values():
             if state.at_end:
@@ -207,3 +235,13 @@ class Collector:
             raise failure
         if self._pipeline.broken is not None:
             raise StreamLineageError(f"the collector failed: {self._pipeline.broken!r}", hint="please report this")
+
+
+def _incomplete(cases: list[Case]) -> Unreadable:
+    places = sorted((case.progress.topic, case.progress.partition, case.offset, case.reason) for case in cases)
+    topic, partition, offset, reason = places[0]
+    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+    return Unreadable(
+        f"could not be read to their end: {topic}[{partition}] from offset {offset}{more}: {reason}",
+        hint="What could be read is committed. Mend the broker's log, or delete the records there, and run it again.",
+    )

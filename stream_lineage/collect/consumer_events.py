@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream_lineage.collect.assignment import Assignment
 from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.collect.open_flush import OpenFlush
-from stream_lineage.collect.progress import PartitionProgress
+from stream_lineage.collect.progress import PartitionId, PartitionProgress
 from stream_lineage.errors import Fenced, StreamLineageError
 from stream_lineage.logs import get_logger
 from stream_lineage.wire.kafka import translated
 
 _log = get_logger("stream_lineage.collect")
 _ABSENT = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)
+_UNREADABLE: Mapping[int, str] = {
+    KafkaError._BAD_MSG: "a batch is damaged: its checksum or its structure is wrong",
+    KafkaError._BAD_COMPRESSION: "a batch cannot be decompressed, or not within receive.message.max.bytes",
+    KafkaError._NOT_IMPLEMENTED: "a batch is of a version or a compression that the Kafka client does not know",
+    KafkaError._CRIT_SYS_RESOURCE: "there is not enough memory for a batch",
+    KafkaError._UNDERFLOW: "a batch ends before its time",
+    KafkaError.MSG_SIZE_TOO_LARGE: "a batch is larger than receive.message.max.bytes",
+    KafkaError.INVALID_MSG: "the broker finds a batch damaged",
+    KafkaError.INVALID_MSG_SIZE: "the broker finds a batch of an impossible size",
+    KafkaError.KAFKA_STORAGE_ERROR: "the broker cannot read its disk",
+    KafkaError.UNSUPPORTED_COMPRESSION_TYPE: "the broker does not give us batches of this compression",
+    KafkaError.UNKNOWN: "the broker fails to read it",
+}
+"""Codes that say of a partition that it cannot be read on, with the reason in words of ours: librdkafka's may hold
+bytes of a payload, taken for an offset."""
+
+
+def unreadable_from(messages: Sequence[Message], errors: Sequence[KafkaError | None]) -> dict[PartitionId, int]:
+    """Partitions that cannot be read on, and from which place in a batch: what comes of them behind that does not
+    count, since it would leave out what lies between."""
+    found: dict[PartitionId, int] = {}
+    for index, error in enumerate(errors):
+        if error is not None and error.code() in _UNREADABLE:
+            topic, partition = messages[index].topic(), messages[index].partition()
+            if topic is not None and partition is not None:
+                found.setdefault((topic, partition), index)
+    return found
 
 
 class ConsumerEvents:
@@ -31,6 +60,10 @@ class ConsumerEvents:
         state = None
         if message is not None and message.topic() is not None:
             state = self._assignment.owned.get((message.topic(), message.partition()))
+            if code in _UNREADABLE:
+                if state is not None:  # else it is set aside already
+                    self._assignment.set_aside(state.key, state.position or 0, _UNREADABLE[code])
+                return
         if code == KafkaError._PARTITION_EOF:
             if state is not None and message is not None:
                 self._on_end(state, message.offset())
@@ -53,6 +86,7 @@ class ConsumerEvents:
 
     def _on_end(self, state: PartitionProgress, offset: int) -> None:
         """Reading stands at the end, which may lie behind invisible offsets."""
+        self._assignment.ends(state.key)
         if offset > (state.position or 0):
             state.position = offset
             if state.expected is not None:

@@ -13,6 +13,7 @@ from confluent_kafka import Message
 from numpy.typing import NDArray
 
 from stream_lineage.collect.batch import Payloads, TopicBatch
+from stream_lineage.collect.dead_letters import DeadLetter
 from stream_lineage.collect.progress import PartitionId, PartitionProgress
 from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE
 
@@ -134,6 +135,7 @@ class Flush:
     positions: dict[PartitionId, int] = field(default_factory=dict)
     topic_ids: dict[str, str | None] = field(default_factory=dict)
     lost: dict[PartitionId, tuple[int, int]] = field(default_factory=dict)
+    letters: list[DeadLetter] = field(default_factory=list)  # that are about no record in it
     records: int = 0
     bytes: int = 0
     run_count: int = 0
@@ -271,7 +273,7 @@ class Flush:
 
     @property
     def empty(self) -> bool:
-        return not self.positions
+        return not self.positions and not self.letters
 
     def drop_payloads(self) -> None:
         """Free the bytes once nobody needs them."""

@@ -94,7 +94,7 @@ class Recorder:
         """Everything that a flush commits."""
         recording = Recording()
         drafts: list[_Draft] = []
-        letters: list[DeadLetter] = []
+        letters = list(flush.letters)
         spans = self._spans(flush)
         for key, group in flush.groups.items():
             known = schemas[key]

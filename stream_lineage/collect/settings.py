@@ -119,6 +119,13 @@ class CollectSettings(BaseModel):
     prefetch_kilobytes: int = Field(
         default=16_384, ge=64, le=2_097_151, description="What the Kafka client may fetch ahead, in KiB."
     )
+    unreadable_retry_seconds: float = Field(
+        default=60.0,
+        ge=1,
+        le=86_400,
+        description="Longest pause before a partition that cannot be read is tried again. The first is a second, each "
+        "twice as long as the one before.",
+    )
     session_timeout_seconds: float = Field(
         default=10.0,
         ge=1,

@@ -1,6 +1,7 @@
 """What no Kafka client lets one send: record batches built by hand, and a Produce request to carry them.
 
-Sources: Kafka's protocol guide ("Record Batch", Produce version 3), RFC 3720 for CRC-32C.
+Sources: Kafka's protocol guide ("Record Batch", Produce version 7), RFC 3720 for CRC-32C, the LZ4
+frame format.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import gzip
 import socket
 import struct
 import time
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +22,13 @@ CODECS: Mapping[str, tuple[int, Callable[[bytes], bytes]]] = {
     "none": (0, bytes),
     "gzip": (1, lambda data: gzip.compress(data, 6)),
     "snappy": (2, lambda data: bytes(cramjam.snappy.compress_raw(data))),
-    "lz4": (3, lambda data: bytes(cramjam.lz4.compress(data))),
+    "lz4": (3, lambda data: _lz4([data[at : at + _LZ4_BLOCK] for at in range(0, len(data), _LZ4_BLOCK)])),
     "zstd": (4, lambda data: bytes(cramjam.zstd.compress(data))),
 }
 """Kafka's number of a codec, and how its bytes are made."""
 
-_PRODUCE, _VERSION = 0, 3
+_LZ4_BLOCK = 1 << 20
+_PRODUCE, _VERSION = 0, 7
 _UNKNOWN_TOPIC, _NOT_LEADER = 3, 6
 
 
@@ -161,3 +164,44 @@ def crc32c(data: bytes) -> int:
     for byte in data:
         value = value >> 8 ^ _CRC[(value ^ byte) & 0xFF]
     return value ^ 0xFFFFFFFF
+
+
+def bomb(codec: str, size: int) -> bytes:
+    """A batch of one record whose value is ``size`` zero bytes, never held in memory as a whole."""
+    head = b"\x00" + varint(0) + varint(0) + varint(-1) + varint(size)
+    start = varint(len(head) + size + 1) + head
+    piece = bytes(1 << 20)
+    pieces = [start, *[piece] * (size // len(piece)), bytes(size % len(piece)), b"\x00"]
+    return batch([], codec=codec, section=_STREAMED[codec](pieces), count=1)
+
+
+def _gzip(pieces: Iterable[bytes]) -> bytes:
+    stream = zlib.compressobj(9, wbits=31)
+    return b"".join((*map(stream.compress, pieces), stream.flush()))
+
+
+def _snappy(pieces: Iterable[bytes]) -> bytes:
+    """With the framing of Java's client."""
+    blocks = [bytes(cramjam.snappy.compress_raw(piece)) for piece in pieces if piece]
+    return b"\x82SNAPPY\x00" + struct.pack(">ii", 1, 1) + b"".join(struct.pack(">i", len(b)) + b for b in blocks)
+
+
+def _lz4(pieces: Iterable[bytes]) -> bytes:
+    """A frame of blocks that stand for themselves, which is all that Kafka takes."""
+    blocks = [bytes(cramjam.lz4.compress_block(piece, store_size=False)) for piece in pieces if piece]
+    header = b"\x04\x22\x4d\x18\x60\x70\x73"  # version 1, independent blocks of 4 MB at most, their checksum
+    return header + b"".join(struct.pack("<i", len(b)) + b for b in blocks) + bytes(4)
+
+
+def _fed(compressor: Any, pieces: Iterable[bytes]) -> bytes:
+    for piece in pieces:
+        compressor.compress(piece)
+    return bytes(compressor.finish())
+
+
+_STREAMED: Mapping[str, Callable[[Iterable[bytes]], bytes]] = {
+    "gzip": _gzip,
+    "snappy": _snappy,
+    "lz4": _lz4,
+    "zstd": lambda pieces: _fed(cramjam.zstd.Compressor(), pieces),
+}

@@ -1,0 +1,205 @@
+"""If this failed, who writes to a topic or to a broker's disk could end the collector, or have it lose records."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from collecting import Acknowledged, Lab, eventually
+from evidence import dead_letters
+from raw_kafka import RawRecord, batch, crc32c, produce
+
+from stream_lineage.sandbox import Sandbox, SandboxSettings
+
+pytestmark = pytest.mark.kafka
+
+TIGHT = ("--flush-interval-seconds", "0.1", "--unreadable-retry-seconds", "1")
+
+
+@pytest.fixture(scope="module")
+def sandbox(cluster: Any) -> Iterator[Sandbox]:
+    """A broker whose disk is ours to damage."""
+    if cluster.sandbox is not None:
+        yield cluster.sandbox
+        return
+    with Sandbox(SandboxSettings(registry=False)) as made:
+        yield made
+
+
+@pytest.fixture
+def lab(sandbox: Sandbox, cluster: Any, tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(sandbox.bootstrap_servers, cluster.schema_registry_url, tmp_path)
+    yield made
+    made.close()
+
+
+def write(lab: Lab, topic: str, records: list[RawRecord], known: Acknowledged, partition: int = 0, **how: Any) -> int:
+    """One batch; the offset of its first record."""
+    first = produce(lab.bootstrap_servers, topic, partition, batch(records, **how))
+    with known.lock:
+        own = known.ids.setdefault((topic, partition), {})
+        own.update((first + number, None) for number in range(len(records)))
+    return first
+
+
+# Headers
+
+
+def test_headers_of_any_kind(lab: Lab) -> None:
+    """Each record is exact whatever its headers are, and the last GUID header of a name is the one that counts."""
+    topic, known = lab.topic("headers", max_message_bytes=4_000_000), Acknowledged()
+    name, one, two = b"__value_schema_id", UUID(int=7), UUID(int=8)
+    guid = [b"\x01" + number.bytes for number in (one, two)]
+    cases: list[tuple[list[tuple[bytes, bytes | None]], UUID | None]] = [
+        ([(b"\xff\xfe", b"x")], None),
+        ([(name, guid[0]), (b"\xff", b"x")], one),
+        ([(b"\xff", b"x"), (name, guid[0]), (b"\xed\xa0\x80", None), (name, guid[1])], two),
+        ([(name, guid[0]), (name, guid[1])], two),
+        ([(name, guid[0]), (name, None)], None),
+        ([(name, guid[0]), (name, b"\x01short")], None),
+        ([(name.upper(), guid[0]), (b"", b""), (b"", None)], None),
+        ([(b"h%d" % number, b"v") for number in range(10_000)], None),
+        ([(b"\xff%d" % number, b"v") for number in range(10_000)], None),
+        ([(b"big", bytes(1_000_000)), (name, guid[0])], one),
+        ([(bytes([97]) * 1_000_000, b"long name")], None),
+        ([], None),
+    ]
+    for headers, _ in cases * 2:
+        write(lab, topic, [RawRecord(b"value", b"key", headers)], known)
+    lab.collect_until_end()
+    lab.check(known, topic)
+    guids: dict[int, str | None] = {}
+    for row in lab.spans(topic):
+        for offset in range(row["first_offset"], row["last_offset"] + 1):
+            guids[offset] = row["schema"]["guid"]
+    expected = [None if guid is None else str(guid) for _, guid in cases * 2]
+    assert [guids[offset] for offset in range(len(cases) * 2)] == expected
+
+
+# Damage on a broker's disk
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The log of one partition, as the broker has it on its disk."""
+
+    path: Path
+
+    def batches(self) -> list[tuple[int, int, int]]:
+        """First offset, place in the file and size of each batch."""
+        raw, at, out = self.path.read_bytes(), 0, []
+        while at < len(raw) and (size := struct.unpack_from(">i", raw, at + 8)[0]) > 0:
+            out.append((struct.unpack_from(">q", raw, at)[0], at, size + 12))
+            at += size + 12
+        return out
+
+    def read(self, offset: int) -> bytes:
+        at, size = next((at, size) for first, at, size in self.batches() if first == offset)
+        return self.path.read_bytes()[at : at + size]
+
+    def write(self, offset: int, content: bytes) -> None:
+        at = next(at for first, at, _ in self.batches() if first == offset)
+        with self.path.open("r+b") as file:
+            os.pwrite(file.fileno(), content, at)
+
+
+def segment(sandbox: Sandbox, topic: str, partition: int = 0) -> Segment:
+    return Segment(sandbox.directory / "kafka" / "data" / f"{topic}-{partition}" / "00000000000000000000.log")
+
+
+def checked(content: bytearray) -> bytes:
+    """The batch with a checksum that fits."""
+    struct.pack_into(">I", content, 17, crc32c(bytes(content[21:])))
+    return bytes(content)
+
+
+def flipped(content: bytearray) -> bytes:
+    content[-5] ^= 0xFF
+    return bytes(content)
+
+
+def with_lengths_that_do_not_fit(content: bytearray) -> bytes:
+    content[61] = 0x7E
+    return checked(content)
+
+
+def said_to_be_zstd(content: bytearray) -> bytes:
+    content[22] = 4
+    return checked(content)
+
+
+def of_version_7(content: bytearray) -> bytes:
+    content[16] = 7
+    return bytes(content)
+
+
+DAMAGE: dict[str, Callable[[bytearray], bytes]] = {
+    "a flipped byte": flipped,
+    "lengths": with_lengths_that_do_not_fit,
+    "zstd": said_to_be_zstd,
+    "version": of_version_7,
+}
+
+
+def test_a_damaged_batch_holds_up_its_partition_alone(lab: Lab, sandbox: Sandbox) -> None:
+    """One partition for each kind of damage, one that is well. Mended, each goes on without a gap."""
+    topic, known = lab.topic("damaged", partitions=len(DAMAGE) + 1), Acknowledged()
+    well = len(DAMAGE)
+    for partition in range(well + 1):
+        for number in range(4):
+            write(lab, topic, [RawRecord(b"p%d-%d-%d" % (partition, number, n)) for n in range(3)], known, partition)
+    logs = [segment(sandbox, topic, partition) for partition in range(well)]
+    whole = [log.read(6) for log in logs]
+    for log, content, damage in zip(logs, whole, DAMAGE.values(), strict=True):
+        log.write(6, damage(bytearray(content)))
+
+    collector = lab.collect(*TIGHT)
+    expected = {(topic, partition): 6 for partition in range(well)} | {(topic, well): 12}
+    eventually(lambda: lab.committed() == expected, 60, "all that can be read is committed")
+    eventually(
+        lambda: {letter["partition"] for letter in dead_letters(lab, topic)} == set(range(well)), 90,
+        f"each damaged partition is told of\n{collector.log()[-3000:]}",
+    )  # fmt: skip
+    write(lab, topic, [RawRecord(b"more")] * 3, known, well)
+    lab_end = {(topic, well): 15}
+    eventually(lambda: lab.committed().items() >= lab_end.items(), 30, "the others go on")
+    assert lab.committed() == expected | lab_end
+    for letter in dead_letters(lab, topic):
+        assert (letter["kind"], letter["role"], letter["offset"], letter["count"]) == ("unreadable", "record", 6, 1)
+        assert letter["error"].startswith("the partition cannot be read on from here: ")
+    assert len(collector.events("a partition cannot be read and is set aside")) > 0
+    assert collector.process.poll() is None
+
+    for log, content in zip(logs, whole, strict=True):
+        log.write(6, content)
+    lab.caught_up(known, 60)
+    assert collector.terminate() == 0
+    lab.check(known, topic)
+    assert len(collector.events("a partition can be read again")) == well
+
+
+def test_up_to_the_end_says_what_could_not_be_read(lab: Lab, sandbox: Sandbox) -> None:
+    topic, known = lab.topic("damaged", partitions=2), Acknowledged()
+    for partition in range(2):
+        for number in range(3):
+            write(lab, topic, [RawRecord(b"%d" % number)] * 2, known, partition)
+    log = segment(sandbox, topic)
+    content = log.read(2)
+    log.write(2, flipped(bytearray(content)))
+    collector = lab.collect("--until-end", *TIGHT)
+    assert collector.wait(60) == 1
+    assert f"error: could not be read to their end: {topic}[0] from offset 2" in collector.log()
+    assert lab.committed() == {(topic, 0): 2, (topic, 1): 6}
+    # What retention deletes is gone, and said to be.
+    lab.delete_records(topic, 0, 4)
+    lab.collect_until_end(*TIGHT)
+    assert lab.committed() == {(topic, 0): 6, (topic, 1): 6}
+    gaps = [gap for row in lab.spans(topic) if row["partition"] == 0 for gap in row["missing"]]
+    assert gaps == [{"first_offset": 2, "last_offset": 3, "reason": "retention"}]
+    assert lab.verify().code == 0
