@@ -14,9 +14,10 @@ import numpy as np
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
-from stream_lineage.collect.schema_key import NULL_CODE, SchemaCodes
+from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE, SchemaCodes
+from stream_lineage.wire.cloud_events import CONTENT_TYPE, is_json
 from stream_lineage.wire.columns import PADDING
-from stream_lineage.wire.framing import KEY_GUID_HEADER, VALUE_GUID_HEADER, classify, guid_in
+from stream_lineage.wire.framing import JSON, KEY_GUID_HEADER, VALUE_GUID_HEADER, classify, guid_in
 from stream_lineage.wire.record_headers import headers_of
 from stream_lineage.wire.registered_schema import Role
 
@@ -134,6 +135,7 @@ def _topic_batch(topic: str, messages: list[Message], codes: SchemaCodes, keeps:
             ("key", KEY_GUID_HEADER, keys, key_codes),
         )
         _apply_guids(topic, headers, targets, codes)
+        _apply_content_types(headers, values, value_codes)
     codes.look_inside(topic, "value", value_codes, values.data, values.starts, values.lengths)
     codes.look_inside(topic, "key", key_codes, keys.data, keys.starts, keys.lengths)
     codes.settle(topic, "value", value_codes, values.lengths)
@@ -179,3 +181,14 @@ def _apply_guids(
             for index, guid in named.items():
                 if guid in known:
                     target[index] = known[guid]
+
+
+def _apply_content_types(headers: list[Any], values: Payloads, target: NDArray[np.uint64]) -> None:
+    """Values that say nothing themselves are JSON where their content type says so: numbers, strings, booleans."""
+    for index in np.flatnonzero((target == np.uint64(OPAQUE_CODE)) & (values.lengths > 0)).tolist():
+        if headers[index] and is_json(_last(headers[index], CONTENT_TYPE)):
+            target[index] = np.uint64(JSON)
+
+
+def _last(headers: list[tuple[str, bytes | None]], name: str) -> bytes | None:
+    return next((value for header, value in reversed(headers) if header.lower() == name), None)

@@ -9,15 +9,19 @@ from stream_lineage.model.schema import SchemaReference
 
 
 def schema_document(reference: SchemaReference) -> dict[str, Any]:
-    """The schema reference as scripts get it. ``unresolved`` is there only when it is true."""
+    """The schema reference as scripts get it. ``crc64`` and ``unresolved`` are there only where they say
+    something."""
     document: dict[str, Any] = {
         "type": reference.type.value,
+        "framing": reference.framing.value,
         "id": reference.id,
         "guid": reference.guid,
         "subject": reference.subject,
         "version": reference.version,
         "fingerprint": reference.fingerprint,
     }
+    if reference.crc64 is not None:
+        document["crc64"] = reference.crc64
     if reference.unresolved:
         document["unresolved"] = True
     return document
