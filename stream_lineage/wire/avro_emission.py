@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
-from stream_lineage.wire.avro_layout import EVERY_RECORD, Layout, Place
+from stream_lineage.wire.avro_layout import EVERY_RECORD, Place
 from stream_lineage.wire.avro_nodes import Record
 from stream_lineage.wire.columns import Containers, FieldColumn, Numbers, Part, Symbols, Texts
+
+
+class Paths(Protocol):
+    """The field paths of a schema and their scopes, by column index: see ``avro_layout.Layout``."""
+
+    @property
+    def paths(self) -> tuple[str, ...]: ...
+
+    @property
+    def scopes(self) -> tuple[int, ...]: ...
 
 
 class Emission:
     """What the good records of one batch hold."""
 
-    def __init__(self, layout: Layout, records: int) -> None:
+    def __init__(self, layout: Paths, records: int) -> None:
         self._layout = layout
         self._records = records
         self.nulls = [0] * len(layout.paths)

@@ -37,7 +37,7 @@ RECURSION_LEVELS = 4
 FOLDED = "…[]"
 EVERY_RECORD = -1
 NO_SCOPE = -2
-_MOST_TRUNCATED = 2**31 - 1
+MOST_TRUNCATED = 2**31 - 1
 
 
 @dataclass(slots=True, eq=False)
@@ -136,7 +136,7 @@ class _Builder:
         return self._queued(node, column, path, way)
 
     def _truncate(self, paths: int) -> None:
-        self._truncated = min(_MOST_TRUNCATED, self._truncated + paths)
+        self._truncated = min(MOST_TRUNCATED, self._truncated + paths)
 
     def _queued(self, node: Node, column: int | None, path: str, way: _Way) -> Place:
         place = Place(self._schema.resolved(node), column)

@@ -37,6 +37,21 @@ def read_varints(
         first = data[cursors]
         if first.max(initial=0) < 0x80:
             return _ONE_BYTE.take(first), 1, None
+    word, sizes, invalid = read_unsigned(data, words, cursors, highest=1)
+    sign = word & _ONE
+    word >>= _ONE
+    values = word.view(np.int64)
+    values ^= -sign.view(np.int64)
+    return values, sizes, invalid
+
+
+def read_unsigned(
+    data: NDArray[np.uint8], words: NDArray[np.uint64], cursors: NDArray[np.int64], *, highest: int
+) -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.bool_] | None]:
+    """Decodes the varint at each cursor without zigzag, as ``read_varints`` does.
+
+    ``highest`` is the largest value of a tenth byte that is valid: 1, or 127 where what is beyond 64 bits is dropped.
+    """
     word = words[cursors]
     extent, sizes, longest, endless = _extents(word)
     word &= extent
@@ -51,12 +66,8 @@ def read_varints(
         reach *= 2
     invalid = None
     if endless is not None and len(endless):
-        invalid = _complete(data, cursors, word, sizes, endless)
-    sign = word & _ONE
-    word >>= _ONE
-    values = word.view(np.int64)
-    values ^= -sign.view(np.int64)
-    return values, sizes, invalid
+        invalid = _complete(data, cursors, word, sizes, endless, highest)
+    return word, sizes, invalid
 
 
 def pass_varints(
@@ -93,6 +104,7 @@ def _complete(
     word: NDArray[np.uint64],
     sizes: NDArray[np.uint8],
     endless: NDArray[np.int64],
+    highest: int,
 ) -> NDArray[np.bool_] | None:
     """Adds the ninth and tenth byte where there are any. Returns which varints are too long or beyond 64 bits."""
     ninth = data[cursors[endless] + 8]
@@ -101,7 +113,7 @@ def _complete(
     word[endless] |= (ninth & 0x7F).astype(np.uint64) << np.uint64(56)
     word[endless] |= np.where(more, tenth & 0x01, 0).astype(np.uint64) << np.uint64(63)
     sizes[endless] = np.where(more, 10, 9)
-    wrong = more & (tenth > 1)
+    wrong = more & (tenth > highest)
     if not wrong.any():
         return None
     invalid = np.zeros(len(word), np.bool_)
