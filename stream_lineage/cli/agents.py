@@ -21,6 +21,14 @@ def agents(settings: Settings) -> None:
     stream-lineage agents --bootstrap-servers kafka:9092 --schema-registry-url http://registry:8081
     """
     from stream_lineage.agents.worker import run_worker
+    from stream_lineage.doctor.preflight import preflight
+    from stream_lineage.errors import KafkaRefused, KafkaUnavailable
     from stream_lineage.store.open import open_store
 
+    try:
+        preflight(settings, "agents")
+    except KafkaRefused:
+        raise
+    except KafkaUnavailable:
+        pass  # the worker waits for it
     run_worker(settings.kafka, settings.registry, settings.agents, open_store(settings.store))

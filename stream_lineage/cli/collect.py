@@ -36,6 +36,7 @@ def collect(settings: Settings, output: str) -> None:
     stream-lineage collect --until-end          # observe what is there now, then exit: backfills, CI
     """
     from stream_lineage import runtime
+    from stream_lineage.doctor.preflight import preflight
 
     started = time.monotonic()
     reported = [started, 0.0]
@@ -49,7 +50,8 @@ def collect(settings: Settings, output: str) -> None:
                 "observing", records=totals.records, records_per_second=round(rate), dead_letters=totals.dead_letters
             )
 
-    with runtime.collector(settings, on_tick=on_tick) as collector:
+    preflight(settings, "collector")
+    with runtime.collector(settings, on_tick=on_tick, own_process=True) as collector:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: collector.stop())
         totals = collector.run()

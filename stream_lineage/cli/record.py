@@ -27,7 +27,9 @@ def record(settings: Settings, topic: str, partition: int, offset: int, output: 
     stream-lineage record predictions 2 1841
     """
     from stream_lineage import runtime
+    from stream_lineage.doctor.preflight import preflight
 
+    preflight(settings, "reader")
     with reading(f"reading the log of {topic}") as progress:
         found, seen = runtime.record_provenance(settings, topic, partition, offset, progress)
     document = {

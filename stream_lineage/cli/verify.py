@@ -38,7 +38,9 @@ def verify(settings: Settings, topic: str | None, checkpoint: Path | None, write
     stream-lineage verify --write-checkpoint monday.json;  stream-lineage verify --checkpoint monday.json
     """
     from stream_lineage import runtime
+    from stream_lineage.doctor.preflight import preflight
 
+    preflight(settings, "reader")
     with reading("reading the log") as progress:
         outcome = runtime.verify_log(settings, topic=topic, checkpoint=checkpoint, write_to=write_to, progress=progress)
     if output == JSON:

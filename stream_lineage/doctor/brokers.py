@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stream_lineage.doctor.check import Check, Status, fail, failed_by, ok, skipped, warn
 from stream_lineage.doctor.network import reachable, shown
-from stream_lineage.errors import StreamLineageError
+from stream_lineage.errors import KafkaRefused, StreamLineageError
 from stream_lineage.wire.cluster_probe import Cluster, ClusterProbe
 from stream_lineage.wire.settings import KafkaSettings
 
@@ -16,7 +16,6 @@ _ADVERTISED = (
 _OTHER_LISTENER = (
     "Check that this is Kafka, and kafka.security.protocol: a listener for another protocol hangs up without a word."
 )
-_SECURITY_WORDS = ("authentication", "SASL", "SSL", "certificate", "credential", "security.protocol")
 
 
 def check_brokers(
@@ -30,7 +29,7 @@ def check_brokers(
     try:
         cluster = probe.describe()
     except StreamLineageError as error:
-        if any(word in error.message for word in _SECURITY_WORDS):
+        if isinstance(error, KafkaRefused):
             return None, [
                 fail("brokers", "a broker was reached, but did not let us in", "See security, below."),
                 failed_by("security", error),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
+from stream_lineage.doctor.acls import Role
 from stream_lineage.doctor.brokers import check_advertised, check_brokers
 from stream_lineage.doctor.check import Check, Status, failed_by, ok, skipped
 from stream_lineage.doctor.machine import check_clock, check_state, check_store
 from stream_lineage.doctor.network import reachable
-from stream_lineage.doctor.permissions import check_permissions
+from stream_lineage.doctor.permissions import DEFAULT_ROLES, check_permissions
 from stream_lineage.doctor.registry import check_registry
 from stream_lineage.doctor.topics import check_own, check_watched, watched_topics
 from stream_lineage.errors import StreamLineageError
@@ -23,8 +24,13 @@ _NEED_BROKERS = ("advertised", "watched topics", "own topics", "permissions")
 _CLOCK_TOPICS = 20
 
 
-def examine(settings: Settings, *, timeout_seconds: float = 10.0) -> Iterator[Check]:
-    """Each check as soon as it is done. Writes nothing, and waits for no answer longer than ``timeout_seconds``."""
+def examine(
+    settings: Settings, *, roles: Collection[Role] = DEFAULT_ROLES, timeout_seconds: float = 10.0
+) -> Iterator[Check]:
+    """Each check as soon as it is done, for those who mean to play these roles.
+
+    Writes no record, and waits for no answer longer than ``timeout_seconds``.
+    """
     yield ok("settings", "complete and valid")
     addresses = reachable(
         "addresses",
@@ -48,7 +54,7 @@ def examine(settings: Settings, *, timeout_seconds: float = 10.0) -> Iterator[Ch
         else:
             pending = list(_NEED_BROKERS)
             try:
-                for check in _topics(probe, cluster, settings, timeout_seconds):
+                for check in _topics(probe, cluster, settings, roles, timeout_seconds):
                     pending.remove(check.name)
                     yield check
             except StreamLineageError as error:
@@ -62,7 +68,9 @@ def examine(settings: Settings, *, timeout_seconds: float = 10.0) -> Iterator[Ch
     yield check_clock(datetime.now(UTC), newest)
 
 
-def _topics(probe: ClusterProbe, cluster: Cluster, settings: Settings, timeout_seconds: float) -> Iterator[Check]:
+def _topics(
+    probe: ClusterProbe, cluster: Cluster, settings: Settings, roles: Collection[Role], timeout_seconds: float
+) -> Iterator[Check]:
     yield check_advertised(cluster, timeout_seconds=min(timeout_seconds, _CONNECT_SECONDS))
     topics = probe.topics()
     yield check_watched(topics, settings.kafka, settings.collect)
@@ -71,7 +79,7 @@ def _topics(probe: ClusterProbe, cluster: Cluster, settings: Settings, timeout_s
     report = check_topics(kafka.admin(settings.kafka), settings.kafka, timeout_seconds=timeout_seconds)
     yield check_own(probe, wanted, existing, {state.name: state.problems for state in report.topics})
     watched = watched_topics(topics, settings.kafka, settings.collect)
-    yield check_permissions(probe, watched, existing, settings.collect.group_id)
+    yield check_permissions(probe, settings, roles, visible=topics, watched=watched)
 
 
 def _wanted(settings: Settings) -> list[WantedTopic]:

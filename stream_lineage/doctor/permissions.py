@@ -2,47 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
+from stream_lineage.agents.faust_app import changelog_topic
+from stream_lineage.collect.settings import CollectSettings
+from stream_lineage.doctor.acls import Role, grants, literal_name, needed
 from stream_lineage.doctor.check import Check, fail, ok, warn
-from stream_lineage.errors import StreamLineageError
+from stream_lineage.errors import SettingsError, StreamLineageError
+from stream_lineage.settings import Settings
 from stream_lineage.wire.cluster_probe import ClusterProbe
 
+DEFAULT_ROLES: tuple[Role, ...] = ("collector", "agents")
+MEND = "Grant these ACLs: `stream-lineage doctor --print-acls` prints the commands (docs/security.md)."
 _MOST_TOPICS = 200
 
 
-def check_permissions(probe: ClusterProbe, watched: Iterable[str], own: Iterable[str], group_id: str) -> Check:
-    """The check ``permissions``: READ on watched topics and on the group, READ and WRITE on our own topics.
+@dataclass(slots=True)
+class Permissions:
+    """What was found out. ``lacking`` and ``unknown`` are empty when all is well."""
 
-    A transactional id's permission shows only when it is used.
+    lacking: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    topics: int = 0
+    groups: list[str] = field(default_factory=list)
+
+
+def find_permissions(
+    probe: ClusterProbe,
+    settings: Settings,
+    roles: Collection[Role],
+    *,
+    visible: Collection[str],
+    watched: Iterable[str],
+    most_topics: int = _MOST_TOPICS,
+) -> Permissions:
+    """What these roles lack. ``visible`` are all topics that we may see, ``watched`` those of them that are watched.
+
+    Raises:
+        KafkaUnavailable: no broker answered.
     """
-    needs: dict[str, frozenset[str]] = {name: frozenset({"READ"}) for name in list(watched)[:_MOST_TOPICS]}
-    needs |= {name: frozenset({"READ", "WRITE"}) for name in own}
-    lacking, unknown = _lacking(probe.topic_operations(needs), needs)
-    try:
-        state, members, operations = probe.group(group_id)
-    except StreamLineageError as error:
-        return fail("permissions", error.message, error.hint or f"Ask for READ on the consumer group {group_id}.")
-    if operations is not None and not operations & {"READ", "ALL"}:
-        lacking.append(f"READ on consumer group {group_id}")
-    if lacking:
-        return fail("permissions", f"not allowed: {'; '.join(lacking)}", "Ask for these permissions (ACLs).")
-    if unknown:
-        return warn("permissions", "; ".join(unknown), "Ask for DESCRIBE on these topics.")
-    there = f"{state} with {members} members" if state != "dead" else "new"
-    return ok("permissions", f"{len(needs)} topics may be used; consumer group {group_id} is {there}")
+    mine = [grant for grant in grants(settings) if grant.role in roles]
+    found = Permissions()
+    needs: dict[str, frozenset[str]] = {}
+    if "collector" in roles or "reader" in roles:
+        needs |= {name: frozenset({"READ"}) for name in list(watched)[:most_topics]}
+    own = {grant.name for grant in mine if grant.resource == "topic" and not (grant.watched or grant.prefixed)}
+    own |= {changelog_topic(settings.agents.agents_id)} if "agents" in roles else set()
+    needs |= {name: operations for name in own & set(visible) if (operations := needed(mine, "topic", name))}
+    found.topics = len(needs)
+    _compare(probe.topic_operations(needs), needs, found)
+    if "collector" in roles:
+        found.lacking += _unseen(probe, settings.collect, visible)
+    groups = [grant.name for grant in mine if grant.resource == "group" and not grant.prefixed]
+    helpers = [f"{grant.name}reader" for grant in mine if grant.resource == "group" and grant.prefixed]
+    for group in dict.fromkeys([*groups, *helpers]):
+        _ask_group(probe, group, needed(mine, "group", group), found)
+    return found
 
 
-def _lacking(
-    found: Mapping[str, frozenset[str] | StreamLineageError | None], needs: Mapping[str, frozenset[str]]
-) -> tuple[list[str], list[str]]:
-    """What is not allowed, and what is not known."""
-    lacking, unknown = [], []
+def check_permissions(
+    probe: ClusterProbe,
+    settings: Settings,
+    roles: Collection[Role],
+    *,
+    visible: Collection[str],
+    watched: Iterable[str],
+) -> Check:
+    """The check ``permissions``: topics, groups and transactional ids, for these roles."""
+    found = find_permissions(probe, settings, roles, visible=visible, watched=watched)
+    if "collector" in roles:
+        _ask_transactions(probe, settings.collect.group_id, found)
+    if found.lacking:
+        return fail("permissions", f"not allowed: {'; '.join(found.lacking)}", MEND)
+    if found.unknown:
+        return warn("permissions", "; ".join(found.unknown), "Ask for DESCRIBE on these topics.")
+    return ok("permissions", f"{found.topics} topics may be used; {'; '.join(found.groups)}")
+
+
+def _compare(
+    found: Mapping[str, frozenset[str] | StreamLineageError | None],
+    needs: Mapping[str, frozenset[str]],
+    into: Permissions,
+) -> None:
     for name, operations in found.items():
         if isinstance(operations, StreamLineageError):
-            unknown.append(operations.message)
+            into.unknown.append(operations.message)
         elif operations is not None and "ALL" not in operations:
             missing = needs[name] - operations
             if missing:
-                lacking.append(f"{' and '.join(sorted(missing))} on topic {name}")
-    return lacking, unknown
+                into.lacking.append(f"{' and '.join(sorted(missing))} on topic {name}")
+
+
+def _unseen(probe: ClusterProbe, collect: CollectSettings, visible: Collection[str]) -> list[str]:
+    """Topics that ``include`` names and that are hidden from us: a topic without Describe looks as if it were not
+    there, but for those who ask for it by its name."""
+    names = {name for pattern in collect.include if (name := literal_name(pattern)) and name not in visible}
+    answers = probe.topic_operations(sorted(names))
+    return [
+        f"READ on topic {name}" for name, answer in answers.items() if isinstance(answer, SettingsError)
+    ]  # no such topic is another error
+
+
+def _ask_group(probe: ClusterProbe, group: str, operations: frozenset[str], into: Permissions) -> None:
+    wanted = " and ".join(sorted(operations))
+    try:
+        state, members, allowed = probe.group(group)
+    except SettingsError:
+        into.lacking.append(f"{wanted} on consumer group {group}")
+        return
+    if allowed is not None and "ALL" not in allowed and not operations <= allowed:
+        into.lacking.append(f"{wanted} on consumer group {group}")
+    elif "READ" in operations:
+        there = f"{state} with {members} members" if state != "dead" else "new"
+        into.groups.append(f"consumer group {group} is {there}")
+
+
+def _ask_transactions(probe: ClusterProbe, group_id: str, into: Permissions) -> None:
+    error = probe.may_transact(f"{group_id}-doctor")
+    if isinstance(error, SettingsError):
+        into.lacking.append(f"WRITE on transactional ids that start with {group_id}-")
+    elif error is not None:
+        into.unknown.append(error.message)

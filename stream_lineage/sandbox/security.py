@@ -201,6 +201,8 @@ class Security:
                 "oauthbearer.sasl.jaas.config": f"{package}.OAuthBearerLoginModule required;",
                 "oauthbearer.sasl.server.callback.handler.class": f"{package}.OAuthBearerValidatorCallbackHandler",
                 "oauthbearer.connections.max.reauth.ms": str(_REAUTHENTICATE_MS),
+                # Kafka 4.1.0 left to its default looks at neither signature, issuer nor audience (tried).
+                "sasl.oauthbearer.jwt.validator.class": f"{package}.BrokerJwtValidator",
                 "sasl.oauthbearer.jwks.endpoint.url": self.keys_path.as_uri(),
                 "sasl.oauthbearer.expected.audience": AUDIENCE,
                 "sasl.oauthbearer.expected.issuer": self.tokens.issuer,

@@ -14,12 +14,15 @@ from confluent_kafka.admin import NewTopic, OffsetSpec
 
 from stream_lineage.errors import KafkaUnavailable, StreamLineageError
 from stream_lineage.wire import kafka
+from stream_lineage.wire.refusal import refusal
 from stream_lineage.wire.settings import KafkaSettings
 
 T = TypeVar("T")
 
 _SLACK_SECONDS = 1.0
 _PAUSE_SECONDS = 0.1
+_SUSPICIOUS_SECONDS = 1.5
+"""A broker that has hung up on us for so long is asked what it has against us."""
 _COORDINATOR = frozenset(
     {
         KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -60,24 +63,33 @@ class ClusterProbe:
 
     def __init__(self, settings: KafkaSettings, *, timeout_seconds: float = 10.0) -> None:
         self._timeout = timeout_seconds
+        self._settings = settings
         self._heard: list[KafkaError] = []
         self._admin = kafka.admin(settings, on_error=self._heard.append)
 
     def describe(self) -> Cluster:
-        """Raises KafkaUnavailable, with the most telling of the errors that were heard meanwhile."""
+        """Raises KafkaRefused when somebody answers and does not let us in, else KafkaUnavailable."""
         # The first question of a client is the one that fails where nobody answers: errors come in while it waits.
         future = self._admin.describe_cluster(include_authorized_operations=True, request_timeout=self._timeout)
         deadline = time.monotonic() + self._timeout
-        while not future.done() and time.monotonic() < deadline and not self._refused():
+        suspicious_at = time.monotonic() + _SUSPICIOUS_SECONDS
+        only_one = len(self._settings.addresses) == 1  # of several, another one may let us in
+        while not future.done() and time.monotonic() < deadline and not (only_one and self._refused()):
             self._admin.poll(0.05)
+            if self._heard and time.monotonic() > suspicious_at:  # they may be on their way up, or not understand us
+                suspicious_at = deadline
+                if (found := refusal(self._heard, self._settings)) is not None:
+                    raise found
         if not future.done():
+            if (found := refusal(self._heard, self._settings)) is not None:
+                raise found
             raise self._most_telling(KafkaError(KafkaError._TIMED_OUT, "no broker answered"), "reach the cluster")
-        found = self._answer(future, "describe the cluster")
+        answer = self._answer(future, "describe the cluster")
         return Cluster(
-            found.cluster_id,
-            found.controller.id if found.controller is not None else None,
-            tuple((node.host, node.port) for node in found.nodes),
-            _operations(found.authorized_operations),
+            answer.cluster_id,
+            answer.controller.id if answer.controller is not None else None,
+            tuple((node.host, node.port) for node in answer.nodes),
+            _operations(answer.authorized_operations),
         )
 
     def topics(self) -> dict[str, int]:
@@ -140,6 +152,20 @@ class ClusterProbe:
                 found[name] = error
         return found
 
+    def may_transact(self, transactional_id: str) -> StreamLineageError | None:
+        """None when transactions may be made under this id, else why not. It must be nobody else's.
+
+        Nothing is written but the id itself, which the cluster forgets after a week.
+        """
+        try:
+            client = kafka.producer(self._settings, {"transactional.id": transactional_id}, on_error=self._heard.append)
+            client.init_transactions(self._timeout)
+        except KafkaException as error:
+            return kafka.translated(error, f"start transactions as {transactional_id}")
+        except StreamLineageError as error:
+            return error
+        return None
+
     def newest_timestamp(self, partitions: Mapping[str, int]) -> tuple[datetime, str] | None:
         """The newest record timestamp in these topics, with the topic it is in; None where there are no records."""
         asked = {
@@ -163,7 +189,10 @@ class ClusterProbe:
 
     def _refused(self) -> bool:
         return any(
-            error.code() in kafka.UNAUTHENTICATED or kafka.refused_at_the_door(error.str()) for error in self._heard
+            error.code() in (*kafka.UNAUTHENTICATED, KafkaError._SSL)
+            or kafka.refused_at_the_door(error.str())
+            or " alert " in error.str()
+            for error in self._heard
         )
 
     def _answer(self, future: concurrent.futures.Future[T], what: str) -> T:

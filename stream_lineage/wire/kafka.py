@@ -80,6 +80,9 @@ _UNREACHABLE = frozenset(
         KafkaError._WAIT_CACHE,
     }
 )
+_ACLS = "`stream-lineage doctor --print-acls` prints what is needed"
+_groups: set[str] = set()
+"""The groups that this process has made consumers for: librdkafka's errors do not say which one is meant."""
 _REFUSED_SETTING = frozenset({KafkaError._INVALID_ARG, KafkaError._CRIT_SYS_RESOURCE})
 _AUTHENTICATION_HINT = (
     "Check kafka.security.protocol, kafka.sasl.mechanisms, kafka.sasl.username and kafka.sasl.password against the "
@@ -103,6 +106,7 @@ def consumer(
     """
     if not group_id:
         raise SettingsError("group_id must not be empty")  # librdkafka's Python binding would abort the process
+    _groups.add(group_id)
     config = {**settings.client_config(), **_READ_COMMITTED, "group.id": group_id, **(overrides or {})}
     callbacks = {"stats_cb": stats_cb} if stats_cb is not None else {}
     return _made(Consumer, config, "consumer", on_error, callbacks)
@@ -123,7 +127,8 @@ def producer(
     config: dict[str, Any] = {**settings.client_config(), "partitioner": "murmur2_random", **(overrides or {})}
     config.setdefault("enable.idempotence", "true")
     callbacks = {"stats_cb": stats_cb} if stats_cb is not None else {}
-    return _made(Producer, config, "producer", on_error, callbacks)
+    kind = _TransactionalProducer if "transactional.id" in config else Producer
+    return _made(kind, config, "producer", on_error, callbacks)
 
 
 def admin(
@@ -156,7 +161,10 @@ def translated(error: KafkaError | KafkaException, doing: str) -> StreamLineageE
     if code in UNAUTHENTICATED or refused_at_the_door(text):
         return KafkaUnavailable(said, hint=_AUTHENTICATION_HINT)
     if code in UNAUTHORIZED:
-        return SettingsError(said, hint=f"Ask for access to this {UNAUTHORIZED[code]} (an ACL) on the cluster.")
+        what = f"this {UNAUTHORIZED[code]}"
+        if code == KafkaError.GROUP_AUTHORIZATION_FAILED and _groups:
+            what = f"consumer group {' or '.join(sorted(_groups))}"
+        return SettingsError(said, hint=f"Ask for access to {what} (an ACL) on the cluster: {_ACLS}.")
     if code in _ABSENT:
         return NotFound(said)
     if code == KafkaError.MSG_SIZE_TOO_LARGE:
@@ -168,6 +176,24 @@ def translated(error: KafkaError | KafkaException, doing: str) -> StreamLineageE
     if inner.retriable() or code in _UNREACHABLE:
         return KafkaUnavailable(said, hint=_UNREACHABLE_HINT)
     return ConnectionFailed(said)
+
+
+class _TransactionalProducer(Producer):  # type: ignore[misc]
+    """Says which transactional id it is that may not be used: librdkafka does not."""
+
+    def __init__(self, config: Mapping[str, Any], **more: Any) -> None:
+        super().__init__(config, **more)
+        self._transactional_id = config["transactional.id"]
+
+    def init_transactions(self, *arguments: Any) -> None:
+        try:
+            super().init_transactions(*arguments)
+        except KafkaException as error:
+            inner = error.args[0]
+            if inner.code() != KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+                raise
+            text = f"transactional id {self._transactional_id} may not be used"
+            raise KafkaException(KafkaError(inner.code(), text)) from None
 
 
 class LibrdkafkaLog:

@@ -67,8 +67,8 @@ _KNOWN = (
     ),
     (
         r"alert certificate required|certificate_required|peer did not return a certificate",
-        "wants a client certificate, and got none",
-        "Set {certificate}.",
+        "wants a client certificate, and got none that it trusts",
+        "Set {certificate}. One that is signed by an authority that it does not trust counts as none.",
     ),
     (
         r"alert (unknown ca|bad certificate|certificate unknown|certificate expired|certificate revoked|unsupported "

@@ -155,6 +155,7 @@ def test_a_user_who_may_do_nothing(locked: str, state: Path) -> None:
 
 
 def test_a_locked_listener_spoken_to_in_the_open(locked: str, state: Path) -> None:
-    brokers = {c.name: c for c in examine(load_settings({"bootstrap_servers": locked}), timeout_seconds=3)}["brokers"]
-    assert brokers.status is Status.FAIL
-    assert "security.protocol" in brokers.mend
+    checks = found(bootstrap_servers=locked)
+    assert checks["brokers"].status is Status.FAIL
+    assert checks["security"].detail == f"Kafka at {locked} wants a login, and we do not offer one"
+    assert "security.protocol" in checks["security"].mend

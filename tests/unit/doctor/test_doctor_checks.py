@@ -21,7 +21,7 @@ from stream_lineage.doctor.network import reachable
 from stream_lineage.doctor.permissions import check_permissions
 from stream_lineage.doctor.registry import check_registry
 from stream_lineage.doctor.topics import check_own, check_watched
-from stream_lineage.errors import KafkaUnavailable, SettingsError, StreamLineageError
+from stream_lineage.errors import KafkaRefused, KafkaUnavailable, NotFound, SettingsError, StreamLineageError
 from stream_lineage.settings import Settings, load_settings
 from stream_lineage.testing.fake_registry import Behaviour, FakeRegistry
 from stream_lineage.wire.cluster_probe import Cluster, WantedTopic
@@ -46,6 +46,10 @@ class Probe:
 
     def group(self, _: str) -> Any:
         return self._given("group")
+
+    def may_transact(self, _: str) -> StreamLineageError | None:
+        answer: StreamLineageError | None = self._answers["transactions"]
+        return answer
 
     def would_create(self, topics: Iterable[WantedTopic]) -> Mapping[str, StreamLineageError | None]:
         refused = self._given("refused")
@@ -120,23 +124,22 @@ def test_a_password_in_the_open() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "connected", "brokers", "security"),
+    ("error", "connected", "brokers", "security"),
     [
-        ("SASL authentication error: Authentication failed", True, Status.FAIL, Status.FAIL),
-        ("SSL handshake failed: certificate verify failed", True, Status.FAIL, Status.FAIL),
-        ("Timed out", True, Status.FAIL, Status.SKIPPED),
-        ("Connection refused", False, Status.FAIL, Status.SKIPPED),
+        (KafkaRefused("Kafka at a:1 does not let in user u", hint="do this"), True, Status.FAIL, Status.FAIL),
+        (KafkaRefused("Kafka at a:1 has a certificate that has expired", hint="x"), True, Status.FAIL, Status.FAIL),
+        (KafkaUnavailable("Timed out", hint="do this"), True, Status.FAIL, Status.SKIPPED),
+        (KafkaUnavailable("Connection refused", hint="do this"), False, Status.FAIL, Status.SKIPPED),
     ],
 )
 def test_brokers_that_refuse_are_told_from_those_that_are_away(
-    said: str, connected: bool, brokers: Status, security: Status
+    error: KafkaUnavailable, connected: bool, brokers: Status, security: Status
 ) -> None:
-    error = KafkaUnavailable(said, hint="do this")
     cluster, checks = check_brokers(probe(cluster=error), KafkaSettings(), connected=connected)
     assert cluster is None
     assert [check.status for check in checks] == [brokers, security]
     assert all(check.mend for check in checks if check.status is Status.FAIL)
-    assert any(said in check.detail for check in checks)
+    assert any(error.message in check.detail for check in checks)
 
 
 def test_one_broker_out_of_reach_is_a_failure() -> None:
@@ -187,24 +190,76 @@ def test_own_topics() -> None:
     assert refused.mend == "Ask for access."
 
 
-def test_permissions() -> None:
-    group = ("stable", 3, ALL)
-    fine = check_permissions(probe(operations={}, group=group), ["clicks"], ["lineage.state"], "g")
-    assert (fine.status, fine.detail) == (Status.OK, "2 topics may be used; consumer group g is stable with 3 members")
-    operations = {"clicks": frozenset({"DESCRIBE"}), "lineage.state": frozenset({"READ"})}
-    lacking = check_permissions(
-        probe(operations=operations, group=("dead", 0, frozenset({"DESCRIBE"}))), ["clicks"], ["lineage.state"], "g"
+def permissions(**answers: Any) -> Check:
+    given = {"operations": {}, "group": ("stable", 3, ALL), "transactions": None, **answers}
+    settings = Settings(collect=CollectSettings(include=("clicks",), group_id="g"))
+    visible = ("clicks", "lineage.observations", "lineage.graph", "stream-lineage-agents-state-changelog")
+    return check_permissions(probe(**given), settings, ("collector", "agents"), visible=visible, watched=["clicks"])
+
+
+def test_all_that_is_needed_is_allowed() -> None:
+    fine = permissions()
+    assert fine.status is Status.OK
+    assert fine.detail == (
+        "3 topics may be used; consumer group g is stable with 3 members; "
+        "consumer group stream-lineage-agents is stable with 3 members"
     )
-    assert lacking.status is Status.FAIL
-    assert lacking.detail == (
-        "not allowed: READ on topic clicks; WRITE on topic lineage.state; READ on consumer group g"
-    )
-    hidden = check_permissions(
-        probe(operations={"clicks": KafkaUnavailable("no answer")}, group=group), ["clicks"], [], "g"
-    )
-    assert hidden.status is Status.WARN
-    refused = check_permissions(probe(operations={}, group=SettingsError("no", hint="ask")), [], [], "g")
-    assert (refused.status, refused.mend) == (Status.FAIL, "ask")
+
+
+NOT_ALLOWED = SettingsError("not allowed", hint="ask")
+
+
+@pytest.mark.parametrize(
+    ("answers", "status", "detail"),
+    [
+        ({"operations": {"clicks": frozenset({"DESCRIBE"})}}, Status.FAIL, "not allowed: READ on topic clicks"),
+        (
+            {"operations": {"lineage.observations": frozenset({"READ", "DESCRIBE"})}},
+            Status.FAIL,
+            "not allowed: WRITE on topic lineage.observations",
+        ),
+        (
+            {"operations": {"stream-lineage-agents-state-changelog": frozenset()}},
+            Status.FAIL,
+            "not allowed: READ and WRITE on topic stream-lineage-agents-state-changelog",
+        ),
+        # Nobody of these roles uses this one.
+        ({"operations": {"lineage.graph": frozenset()}}, Status.OK, "3 topics may be used"),
+        ({"operations": {"clicks": None}}, Status.OK, "3 topics may be used"),  # an old broker does not say
+        ({"operations": {"clicks": KafkaUnavailable("no answer")}}, Status.WARN, "no answer"),
+        (
+            {"group": ("dead", 0, frozenset({"DESCRIBE"}))},
+            Status.FAIL,
+            "not allowed: READ on consumer group g; READ on consumer group stream-lineage-agents",
+        ),
+        (
+            {"group": NOT_ALLOWED},
+            Status.FAIL,
+            "not allowed: READ on consumer group g; READ on consumer group stream-lineage-agents; "
+            "DESCRIBE on consumer group g.reader",
+        ),
+        (
+            {"transactions": NOT_ALLOWED},
+            Status.FAIL,
+            "not allowed: WRITE on transactional ids that start with g-",
+        ),
+    ],
+)
+def test_what_is_not_allowed_is_named(answers: dict[str, Any], status: Status, detail: str) -> None:
+    found = permissions(**answers)
+    assert found.status is status, found
+    assert found.detail.startswith(detail)
+    assert ("--print-acls" in found.mend) is (status is Status.FAIL)
+
+
+def test_a_topic_that_is_named_and_hidden() -> None:
+    settings = Settings(collect=CollectSettings(include=("orders", "shop-.*"), group_id="g"))
+    answers = {"operations": {"orders": NOT_ALLOWED}, "group": ("stable", 3, ALL), "transactions": None}
+    hidden = check_permissions(probe(**answers), settings, ("collector",), visible=(), watched=())
+    assert (hidden.status, hidden.detail) == (Status.FAIL, "not allowed: READ on topic orders")
+    answers["operations"] = {"orders": NotFound("no such topic")}
+    absent = check_permissions(probe(**answers), settings, ("collector",), visible=(), watched=())
+    assert absent.status is Status.OK
 
 
 @pytest.mark.parametrize(

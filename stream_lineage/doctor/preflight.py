@@ -1,0 +1,32 @@
+"""Before a command starts its work: may it come in, and is it allowed what it is about to do?
+
+What is not allowed shows late otherwise, in the middle of the work or as records that never come.
+"""
+
+from __future__ import annotations
+
+from stream_lineage.doctor.acls import Role
+from stream_lineage.doctor.permissions import MEND, find_permissions
+from stream_lineage.doctor.topics import watched_topics
+from stream_lineage.errors import SettingsError
+from stream_lineage.settings import Settings
+from stream_lineage.wire.cluster_probe import ClusterProbe
+
+_MOST_TOPICS = 1_000
+
+
+def preflight(settings: Settings, role: Role, *, timeout_seconds: float = 10.0) -> None:
+    """Return when nothing stands in the way of ``role``. Takes a tenth of a second.
+
+    Raises:
+        KafkaRefused: somebody answers and does not let us in; says who, and what to change.
+        KafkaUnavailable: nobody answers.
+        SettingsError: an ACL is missing; says which.
+    """
+    probe = ClusterProbe(settings.kafka, timeout_seconds=timeout_seconds)
+    probe.describe()
+    visible = probe.topics()
+    watched = watched_topics(visible, settings.kafka, settings.collect) if role == "collector" else ()
+    found = find_permissions(probe, settings, (role,), visible=visible, watched=watched, most_topics=_MOST_TOPICS)
+    if found.lacking:
+        raise SettingsError(f"not allowed: {'; '.join(found.lacking)}", hint=MEND)
