@@ -44,7 +44,8 @@ _EXIT_REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class DecodeSchema:
-    """What the worker needs to know of a schema. ``tail`` is how many bytes of framing stand behind each payload."""
+    """What the worker needs to know of a schema. ``tail`` is how many bytes of framing stand behind each payload, and
+    ``indexes`` are the message indexes of all of them, null where they stand before each."""
 
     type: SchemaType
     framing: Framing
@@ -52,6 +53,7 @@ class DecodeSchema:
     references: tuple[tuple[str, str], ...] = ()
     tail: int = 0
 
+    indexes: bytes | None = None
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
@@ -251,6 +253,7 @@ class DecodeProcess:
             if self._ended_with != -signal.SIGKILL:  # else others ended it
                 self._schema_deaths[schema] += 1
             raise
+            "indexes": None if schema.indexes is None else schema.indexes.hex(),
         error = "the decode worker did not survive it" if deadly else answer["error"]
         if error is not None and schema not in self.schema_errors:
             self.schema_errors[schema] = error

@@ -301,7 +301,10 @@ class Pipeline:
             known = self._resolver.answer(question)
             if known is not None:
                 references = tuple(known.references.items())
-                return _Answer(known.reference, DecodeSchema(known.type, key.framing, known.text, references))
+                in_header = known.type is SchemaType.PROTOBUF and key.framing is Framing.GUID_HEADER
+                indexes = self._codes.indexes(code) if in_header else None
+                schema = DecodeSchema(known.type, key.framing, known.text, references, indexes=indexes)
+                return _Answer(known.reference, schema)
             if key.framing is not Framing.GUID_HEADER and self._resolver.looks_opaque(topic, role):
                 return _Answer(OPAQUE, _OPAQUE_SCHEMA)
             error = None

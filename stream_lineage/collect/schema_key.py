@@ -19,6 +19,9 @@ from stream_lineage.wire.registered_schema import Role
 NULL_CODE = framing.NULL
 OPAQUE_CODE = framing.OPAQUE
 MAX_NAMES = 65_536
+MAX_INDEXES = 256
+"""Message indexes that the records of one GUID may name, as many different ones: others name no message."""
+_NO_MESSAGE = b"\xff"  # are no indexes
 _NAME_BASE = 1 << 62
 _CRC64 = "crc64:"
 _NUMBER_BYTES = 8
@@ -100,8 +103,9 @@ class SchemaCodes:
 
     def __init__(self, gate: Gate | None = None) -> None:
         self._gate = gate
-        self._codes: dict[SchemaKey | Envelope, int] = {}
-        self._names: list[tuple[SchemaKey, Envelope | None]] = []
+        self._codes: dict[SchemaKey | Envelope | tuple[SchemaKey, bytes], int] = {}
+        self._names: list[tuple[SchemaKey, Envelope | None, bytes]] = []
+        self._indexes: Counter[SchemaKey] = Counter()
         self._proven: dict[tuple[str, Role], set[int]] = {}
         self._embedded = EmbeddedSchemas(self._envelope)
 
@@ -154,10 +158,33 @@ class SchemaCodes:
         believed = proven | {framing.CONFLUENT | int(key.id or 0) for key in admission.admitted}
         codes[prefixed & ~np.isin(codes, np.fromiter(believed, np.uint64, len(believed)))] = OPAQUE_CODE
 
-    def for_guids(self, topic: str, role: Role, guids: Iterable[str]) -> dict[str, int]:
-        """The codes of GUIDs that records name, each as often as it is named; those not to be believed have none."""
-        named = {SchemaKey(Framing.GUID_HEADER, guid): count for guid, count in Counter(guids).items()}
-        return {str(key.id): code for key, code in self._named(topic, role, named).items()}
+    def for_guids(self, topic: str, role: Role, guids: Iterable[framing.Guid]) -> dict[framing.Guid, int]:
+        """The codes of GUIDs that records name, each as often as it is named; those not to be believed have none.
+
+        Records that name different messages of a schema have different codes of one key.
+        """
+        counts = Counter(guids)
+        named: Counter[SchemaKey] = Counter()
+        for guid, count in counts.items():
+            named[SchemaKey(Framing.GUID_HEADER, guid.guid)] += count
+        known = self._named(topic, role, named)
+        out = {}
+        for guid in counts:
+            key = SchemaKey(Framing.GUID_HEADER, guid.guid)
+            code = known.get(key)
+            if code is not None and guid.indexes:
+                code = self._indexed(key, guid.indexes)
+            if code is not None:
+                out[guid] = code
+        return out
+
+    def _indexed(self, key: SchemaKey, indexes: bytes) -> int | None:
+        if (key, indexes) not in self._codes:
+            if self._indexes[key] >= MAX_INDEXES:
+                indexes = _NO_MESSAGE
+            else:
+                self._indexes[key] += 1
+        return self._code((key, indexes), key, None, indexes)
 
     def _named(self, topic: str, role: Role, counts: Mapping[SchemaKey, int]) -> dict[SchemaKey, int]:
         """The codes of keys that so many records name; those not to be believed have none."""
@@ -180,11 +207,17 @@ class SchemaCodes:
     def _envelope(self, envelope: Envelope) -> int | None:
         return self._code(envelope, SchemaKey(Framing.CONNECT_JSON, envelope.fingerprint), envelope)
 
-    def _code(self, name: SchemaKey | Envelope, key: SchemaKey, envelope: Envelope | None) -> int | None:
+    def _code(
+        self,
+        name: SchemaKey | Envelope | tuple[SchemaKey, bytes],
+        key: SchemaKey,
+        envelope: Envelope | None,
+        indexes: bytes = b"",
+    ) -> int | None:
         code = self._codes.get(name)
         if code is None and len(self._names) < MAX_NAMES:
             code = self._codes[name] = _NAME_BASE + len(self._names)
-            self._names.append((key, envelope))
+            self._names.append((key, envelope, indexes))
         return code
 
     def key(self, code: int) -> SchemaKey:
@@ -197,11 +230,15 @@ class SchemaCodes:
         """The envelope that payloads of this code stand in, if they carry their schema."""
         return self._names[code - _NAME_BASE][1] if code >= _NAME_BASE else None
 
+    def indexes(self, code: int) -> bytes:
+        """The message indexes that stand in a header of records of this code."""
+        return self._names[code - _NAME_BASE][2] if code >= _NAME_BASE else b""
+
     def payload_offset(self, code: int) -> int:
         """Bytes of framing before the payload."""
         if code < _NAME_BASE:
             return framing.payload_offset(code)
-        key, envelope = self._names[code - _NAME_BASE]
+        key, envelope, _ = self._names[code - _NAME_BASE]
         if key.framing is Framing.SINGLE_OBJECT:
             return framing.SINGLE_OBJECT_PREFIX_BYTES
         return 0 if envelope is None else len(envelope.head)

@@ -83,6 +83,7 @@ class Worker:
                 request["references"],
                 limits,
                 tail=request["tail"],
+                indexes=None if request["indexes"] is None else bytes.fromhex(request["indexes"]),
             )
         except MemoryError:
             raise

@@ -19,6 +19,8 @@ from stream_lineage.wire.json_records import JsonRecords
 from stream_lineage.wire.json_schema import Place, declared_by, declared_by_document
 from stream_lineage.wire.limits import DEFAULT_LIMITS, DecodeLimits
 from stream_lineage.wire.plain_text import looks_like_text
+from stream_lineage.wire.protobuf_columns import ProtobufColumns
+from stream_lineage.wire.protobuf_compile import parse_schema as parse_protobuf
 
 __all__ = ["DecodeLimits", "OpaqueRecords", "RecordDecoder", "decoder_for"]
 
@@ -58,24 +60,28 @@ def decoder_for(
     limits: DecodeLimits = DEFAULT_LIMITS,
     *,
     tail: int = 0,
+    indexes: bytes | None = None,
 ) -> RecordDecoder:
     """The decoder for records of a schema.
 
     Avro is decoded in columns, and record by record where the schema is recursive. JSON is decoded as it is, and
-    compared with its schema where it has one. Protobuf has its place here and is opaque so far, as are bytes without a
-    schema.
+    compared with its schema where it has one. Protobuf is decoded in columns. Bytes without a schema are opaque.
 
-    ``tail`` is how many bytes of framing stand behind each payload of JSON.
+    ``tail`` is how many bytes of framing stand behind each payload of JSON. ``indexes`` are the message indexes of all
+    payloads of Protobuf; null where they stand before each.
 
     Raises:
-        SchemaError: the schema is Avro, and missing, malformed or beyond a bound.
+        SchemaError: the schema is Avro or Protobuf, and missing, malformed or beyond a bound.
     """
     if type_ is SchemaType.JSON or (type_ is SchemaType.NONE and framing is Framing.PLAIN_JSON):
         return JsonRecords(limits, _declared(framing, text, references), tail=tail)
-    if type_ is not SchemaType.AVRO:
+    if type_ is SchemaType.NONE:
         return OpaqueRecords()
     if text is None:
-        raise SchemaError("Avro cannot be decoded without its schema")
+        raise SchemaError(f"{type_.value} cannot be decoded without its schema")
+    if type_ is SchemaType.PROTOBUF:
+        files = references if isinstance(references, Mapping) else {}
+        return ProtobufColumns(parse_protobuf(text, files), limits, indexes)
     schema = parse_schema(text, references)
     return AvroRecords(schema, limits) if schema.recursive else AvroColumns(schema, limits)
 

@@ -10,6 +10,7 @@ Sources: Confluent's wire format and its GUID headers (``io.confluent.kafka.seri
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -35,6 +36,8 @@ CONFLUENT_PREFIX_BYTES = 5
 SINGLE_OBJECT_PREFIX_BYTES = 10
 _GUID_HEADER_BYTES = 17
 _GUID_MAGIC = 1
+MAX_INDEX_BYTES = 64
+"""Message indexes of a schema that nests as deep as the compiler lets it take less."""
 _HIGHEST_ID = 2**31 - 1
 _ID_MASK = 2**32 - 1
 
@@ -81,7 +84,8 @@ def schema_id(code: int) -> int | None:
 
 
 def payload_offset(code: int) -> int:
-    """How many bytes of framing stand before the payload. Protobuf's message indexes count as payload."""
+    """How many bytes of framing stand before the payload. Protobuf's message indexes count as payload, but for
+    those in a header."""
     return {
         Framing.CONFLUENT_PREFIX: CONFLUENT_PREFIX_BYTES,
         Framing.SINGLE_OBJECT: SINGLE_OBJECT_PREFIX_BYTES,
@@ -93,14 +97,24 @@ def single_object_fingerprints(data: NDArray[np.uint8], starts: NDArray[np.int64
     return _words(data, starts + 2)
 
 
-def guid_from_header(value: bytes | None) -> str | None:
-    """The schema GUID in a header's value (``0x01`` and 16 bytes), in its usual form; None where it holds none."""
-    if value is None or len(value) != _GUID_HEADER_BYTES or value[0] != _GUID_MAGIC:
+class Guid(NamedTuple):
+    """What a header names: the schema's GUID, in its usual form, and the message indexes behind it, if any: those of
+    Protobuf, see ``protobuf_index``."""
+
+    guid: str
+    indexes: bytes = b""
+
+
+def guid_from_header(value: bytes | None) -> Guid | None:
+    """The schema GUID in a header's value (``0x01`` and 16 bytes, then message indexes); None where it holds none."""
+    if value is None or not _GUID_HEADER_BYTES <= len(value) <= _GUID_HEADER_BYTES + MAX_INDEX_BYTES:
         return None
-    return str(UUID(bytes=bytes(value[1:])))
+    if value[0] != _GUID_MAGIC:
+        return None
+    return Guid(str(UUID(bytes=bytes(value[1:_GUID_HEADER_BYTES]))), bytes(value[_GUID_HEADER_BYTES:]))
 
 
-def guid_in(headers: Iterable[tuple[str, bytes | None]] | None, name: str) -> str | None:
+def guid_in(headers: Iterable[tuple[str, bytes | None]] | None, name: str) -> Guid | None:
     """The GUID in the last header called ``name``, as Confluent's deserializers take it."""
     found = None
     for header, value in headers or ():

@@ -64,6 +64,8 @@ class ProtobufColumns:
 
     def decode(self, batch: Batch) -> Decoded:
         """The columns of all records that can be read."""
+        if not len(batch):
+            return Decoded(0, [], [], self._layout.truncated)
         kept = np.arange(len(batch))
         bad: list[BadRecord] = []
         good, messages = self._begun(batch)

@@ -20,10 +20,11 @@ from stream_lineage.collect.resolver import (
     Question,
     SchemaResolver,
 )
-from stream_lineage.collect.schema_key import OPAQUE_CODE, SchemaCodes, SchemaKey
+from stream_lineage.collect.schema_key import MAX_INDEXES, OPAQUE_CODE, SchemaCodes, SchemaKey
 from stream_lineage.errors import RegistryUnavailable, SchemaError, UnknownSchema
 from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
 from stream_lineage.wire import framing
+from stream_lineage.wire.framing import Guid
 from stream_lineage.wire.registered_schema import RegisteredSchema, Role
 
 NEVER = 3_600.0
@@ -328,10 +329,30 @@ def test_guids_beyond_the_bound_get_no_code(resolver_of: Callable[..., SchemaRes
     guids = [f"00000000-0000-4000-8000-{number:012d}" for number in range(1_000)]
     resolver = resolver_of(FakeRegistry({guids[3]: "t-value"}))
     codes = SchemaCodes(resolver)
-    coded = codes.for_guids("t", "value", [*guids, guids[3], guids[3]])
+    names = list(map(Guid, guids))
+    coded = codes.for_guids("t", "value", [*names, names[3], names[3]])
     assert len(coded) == MAX_UNPROVEN_IDS
-    assert codes.key(coded[guids[3]]) == SchemaKey(Framing.GUID_HEADER, guids[3])
+    assert codes.key(coded[names[3]]) == SchemaKey(Framing.GUID_HEADER, guids[3])
     resolver.settle([Question("t", "value", SchemaKey(Framing.GUID_HEADER, guids[3]))])
     for _ in range(2):
-        assert codes.for_guids("t", "value", [guids[3]]) == {guids[3]: coded[guids[3]]}
-    assert len(set(codes.for_guids("u", "value", guids[:5]).values())) == 5
+        assert codes.for_guids("t", "value", [names[3]]) == {names[3]: coded[names[3]]}
+    assert len(set(codes.for_guids("u", "value", names[:5]).values())) == 5
+
+
+def test_messages_of_one_schema_have_codes_of_their_own() -> None:
+    codes, guid = SchemaCodes(), "00000000-0000-4000-8000-000000000000"
+    plain, first, second = Guid(guid), Guid(guid, b"\0"), Guid(guid, b"\2\2")
+    coded = codes.for_guids("t", "value", [plain, first, second])
+    assert len(set(coded.values())) == 3
+    assert {codes.key(code) for code in coded.values()} == {SchemaKey(Framing.GUID_HEADER, guid)}
+    assert {name: codes.indexes(code) for name, code in coded.items()} == {name: name.indexes for name in coded}
+    assert codes.for_guids("t", "key", [second]) == {second: coded[second]}
+
+
+def test_records_cannot_make_up_codes_with_indexes() -> None:
+    codes, guid = SchemaCodes(), "00000000-0000-4000-8000-000000000000"
+    names = [Guid(guid, number.to_bytes(3, "big")) for number in range(10 * MAX_INDEXES)]
+    coded = codes.for_guids("t", "value", names)
+    assert coded.keys() == set(names)
+    assert len(set(coded.values())) == MAX_INDEXES + 1
+    assert codes.indexes(coded[names[-1]]) == b"\xff"  # the beginning of a number: no message

@@ -27,7 +27,7 @@ PREFIX = Framing.CONFLUENT_PREFIX
         (SchemaType.JSON, PREFIX, '{"type":"object"}', Decoder.JSON),
         (SchemaType.JSON, Framing.PLAIN_JSON, None, Decoder.JSON),
         (SchemaType.NONE, Framing.PLAIN_JSON, None, Decoder.JSON),
-        (SchemaType.PROTOBUF, PREFIX, 'syntax = "proto3";', Decoder.OPAQUE),
+        (SchemaType.PROTOBUF, PREFIX, 'syntax = "proto3"; message M {}', Decoder.COLUMNAR),
         (SchemaType.NONE, Framing.OPAQUE, None, Decoder.OPAQUE),
         (SchemaType.NONE, PREFIX, None, Decoder.OPAQUE),  # unresolved
     ],

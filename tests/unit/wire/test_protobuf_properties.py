@@ -495,13 +495,11 @@ def passed(decoded: Decoded, schema: Schema) -> int:
     """Values that the decoder has passed over, as it counts them."""
     assert decoded.compared is not None
     closed = ("p.Shut", "p.Colour", "p.Plain") if schema.syntax == "proto2" else ("p.Shut",)
-    total = 0
-    for (kind, _, declared, _), count in decoded.compared.found.items():
-        if kind in (DeviationKind.UNDECLARED, DeviationKind.TYPE_MISMATCH):
-            total += count
-        elif kind is DeviationKind.OUTSIDE_ENUM and declared in closed:
-            total += count
-    return total
+    kinds = (DeviationKind.UNDECLARED, DeviationKind.TYPE_MISMATCH)
+    found = decoded.compared.found.items()
+    return sum(
+        n for (kind, _, declared, _), n in found if kind in kinds or (kind == "outside-enum" and declared in closed)
+    )
 
 
 @relaxed

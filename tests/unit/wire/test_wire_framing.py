@@ -121,13 +121,14 @@ def test_fingerprints_of_single_objects_are_little_endian() -> None:
     assert framing.single_object_fingerprints(data, starts).tolist() == numbers
 
 
-@given(st.uuids())
-def test_guid_headers(guid: uuid.UUID) -> None:
-    assert framing.guid_from_header(b"\1" + guid.bytes) == str(guid)
+@given(st.uuids(), st.binary(max_size=framing.MAX_INDEX_BYTES))
+def test_guid_headers(guid: uuid.UUID, indexes: bytes) -> None:
+    assert framing.guid_from_header(b"\1" + guid.bytes) == (str(guid), b"")
+    assert framing.guid_from_header(b"\1" + guid.bytes + indexes) == (str(guid), indexes)
 
 
 @pytest.mark.parametrize(
-    "value", [None, b"", b"\1", b"\1" + bytes(15), b"\1" + bytes(17), b"\0" + bytes(16), bytes(16)]
+    "value", [None, b"", b"\1", b"\1" + bytes(15), b"\1" + bytes(81), b"\0" + bytes(16), bytes(16)]
 )
 def test_headers_that_hold_no_guid(value: bytes | None) -> None:
     assert framing.guid_from_header(value) is None
@@ -141,6 +142,6 @@ def test_the_last_header_of_a_name_counts() -> None:
         (framing.VALUE_GUID_HEADER, b"\1" + last.bytes),
         ("other", None),
     ]
-    assert framing.guid_in(headers, framing.VALUE_GUID_HEADER) == str(last)
+    assert framing.guid_in(headers, framing.VALUE_GUID_HEADER) == (str(last), b"")
     assert framing.guid_in(headers, "absent") is None
     assert framing.guid_in(None, framing.VALUE_GUID_HEADER) is None
