@@ -136,6 +136,9 @@ class FakeRegistry:
                 return (200, {**schema.document(), "guid": guid}) if schema else _unknown(40403, "Schema not found")
             case ("GET", ["schemas", "guids", guid, "ids"]) if not self.lacks_guids:
                 return 200, [{"context": ".", "id": s.id} for s in self._schemas.values() if s.guid == guid]
+            case ("GET", ["subjects", subject, "versions"]):
+                known = self._subjects.get(subject)
+                return (200, list(range(1, len(known) + 1))) if known else _unknown(40401, "Subject not found")
             case ("GET", ["subjects", subject, "versions", version]):
                 return self._version(subject, version)
             case ("POST", ["subjects", subject, "versions"]):

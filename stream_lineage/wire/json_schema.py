@@ -61,15 +61,16 @@ class _Shape:
     others: tuple[_Expression, ...] = ()
     items: tuple[_Expression, ...] = ()
 
-    @property
-    def has_objects(self) -> bool:
-        return self.types is None or "object" in self.types
+    def leaves_open(self, name: str) -> bool:
+        """Whether an object may have a member of this name of which nothing is said."""
+        return name not in self.members and not self.closed
 
     @property
     def allowed_strings(self) -> frozenset[str] | None:
         return frozenset() if self.types is not None and "string" not in self.types else self.strings
 
 
+_FREE = _All(())
 _ANYTHING = _Shape()
 _NOTHING = _Shape(types=frozenset())
 
@@ -224,9 +225,7 @@ class _Shapes:
             closed = closed or rest is False
             if isinstance(rest, dict) and rest:
                 others.append(within(rest))
-        listed = [schema.get("prefixItems"), schema.get("items"), schema.get("additionalItems")]
-        items = [within(item) for each in listed if isinstance(each, list) for item in each]
-        items += [within(each) for each in listed[1:] if isinstance(each, dict)]
+        items = _items(schema)
         names = required if isinstance(required, list) else ()
         return _Shape(
             types,
@@ -237,8 +236,20 @@ class _Shapes:
             loose=bool(others),
             closed=closed,
             others=tuple(others),
-            items=tuple(items),
+            items=tuple(map(within, items)),
         )
+
+
+def _items(schema: dict[str, Any]) -> list[Any]:
+    """The schemas of which one holds for each item; none where an item may be anything."""
+    items, first = schema.get("items"), schema.get("prefixItems")
+    if isinstance(items, list):
+        first, items = items, schema.get("additionalItems")
+    if not isinstance(first, list):
+        return [items] if isinstance(items, dict) else []
+    if items is False:
+        return first
+    return [*first, items] if isinstance(items, dict) else []
 
 
 def _both(shapes: list[_Shape]) -> _Shape:
@@ -263,12 +274,26 @@ def _either(shapes: list[_Shape]) -> _Shape:
         types = None if types is None or shape.types is None else types | shape.types
         allowed = shape.allowed_strings
         strings = None if strings is None or allowed is None else strings | allowed
-    objects = [shape for shape in shapes if shape.has_objects]
-    required = frozenset.intersection(*(shape.required for shape in objects)) if objects else frozenset()
+    objects = [shape for shape in shapes if shape.types is None or "object" in shape.types]
+    arrays = [shape for shape in shapes if shape.types is None or "array" in shape.types]
     gathered = _gathered(shapes, _Any)
+    members = {
+        # Where one of them is open and does not name a member, that may be anything.
+        name: _Any((expression, _FREE)) if any(shape.leaves_open(name) for shape in objects) else expression
+        for name, expression in gathered.members.items()
+    }
     lists = bool(objects) and all(shape.lists for shape in objects)
-    closed = lists and all(shape.closed for shape in objects)
-    return replace(gathered, types=types, strings=strings, required=required, lists=lists, closed=closed)
+    return replace(
+        gathered,
+        types=types,
+        strings=strings,
+        members=members,
+        required=frozenset.intersection(*(shape.required for shape in objects)) if objects else frozenset(),
+        lists=lists,
+        closed=lists and all(shape.closed for shape in objects),
+        others=gathered.others if all(shape.others or shape.closed for shape in objects) else (),
+        items=gathered.items if all(shape.items for shape in arrays) else (),
+    )
 
 
 def _gathered(shapes: list[_Shape], join: type[_All] | type[_Any]) -> _Shape:
@@ -290,7 +315,7 @@ def _gathered(shapes: list[_Shape], join: type[_All] | type[_Any]) -> _Shape:
 
 def _named_only(shape: _Shape) -> _Shape:
     """Of a schema that holds for some records: the members that it knows."""
-    return replace(shape, types=None, strings=None, required=frozenset())
+    return _Shape(members=dict.fromkeys(shape.members, _FREE), lists=shape.lists, loose=shape.loose)
 
 
 def _common(a: frozenset[str], b: frozenset[str]) -> frozenset[str]:

@@ -504,12 +504,13 @@ def test_without_a_registry(cluster: Any, tmp_path: Path) -> None:
     assert [(row["count"], row["schema"]["type"], row["schema"]["id"]) for row in rows] == [
         (COUNT, "JSON", None),
         (COUNT, "NONE", 7),
-        (COUNT, "AVRO", None),
+        (COUNT, "NONE", None),
     ]
+    assert rows[2]["schema"]["crc64"] == "0" * 16
     check_profile(
         [o for o in found if o["value_schema"]["type"] == "JSON"], counted_json({"n": n} for n in range(COUNT))
     )
-    assert [o["profile"] for o in found if o["value_schema"]["unresolved"]] == [None]
+    assert [o["profile"] for o in found if o["value_schema"]["unresolved"]] == [None, None]
     assert record.json["schema"]["id"] == 7
     assert answer.code == 0, answer.out
     assert answer.json["records"] == 3 * COUNT

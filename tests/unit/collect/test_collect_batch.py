@@ -94,6 +94,7 @@ PAYLOADS = st.one_of(
     st.none(),
     st.binary(max_size=8),
     st.sampled_from([b'{"a": 1}', b"\x00\x00\x00\x00\x07rest", b"\x00\x00\x00\x00\x00rest", b"\x00\x80\x00\x00\x00x"]),
+    st.sampled_from([b"\xc3\x01" + bytes(range(8)), b"\xc3\x01" + bytes(8) + b"x", b"\xc3\x01short"]),
 )
 HEADERS = st.one_of(
     st.none(),
@@ -121,7 +122,7 @@ def expected_key(
     if len(payload) >= 5 and payload[0] == 0 and 0 < (number := int.from_bytes(payload[1:5], "big")) < 2**31:
         return SchemaKey(Framing.CONFLUENT_PREFIX, number)
     if payload[:2] == b"\xc3\x01" and len(payload) >= 10:
-        return SchemaKey(Framing.SINGLE_OBJECT)
+        return SchemaKey(Framing.SINGLE_OBJECT, payload[2:10][::-1].hex())
     if payload[:8].lstrip(b" \t\r\n")[:1] in (b"{", b"["):
         return SchemaKey(Framing.PLAIN_JSON)
     return SchemaKey(Framing.OPAQUE)
