@@ -6,11 +6,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 
+from stream_lineage.collect import memory
+from stream_lineage.collect.caution import Caution
 from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.collect.collector import Collector
 from stream_lineage.collect.decode_process import DecodeProcess, WorkerOptions
@@ -20,10 +23,12 @@ from stream_lineage.collect.flush import Flush
 from stream_lineage.collect.gaps import GapClassifier
 from stream_lineage.collect.instance import InstanceName
 from stream_lineage.collect.ledger import Ledger
+from stream_lineage.collect.memory import MEBIBYTE, MemoryWatch
 from stream_lineage.collect.open_flush import FlushBounds
 from stream_lineage.collect.pipeline import Pipeline, Totals
 from stream_lineage.collect.places import Places
 from stream_lineage.collect.quarantine import Quarantine
+from stream_lineage.collect.read_probe import ONE_BATCH, ReadProbe, Trial
 from stream_lineage.collect.recorder import Recorder, Recording
 from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.collect.schema_key import SchemaCodes
@@ -71,8 +76,8 @@ _AT_THE_END_MS = 20
 _PREFETCHED_RECORDS = 10_000
 """The prefetch counts the bytes of values alone: records with long keys and headers are bounded by their number."""
 _LARGEST_ANSWER = 128 * 1024 * 1024
-"""Brokers take requests of 100 MiB unless configured otherwise. An answer that is larger than this would have the client
-break the connection again and again, for all partitions of that broker."""
+"""Brokers take requests of 100 MiB unless configured otherwise. An answer that is larger than this would have the
+client break the connection again and again, for all partitions of that broker."""
 _LARGEST_MESSAGE = 1_048_576
 """What brokers take as one message unless configured otherwise; fetches are never smaller."""
 
@@ -127,8 +132,10 @@ def collector(
     *,
     on_tick: Callable[[Totals], None] | None = None,
     on_committed: Callable[[Recording, Flush], None] | None = None,
+    own_process: bool = False,
 ) -> Iterator[Collector]:
-    """A collector that is ready to ``run``; everything that it holds is closed at the end.
+    """A collector that is ready to ``run``; everything that it holds is closed at the end. Where this process is the
+    collector's alone, ``own_process``, it is replaced by a fresh one when it takes too much memory.
 
     Raises:
         ConnectionFailed, SettingsError: Kafka cannot be used as configured.
@@ -162,7 +169,8 @@ def collector(
         stack.callback(process.close)
         process.start()
         ledger, codes = Ledger(), SchemaCodes(resolver)
-        consumer = _group_member(settings, instance)
+        careful = memory.restarts()
+        consumer = _group_member(settings, instance, careful=careful > 0)
         transactions = Transactions(
             lambda: _transactional_producer(settings, instance), consumer, collect.transaction_timeout_seconds
         )
@@ -207,6 +215,8 @@ def collector(
             places=Places(consumer, facts, lambda keys: _find_links(settings, keys), collect.start_from == "end"),
             ledger=ledger,
             quarantine=Quarantine(retry_seconds=collect.unreadable_retry_seconds),
+            caution=_caution(settings, careful),
+            memory=MemoryWatch(collect.memory_limit_mb, partial(_on_memory_exceeded, process, own_process)),
             watcher=TopicWatcher(facts, topic_filter, refresh_seconds=collect.topic_refresh_seconds),
             end_offsets=EndOffsets(admin) if collect.until_end else None,
             codes=codes,
@@ -244,7 +254,30 @@ def _find_links(settings: Settings, keys: Iterable[EpochPartition]) -> dict[Epoc
     return last_links(lambda: log_reader(settings), settings.kafka.topic(OBSERVATIONS), keys)
 
 
-def _group_member(settings: Settings, instance: InstanceName) -> Consumer:
+def _caution(settings: Settings, restarts: int) -> Caution:
+    collect = settings.collect
+    prefetch = collect.prefetch_kilobytes * 1024
+    # What a reader survives with a third of the memory, the collector survives too: it holds a value four times.
+    limit = max(64, collect.memory_limit_mb // 3)
+    probe = ReadProbe(settings.kafka, collect.group_id, limit, _bounds_of_answers(settings))
+    return Caution(probe, Trial(probe, most_bytes=2 * prefetch), prefetch, restarts)
+
+
+def _on_memory_exceeded(process: DecodeProcess, own_process: bool, held: int) -> None:
+    if not own_process:
+        _log.error("the collector takes more memory than it may", held_mb=held // MEBIBYTE)
+        return
+    _log.error("the collector takes more memory than it may and starts again", held_mb=held // MEBIBYTE)
+    process.kill()
+    memory.start_again()
+
+
+def _bounds_of_answers(settings: Settings) -> dict[str, str | int | float | bool]:
+    given = settings.kafka.kafka
+    return {} if "receive.message.max.bytes" in given else {"receive.message.max.bytes": _LARGEST_ANSWER}
+
+
+def _group_member(settings: Settings, instance: InstanceName, *, careful: bool) -> Consumer:
     collect = settings.collect
     config: dict[str, str | int | float | bool] = {
         "client.id": f"stream-lineage-{instance.value}",
@@ -259,8 +292,10 @@ def _group_member(settings: Settings, instance: InstanceName) -> Consumer:
     if "fetch.max.bytes" not in settings.kafka.kafka:
         # One answer of a broker may exceed the prefetch by this, and is larger still when it is decompressed.
         config["fetch.max.bytes"] = max(_LARGEST_MESSAGE, collect.prefetch_kilobytes * 1024 // 8)
-    if "receive.message.max.bytes" not in settings.kafka.kafka:
-        config["receive.message.max.bytes"] = _LARGEST_ANSWER
+    if careful:
+        config |= ONE_BATCH
+        config["queued.min.messages"] = _PREFETCHED_RECORDS // 100
+    config |= _bounds_of_answers(settings)
     if instance.static:
         config["group.instance.id"] = instance.value
     if settings.kafka.client_config().get("group.protocol", "classic").lower() == "classic":

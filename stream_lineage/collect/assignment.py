@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterable, Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from stream_lineage.collect.caution import TOO_LARGE, Caution
 from stream_lineage.collect.end_offsets import EndOffsets
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.open_flush import BEHIND_SECONDS, OpenFlush
 from stream_lineage.collect.pipeline import Pipeline
 from stream_lineage.collect.places import Place, Places
 from stream_lineage.collect.progress import PartitionId, PartitionProgress
-from stream_lineage.collect.quarantine import Quarantine
+from stream_lineage.collect.quarantine import Case, Quarantine
 from stream_lineage.errors import ConnectionFailed, Fenced, NotFound, StreamLineageError
 from stream_lineage.logs import get_logger
 from stream_lineage.wire.kafka import translated
@@ -41,6 +43,7 @@ class Assignment:
         flush: OpenFlush,
         ledger: Ledger,
         quarantine: Quarantine,
+        caution: Caution,
         end_offsets: EndOffsets | None,
         shutdown_seconds: float,
         stopping: threading.Event,
@@ -51,6 +54,8 @@ class Assignment:
         self._flush = flush
         self._ledger = ledger
         self._quarantine = quarantine
+        self._caution = caution
+        self._suspended = False
         self._end_offsets = end_offsets
         self._shutdown_seconds = shutdown_seconds
         self._stopping = stopping
@@ -150,8 +155,16 @@ class Assignment:
 
     def set_aside(self, key: PartitionId, offset: int, reason: str) -> None:
         """Read no more of a partition, which cannot be read at this offset, until ``try_again``."""
+        self._hold(key, offset, reason, deadly=False)
+        try:
+            # Not taken off the assignment: it must be there when the group takes it away.
+            self._consumer.pause([TopicPartition(*key)])
+        except KafkaException as error:
+            _log.debug("a partition cannot be paused", error=error.args[0].str())
+
+    def _hold(self, key: PartitionId, offset: int, reason: str, *, deadly: bool) -> None:
         progress = self.owned.pop(key)
-        case = self._quarantine.take(progress, offset, reason)
+        case = self._quarantine.take(progress, offset, reason, deadly=deadly)
         say = _log.error if case.believed else _log.warning
         say(
             "a partition cannot be read and is set aside", topic=progress.topic, partition=progress.partition,
@@ -159,11 +172,6 @@ class Assignment:
         )  # fmt: skip
         if case.news:
             self._flush.report(case.letter())
-        try:
-            # Not taken off the assignment: it must be there when the group takes it away.
-            self._consumer.pause([TopicPartition(*key)])
-        except KafkaException as error:
-            _log.debug("a partition cannot be paused", error=error.args[0].str())
 
     def ends(self, key: PartitionId) -> None:
         """A partition ends where it stands: if it could not be read on from there, that is gone."""
@@ -177,17 +185,67 @@ class Assignment:
                 "a partition can be read again", topic=case.progress.topic, partition=case.progress.partition,
                 offset=case.offset, failures=case.failures,
             )  # fmt: skip
+        self._hear_trial()
         for case in self._quarantine.due():
-            case.tries_at = None
-            self.owned[case.progress.key] = case.progress
-            where = TopicPartition(case.progress.topic, case.progress.partition, case.progress.position or 0)
-            try:
-                self._consumer.incremental_unassign([where])
-                self._consumer.incremental_assign([where])
-                self._consumer.resume([where])
-            except KafkaException as error:
-                _log.warning("cannot try a partition again", error=error.args[0].str())
-                self.must_rewind = True
+            if not case.deadly:
+                self._read_on(case)
+            elif not self._caution.trial.under_way:
+                case.tries_at = math.inf
+                self._caution.trial.begin(case.progress.key, case.progress.position or 0)
+
+    def _hear_trial(self) -> None:
+        outcome = self._caution.trial.outcome()
+        case = None if outcome is None else self._quarantine.get(outcome[0])
+        if outcome is None or case is None:
+            return
+        key, deadly = outcome
+        if deadly:
+            self.owned[key] = case.progress
+            self._hold(key, case.offset, case.reason, deadly=True)
+        else:
+            self._read_on(case)
+
+    def _read_on(self, case: Case) -> None:
+        case.tries_at, case.deadly = None, False
+        self.owned[case.progress.key] = case.progress
+        where = TopicPartition(case.progress.topic, case.progress.partition, case.progress.position or 0)
+        try:
+            self._consumer.incremental_unassign([where])
+            self._consumer.incremental_assign([where])
+            self._consumer.resume([where])
+        except KafkaException as error:
+            _log.warning("cannot try a partition again", error=error.args[0].str())
+            self.must_rewind = True
+
+    def suspend(self) -> None:
+        """Fetch nothing until ``resume``: nobody takes what comes in."""
+        if self._suspended:
+            return
+        _log.warning("memory is short: nothing is fetched ahead for now")
+        self._suspended = True
+        try:
+            self._consumer.pause(_positions(self.owned.values()))
+        except KafkaException as error:
+            _log.debug("partitions cannot be paused", error=error.args[0].str())
+
+    def shed(self) -> None:
+        """Let go of what was fetched ahead; it is fetched again."""
+        _log.warning("memory is short: what was fetched ahead is let go")
+        if not self.move({}):
+            self.must_rewind = True
+
+    def resume(self) -> None:
+        """After ``suspend``."""
+        if not self._suspended:
+            return
+        self._suspended = False
+        if not self.move({}):
+            self.must_rewind = True
+        try:
+            self._consumer.resume(_positions(self.owned.values()))
+        except KafkaException as error:
+            _log.warning("cannot go on reading", error=error.args[0].str())
+            self.must_rewind = True
 
     def _keep_aside(self, keys: Iterable[PartitionId]) -> None:
         """After everything was moved: these are still not to be read. What was to be told of them may not have been."""
@@ -243,7 +301,14 @@ class Assignment:
                 ends = self._end_offsets.of(place.progress.key for place in places)
                 for place in places:
                     place.progress.end_offset = ends.get(place.progress.key)
-            consumer.incremental_assign(_positions(place.progress for place in places))
+            deadly = self._caution.deadly(places)
+            consumer.incremental_assign(
+                [*_positions(p.progress for p in places if p.progress.key not in deadly), *_at_their_ends(deadly)]
+            )
+            if deadly:
+                consumer.pause(_at_their_ends(deadly))
+            for key in deadly:
+                self._hold(key, self.owned[key].position or 0, TOO_LARGE, deadly=True)
             _log.info("partitions assigned", count=len(places), owned=len(self.owned))
             if self._mixes_epochs():
                 self.must_rewind = True
@@ -280,6 +345,11 @@ class Assignment:
             self._quarantine.close((tp.topic, tp.partition))
             self._ledger.forget((tp.topic, tp.partition))
         _log.info("partitions given up", count=len(partitions), owned=len(self.owned))
+
+
+def _at_their_ends(partitions: Iterable[PartitionId]) -> list[TopicPartition]:
+    """Nothing is fetched there before they are paused."""
+    return [TopicPartition(*key, OFFSET_END) for key in partitions]
 
 
 def _positions(states: Iterable[PartitionProgress]) -> list[TopicPartition]:

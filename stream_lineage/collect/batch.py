@@ -23,7 +23,8 @@ from stream_lineage.wire.registered_schema import Role
 
 TIMESTAMP_SAMPLES = 512
 """Timestamps read per batch at most: each costs as much as five other accessors."""
-
+HEADER_SAMPLES = 32
+_HEADER_OBJECTS = 150
 _PAD = bytes(PADDING)
 
 
@@ -74,6 +75,8 @@ class TopicBatch:
     sample: NDArray[np.int64]
     timestamps: NDArray[np.int64]
     messages: list[Message] | None = None
+    header_bytes: int = 0
+    """About what the headers took, as objects of Python, of which there is one for each name and each value."""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -129,7 +132,9 @@ def _topic_batch(topic: str, messages: list[Message], codes: SchemaCodes, keeps:
     value_codes = _classified(values)
     key_codes = _classified(keys)
     headers = headers_of(messages)
+    header_bytes = 0
     if headers.count(None) != count:
+        header_bytes = _header_bytes(headers)
         targets: tuple[tuple[Role, str, Payloads, NDArray[np.uint64]], ...] = (
             ("value", VALUE_GUID_HEADER, values, value_codes),
             ("key", KEY_GUID_HEADER, keys, key_codes),
@@ -152,7 +157,15 @@ def _topic_batch(topic: str, messages: list[Message], codes: SchemaCodes, keeps:
         sample=sample,
         timestamps=np.fromiter((messages[i].timestamp()[1] for i in sample.tolist()), np.int64, len(sample)),
         messages=messages if keeps(topic) else None,
+        header_bytes=header_bytes,
     )
+
+
+def _header_bytes(headers: Sequence[Sequence[tuple[str, bytes | None]] | None]) -> int:
+    """By a sample."""
+    chosen = headers[:: max(1, -(-len(headers) // HEADER_SAMPLES))]
+    size = sum(_HEADER_OBJECTS + len(name) + len(value or b"") for own in chosen for name, value in own or ())
+    return size * len(headers) // len(chosen)
 
 
 def _classified(payloads: Payloads) -> NDArray[np.uint64]:

@@ -12,9 +12,11 @@ from operator import is_not
 from confluent_kafka import Consumer, KafkaException, Message
 
 from stream_lineage.collect.assignment import Assignment
+from stream_lineage.collect.caution import Caution
 from stream_lineage.collect.consumer_events import ConsumerEvents, unreadable_from
 from stream_lineage.collect.end_offsets import EndOffsets
 from stream_lineage.collect.ledger import Ledger
+from stream_lineage.collect.memory import MemoryWatch
 from stream_lineage.collect.open_flush import BEHIND_SECONDS, FlushBounds, OpenFlush
 from stream_lineage.collect.pipeline import Pipeline, Totals
 from stream_lineage.collect.places import Places
@@ -30,6 +32,8 @@ _log = get_logger("stream_lineage.collect")
 _BATCH_RECORDS = 10_000
 _BATCH_BYTES = 4 * 1024 * 1024
 _IDLE_SECONDS = 0.1
+_SHED_SECONDS = 0.5
+_CALM_SECONDS = 60.0
 _LONELY_SECONDS = 10.0
 _LAST_SECONDS = 1.0
 """How long the pipeline may take to end, once it has been waited for as long as a shutdown may take."""
@@ -47,6 +51,8 @@ class Collector:
         places: Places,
         ledger: Ledger,
         quarantine: Quarantine,
+        caution: Caution,
+        memory: MemoryWatch,
         watcher: TopicWatcher,
         end_offsets: EndOffsets | None,
         codes: SchemaCodes,
@@ -70,11 +76,14 @@ class Collector:
             flush=self._flush,
             ledger=ledger,
             quarantine=quarantine,
+            caution=caution,
             end_offsets=end_offsets,
             shutdown_seconds=shutdown_seconds,
             stopping=self._stopping,
         )
         self._quarantine = quarantine
+        self._memory = memory
+        self._shed_at, self._shed_pause = 0.0, _SHED_SECONDS
         self._standstill = Standstill(consumer, places.facts.log_ends)
         self._busy = False
         self._events = ConsumerEvents(consumer, self._assignment, self._flush, places.facts)
@@ -100,6 +109,8 @@ class Collector:
         self._places.remember_start(watched)
         if self._until_end and not watched:
             raise NotFound("no topic matches include and exclude", hint="`stream-lineage doctor` shows what they match")
+        self._pipeline.while_waiting = self._while_waiting
+        self._memory.start()
         self._pipeline.start()
         subscribed: list[str] = []
         # Ten thousand new messages at a time would have the cycle collector run all the while, for nothing.
@@ -121,6 +132,7 @@ class Collector:
             unread = list(self._quarantine) if self._until_end else []
         finally:
             self._watcher.stop()
+            self._memory.stop()
             self._pipeline.stop(_LAST_SECONDS)
             self._close_consumer()
             gc.set_threshold(*thresholds)
@@ -133,7 +145,9 @@ class Collector:
     # Reading
 
     def _step(self, messages: list[Message]) -> None:
+        self._assignment.resume()
         self._take(messages)
+        self._mind_memory()
         self._raise_failures()
         if self._assignment.must_rewind or self._pipeline.failure is not None:
             self._assignment.rewind()
@@ -156,6 +170,22 @@ class Collector:
             return []
         self._busy = len(messages) == count
         return messages
+
+    def _while_waiting(self) -> None:
+        if self._memory.tight:
+            self._assignment.suspend()
+
+    def _mind_memory(self) -> None:
+        """What was fetched ahead is the only thing that we can do without. Where that is not what takes the memory, it
+        is tried ever more rarely."""
+        now = time.monotonic()
+        if not self._memory.tight:
+            if now > self._shed_at + _CALM_SECONDS:
+                self._shed_pause = _SHED_SECONDS
+        elif now >= self._shed_at:
+            self._assignment.shed()
+            self._shed_at = now + self._shed_pause
+            self._shed_pause *= 2
 
     def _patience(self) -> float:
         """How long to wait for a full batch: no longer than until the flush is due."""

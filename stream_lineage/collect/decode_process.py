@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -52,8 +53,8 @@ class DecodeSchema:
     text: str | None
     references: tuple[tuple[str, str], ...] = ()
     tail: int = 0
-
     indexes: bytes | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
@@ -100,6 +101,13 @@ class DecodeProcess:
     def _patience(self) -> float:
         """Seconds that a worker which has nothing to do, or has an answer, may take to move some bytes."""
         return min(self._options.deadline_seconds, _MOVE_SECONDS)
+
+    def kill(self) -> None:
+        """End the process, from whichever thread, and leave the rest as it is: this one ends too."""
+        if (pid := self.pid) is not None:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
     def start(self) -> None:
         """Start a fresh worker, ending one that is there. It is sent each schema again before its first batch.
@@ -245,6 +253,7 @@ class DecodeProcess:
             "text": None if deadly else schema.text,
             "references": {} if deadly else dict(schema.references),
             "tail": 0 if deadly else schema.tail,
+            "indexes": None if schema.indexes is None else schema.indexes.hex(),
         }
         try:
             self._send(orjson.dumps(request))
@@ -253,7 +262,6 @@ class DecodeProcess:
             if self._ended_with != -signal.SIGKILL:  # else others ended it
                 self._schema_deaths[schema] += 1
             raise
-            "indexes": None if schema.indexes is None else schema.indexes.hex(),
         error = "the decode worker did not survive it" if deadly else answer["error"]
         if error is not None and schema not in self.schema_errors:
             self.schema_errors[schema] = error

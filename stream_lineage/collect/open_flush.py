@@ -78,7 +78,7 @@ class OpenFlush:
             self._flush.started = time.monotonic()
         size = 0
         for whole in topic_batches(messages, self._codes, self._pipeline.keeps):
-            size += whole.values.byte_count + whole.keys.byte_count
+            size += whole.values.byte_count + whole.keys.byte_count + whole.header_bytes
             for batch in slices(whole, self._slice_pieces):
                 for group in self._flush.add(batch, owned, now_ms):
                     self._look_at(group)

@@ -112,6 +112,8 @@ class Pipeline:
         self.era = 0
         self.failure: StreamLineageError | None = None
         self.changed_topics: set[str] = set()
+        self.while_waiting: Callable[[], None] = lambda: None
+        """Called now and then in the main thread while that waits for the pipeline."""
         self.broken: BaseException | None = None
         self.totals = Totals()
 
@@ -147,6 +149,7 @@ class Pipeline:
         while self.backlog and self._thread.is_alive():
             if time.monotonic() > deadline or (unless is not None and unless.is_set()):
                 return False
+            self.while_waiting()
             time.sleep(0.005)
         return True
 
@@ -177,7 +180,7 @@ class Pipeline:
                 self._tasks.put(task, timeout=0.1)
                 return
             except queue.Full:
-                continue
+                self.while_waiting()
         if isinstance(task, _Seal):
             task.flush.done.set()
             self._finished += 1

@@ -27,7 +27,8 @@ _TRIED = 3
 class Case:
     """One partition. ``progress`` is how far it has been read, ``offset`` the first one that cannot be.
 
-    ``tries_at`` is when it is tried again; null while it is being tried. ``failures`` are those at this offset.
+    ``tries_at`` is when it is tried again; null while it is being tried. ``failures`` are those at this offset. To read
+    a ``deadly`` one costs more memory than there is: others try it first.
     """
 
     progress: PartitionProgress
@@ -35,6 +36,7 @@ class Case:
     reason: str
     failures: int
     tries_at: float | None
+    deadly: bool = False
 
     @property
     def held(self) -> bool:
@@ -43,12 +45,12 @@ class Case:
 
     @property
     def believed(self) -> bool:
-        return self.failures >= _TOLD_AFTER
+        return self.deadly or self.failures >= _TOLD_AFTER
 
     @property
     def news(self) -> bool:
         """Whether it has just come to be believed."""
-        return self.failures == _TOLD_AFTER
+        return self.failures == (1 if self.deadly else _TOLD_AFTER)
 
     def letter(self) -> DeadLetter:
         """The dead letter that tells of it: the same one each time."""
@@ -84,12 +86,12 @@ class Quarantine:
         """The partitions that are not read at present."""
         return {key: case.progress for key, case in self._cases.items() if case.held}
 
-    def take(self, progress: PartitionProgress, offset: int, reason: str) -> Case:
+    def take(self, progress: PartitionProgress, offset: int, reason: str, *, deadly: bool = False) -> Case:
         """Set a partition aside: reading failed at this offset."""
         case = self._cases.get(progress.key)
         if case is None or offset > case.offset:
             case = self._cases[progress.key] = Case(progress, offset, reason, 0, None)
-        case.progress, case.reason = progress, reason
+        case.progress, case.reason, case.deadly = progress, reason, deadly
         case.failures += 1
         pause = min(_FIRST_SECONDS * 2.0 ** (case.failures - 1), self._retry_seconds)
         case.tries_at = self._clock() + pause

@@ -116,6 +116,13 @@ class CollectSettings(BaseModel):
         "Without one it is derived from the cluster's id: values are then hidden from a casual look only.",
     )
 
+    memory_limit_mb: int = Field(
+        default=1_024,
+        ge=0,
+        le=1_048_576,
+        description="Memory that the collector may hold beside its decoding process, in MiB. With more it starts again "
+        "and looks for the partition that is to blame. Must be below what a container gives it; 0 is no limit.",
+    )
     prefetch_kilobytes: int = Field(
         default=16_384, ge=64, le=2_097_151, description="What the Kafka client may fetch ahead, in KiB."
     )

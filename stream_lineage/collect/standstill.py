@@ -15,7 +15,7 @@ from stream_lineage.collect.progress import PartitionId, PartitionProgress
 from stream_lineage.errors import StreamLineageError
 
 STANDS_STILL = "the broker holds more, but nothing that the Kafka client takes for a record comes of it"
-STILL_SECONDS = 10.0
+STILL_SECONDS = 20.0
 """How long a partition stands still before it is looked at."""
 _LOOK_SECONDS = 2.0
 _ASK_SECONDS = 10.0

@@ -29,7 +29,8 @@ CODECS: Mapping[str, tuple[int, Callable[[bytes], bytes]]] = {
 
 _LZ4_BLOCK = 1 << 20
 _PRODUCE, _VERSION = 0, 7
-_UNKNOWN_TOPIC, _NOT_LEADER = 3, 6
+_NOT_YET = (3, 5, 6)
+"""Errors of a partition that is too new: unknown, without a leader, with another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,19 @@ def produce(bootstrap_servers: str, topic: str, partition: int, content: bytes) 
     Raises:
         Refused: the broker answered with an error.
     """
-    host, port = _leader(bootstrap_servers, topic, partition)
+    deadline = time.monotonic() + 30
+    while True:
+        host, port = _leader(bootstrap_servers, topic, partition)
+        error, offset = _exchange(host, port, topic, partition, content)
+        if not error:
+            return offset
+        if error not in _NOT_YET or time.monotonic() > deadline:
+            raise Refused(error)
+        time.sleep(0.1)
+
+
+def _exchange(host: str, port: int, topic: str, partition: int, content: bytes) -> tuple[int, int]:
+    """Error code and first offset."""
     name = topic.encode()
     body = b"".join(
         (
@@ -106,11 +119,8 @@ def produce(bootstrap_servers: str, topic: str, partition: int, content: bytes) 
         connection.sendall(struct.pack(">i", len(body)) + body)
         size = struct.unpack(">i", _exactly(connection, 4))[0]
         answer = _exactly(connection, size)
-    at = 4 + 4 + 2 + len(name) + 4 + 4
-    error, offset = struct.unpack_from(">hq", answer, at)
-    if error:
-        raise Refused(error)
-    return int(offset)
+    error, offset = struct.unpack_from(">hq", answer, 4 + 4 + 2 + len(name) + 4 + 4)
+    return int(error), int(offset)
 
 
 class Refused(Exception):

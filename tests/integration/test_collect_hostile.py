@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import struct
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psutil  # type: ignore[import-untyped]
 import pytest
-from collecting import Acknowledged, Lab, eventually
-from evidence import dead_letters
-from raw_kafka import RawRecord, batch, crc32c, produce
+from collecting import Acknowledged, Lab, Running, eventually
+from evidence import Record, dead_letters, send
+from raw_kafka import RawRecord, batch, bomb, crc32c, produce
 
 from stream_lineage.sandbox import Sandbox, SandboxSettings
 
@@ -48,6 +51,29 @@ def write(lab: Lab, topic: str, records: list[RawRecord], known: Acknowledged, p
     return first
 
 
+@dataclass(slots=True)
+class Peak:
+    megabytes: float = 0.0
+
+
+@contextmanager
+def peak_memory(collector: Running) -> Iterator[Peak]:
+    """The most that the main process of a collector holds."""
+    peak, done = Peak(), threading.Event()
+
+    def watch() -> None:
+        process = psutil.Process(collector.pid)
+        while not done.wait(0.01):
+            with suppress(psutil.Error):
+                peak.megabytes = max(peak.megabytes, process.memory_info().rss / 1e6)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    yield peak
+    done.set()
+    thread.join()
+
+
 # Headers
 
 
@@ -80,6 +106,66 @@ def test_headers_of_any_kind(lab: Lab) -> None:
             guids[offset] = row["schema"]["guid"]
     expected = [None if guid is None else str(guid) for _, guid in cases * 2]
     assert [guids[offset] for offset in range(len(cases) * 2)] == expected
+
+
+def test_long_headers_do_not_fill_the_memory(lab: Lab) -> None:
+    """The client's prefetch counts values alone; these records have next to none."""
+    topic, known = lab.topic("baggage", partitions=2), Acknowledged()
+    blob = os.urandom(400_000)
+    records = [Record(b"v", None, (("baggage", blob),), partition=number % 2) for number in range(1_200)]
+    send(lab, topic, records, known)
+    collector = lab.collect("--memory-limit-mb", "300", *TIGHT)
+    with peak_memory(collector) as peak:
+        lab.caught_up(known, 90)
+    assert collector.terminate() == 0
+    lab.check(known, topic)
+    assert peak.megabytes < 330
+    assert not collector.events("the collector takes more memory than it may and starts again")
+
+
+# Compression
+
+
+@pytest.mark.slow
+def test_bombs_hold_up_their_partitions_alone(lab: Lab) -> None:
+    """600 MB in 600 kB of gzip are more than there is memory: the process is replaced, and reads on without them."""
+    bombs = {"gzip": 600, "zstd": 500, "snappy": 16, "lz4": 30}
+    topic, known = lab.topic("bombs", partitions=len(bombs) + 1), Acknowledged()
+    for partition, (codec, megabytes) in enumerate(bombs.items()):
+        first = produce(lab.bootstrap_servers, topic, partition, bomb(codec, megabytes * 1_000_000))
+        if codec in ("snappy", "lz4"):
+            known.ids[(topic, partition)] = {first: None}
+        write(
+            lab,
+            topic,
+            [RawRecord(b"behind it")] * 3,
+            known if codec in ("snappy", "lz4") else Acknowledged(),
+            partition,
+        )
+    limit = 400
+    collector = lab.collect("--memory-limit-mb", str(limit), *TIGHT)
+    with peak_memory(collector) as peak:
+        well = len(bombs)
+        write(lab, topic, [RawRecord(b"well")] * 3, known, well)
+        lab.caught_up(known, 120)
+        eventually(
+            lambda: {letter["partition"] for letter in dead_letters(lab, topic)} == {0, 1},
+            60, f"what cannot be read is told of\n{collector.log()[-3000:]}",
+        )  # fmt: skip
+        write(lab, topic, [RawRecord(b"more")] * 3, known, well)
+        lab.caught_up(known, 30)
+    assert peak.megabytes < 2 * limit
+    assert len(collector.events("the collector takes more memory than it may and starts again")) >= 1
+    assert collector.process.poll() is None
+    committed = lab.committed()
+    assert {partition: committed.get((topic, partition), 0) for partition in (0, 1)} == {0: 0, 1: 0}
+    # What retention deletes does not hold anything up any more.
+    for partition in (0, 1):
+        lab.delete_records(topic, partition, 1)
+        known.ids[(topic, partition)] = dict.fromkeys(range(1, 4))
+    lab.caught_up(known, 90)
+    assert collector.terminate() == 0
+    lab.check(known, topic)
 
 
 # Damage on a broker's disk
