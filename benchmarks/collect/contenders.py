@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import resource
@@ -81,18 +80,11 @@ def bare_defaults(arguments: argparse.Namespace, clock: Clock) -> int:
 
 
 def with_fastavro(arguments: argparse.Namespace, clock: Clock, profile: Callable[[Any], None] | None = None) -> int:
-    import fastavro
-
-    workload = WORKLOADS[arguments.workload]
-    schema = None if workload.schema is None else fastavro.parse_schema(workload.schema)
+    read = WORKLOADS[arguments.workload].reader()
 
     def work(messages: list[Any]) -> None:
         for message in messages:
-            value = message.value()
-            if schema is None:
-                record = json.loads(value)
-            else:
-                record = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None)
+            record = read(message.value())
             if profile is not None:
                 profile(record)
 

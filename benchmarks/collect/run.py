@@ -1,6 +1,7 @@
 """How much of Kafka's own speed is left when everything is observed.
 
-    make bench                      all rows, about five minutes
+    make bench                      every shape and every format, about ten minutes
+    python benchmarks/collect/run.py --rows json-schema json-schema-nested connect-json-wide
     python benchmarks/collect/run.py --rows six-fields --records 500000
 
 Every contender reads the same topic of a real Kafka in a process of its own, one after the other, timed from the first
@@ -31,7 +32,7 @@ from stream_lineage.wire.settings import RegistrySettings
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from workload import WORKLOADS, Workload  # noqa: E402
+from workload import USUAL, WORKLOADS, Workload  # noqa: E402
 
 PARTITIONS = 4
 UNIQUE = 200_000
@@ -62,10 +63,11 @@ def load(sandbox: Sandbox, workload: Workload, count: int) -> str:
     for future in admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values():
         future.result()
     schema_id = 0
-    if workload.schema is not None:
+    if workload.registered is not None:
         registry = SchemaRegistry(RegistrySettings(schema_registry_url=sandbox.schema_registry_url))
-        schema_id = registry.register(f"{topic}-value", json.dumps(workload.schema), SchemaType.AVRO)
-    payloads = workload.payloads(min(count, UNIQUE), schema_id)
+        kind, text = workload.registered
+        schema_id = registry.register(f"{topic}-value", text, SchemaType(kind))
+    payloads = workload.payloads(min(count, UNIQUE // (10 if "wide" in workload.name else 1)), schema_id)
     producer = Producer(
         {
             "bootstrap.servers": sandbox.bootstrap_servers,
@@ -110,7 +112,7 @@ def measure(contender: str, sandbox: Sandbox, topic: str, workload: Workload, co
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=2_000_000)
-    parser.add_argument("--rows", nargs="*", default=list(WORKLOADS), choices=list(WORKLOADS))
+    parser.add_argument("--rows", nargs="*", default=list(USUAL), choices=list(WORKLOADS))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--contenders", nargs="*", default=None)
     arguments = parser.parse_args()
@@ -125,7 +127,7 @@ def main() -> None:
                 others += ["quixstreams", "faust"]
             if arguments.contenders is not None:
                 others = [other for other in others if other in arguments.contenders]
-            count = arguments.records if name == "six-fields" else arguments.records // 2
+            count = arguments.records // (1 if name == "six-fields" else 50 if "wide" in name else 2)
             topic = load(sandbox, workload, count)
             own = measure("stream_lineage", sandbox, topic, workload, count, arguments.repeats)
             table.add_row(name, "stream_lineage", f"{own.rate:,.0f}", f"{own.cpu_microseconds:.2f}", "", "")

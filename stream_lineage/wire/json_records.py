@@ -5,8 +5,9 @@
 - A member has a slot in every object at its path (at the top: in every record), and is missing where it is not there.
 - A member's name that could be mistaken for a path is quoted as in JSON: ``"a.b"``.
 - Objects that are used as maps have data for names, which must not become paths: an object path with more than
-  ``max_members`` names, in all batches so far, or with one that looks like data (digits, a UUID, an e-mail address,
-  very long), is a map from then on: its values are under ``{}``.
+  ``max_members`` names, in all batches so far, that are more than twice those of one object, or with one that looks
+  like data (digits, a UUID, an e-mail address, very long), is a map from then on: its values are under ``{}``. Names
+  that a schema declares are no data.
 - Beyond ``max_fields`` paths, in all batches so far, and below ``max_json_depth`` levels, values have no column.
 - Integers beyond 64 bits are numbers. Of members of one name in one object the last counts.
 - A CloudEvent in structured mode is looked through: its data is the record, and its attributes are under ``ce.``. A
@@ -16,7 +17,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from functools import partial
 from itertools import chain, count
 from operator import itemgetter
@@ -28,6 +29,7 @@ import orjson
 from stream_lineage.model.profile import Decoder
 from stream_lineage.wire.cloud_events import ATTRIBUTES, INVALID_EVENT, has_events, looked_through
 from stream_lineage.wire.columns import BadRecord, Batch, Containers, Decoded, FieldColumn, Numbers, Part, Texts
+from stream_lineage.wire.cycle_search import without_cycle_search
 from stream_lineage.wire.json_comparison import Comparison
 from stream_lineage.wire.json_schema import Place
 from stream_lineage.wire.limits import DEFAULT_LIMITS, DecodeLimits
@@ -75,6 +77,10 @@ class JsonRecords:
 
     def decode(self, batch: Batch) -> Decoded:
         """The columns of all records that are JSON."""
+        with without_cycle_search():
+            return self._decoded(batch)
+
+    def _decoded(self, batch: Batch) -> Decoded:
         view = batch.data.data
         loads = orjson.loads
         values: list[Any] = []
@@ -142,7 +148,9 @@ class _Members:
             self._paths.add(path)
         return True
 
-    def of(self, prefix: str, objects: list[dict[str, Any]], truncated: set[str]) -> dict[str, str] | None:
+    def of(
+        self, prefix: str, objects: list[dict[str, Any]], truncated: set[str], declared: Container[str]
+    ) -> dict[str, str] | None:
         """The members known at a prefix, those of these objects added, with their paths; null where names are data."""
         if prefix in self._maps:
             return None
@@ -154,7 +162,8 @@ class _Members:
             for name in value:
                 if name in names:
                     continue
-                if len(names) >= self._max_members or _is_data(name):
+                crowded = len(names) >= max(self._max_members, min(2 * len(value), self._max_fields))
+                if (crowded or _is_data(name)) and name not in declared:
                     self._turn_to_map(prefix)
                     return None
                 path = self.path(prefix, name)
@@ -268,24 +277,46 @@ class _Sorter:
         if level > self._max_depth:
             self.truncated.add(f"{prefix}*")
             return
-        members = self._members.of(prefix, objects, self.truncated)
+        alike = _have_the_same_members(objects)
+        declared = () if place is None else place.declared
+        members = self._members.of(prefix, objects[:1] if alike else objects, self.truncated, declared)
         if members is None:
             path = f"{prefix.removesuffix('.') or ROOT}{{}}"
             inside = None if place is None else place.values()
             self._sort_items(path, chain.from_iterable(value.values() for value in objects), level, inside)
             return
         seen: dict[str, FieldColumn] = {}
+        member_values = _members_alike(objects) if alike else partial(_member_values, objects)
         for name, path in members.items():
-            try:
-                values = list(map(itemgetter(name), objects))
-            except KeyError:  # rarely there in all of them, or nearly always
-                values = [each[name] for each in objects if name in each]
+            values = member_values(name)
             if values:
                 inside = None if place is None else place.member(name)
                 seen[name] = self._sort(path, values, slots - len(values), level, inside)
         if self._comparison is not None and place is not None:
             path_of = partial(self._members.path, prefix)
             self._comparison.members(place, len(objects), seen, path_of, self.truncated)
+
+
+def _have_the_same_members(objects: list[dict[str, Any]]) -> bool:
+    """Whether all have the same names in the same order, as those of one writer nearly always do."""
+    names = list(objects[0])
+    return all(map(names.__eq__, map(list, objects)))
+
+
+def _members_alike(objects: list[dict[str, Any]]) -> Callable[[str], list[Any]]:
+    """Gives the values of each member of objects that have the same ones: without looking a name up in each of them,
+    and object by object, which memory likes better than member by member."""
+    width = len(objects[0])
+    values = list(chain.from_iterable(map(dict.values, objects)))
+    places = {name: place for place, name in enumerate(objects[0])}
+    return lambda name: values[places[name] :: width] if name in places else []
+
+
+def _member_values(objects: list[dict[str, Any]], name: str) -> list[Any]:
+    try:
+        return list(map(itemgetter(name), objects))
+    except KeyError:  # rarely there in all of them, or nearly always
+        return [each[name] for each in objects if name in each]
 
 
 def _string(values: list[str]) -> Texts:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from stream_lineage.wire import json_records
 from stream_lineage.wire.columns import Batch, Containers, Decoded, Numbers, Texts
 from stream_lineage.wire.json_records import JsonRecords, looks_like_json
+from stream_lineage.wire.json_schema import declared_by_document
 from stream_lineage.wire.limits import DecodeLimits
 
 
@@ -162,6 +163,36 @@ def test_an_object_of_many_names_is_a_map_and_stays_one() -> None:
         "by": (1, 0, 0, {"object": 1}),
         "by{}": (1, 0, 0, {"integer": [1]}),
     }
+
+
+def test_wide_objects_are_no_maps_as_long_as_their_names_stay_the_same() -> None:
+    records = JsonRecords(DecodeLimits(max_members=20))
+    wide = json.dumps({f"field_{n}": n for n in range(90)}).encode()
+    narrow = json.dumps({f"field_{n}": n for n in range(0, 90, 3)}).encode()
+    for _ in range(2):
+        found = shown(records.decode(batch(wide, narrow, wide)))
+        assert len(found) == 90
+        assert found["field_1"] == (3, 0, 1, {"integer": [1, 1]})
+    other = {f"user {n}": n for n in range(40)}
+    again = shown(records.decode(batch(json.dumps(other).encode())))
+    assert again.keys() == {"${}"}
+
+
+def test_names_that_a_schema_declares_are_no_data() -> None:
+    names = ["2024", *(f"n{n}" for n in range(60))]
+    declared = declared_by_document({"properties": {name: {"type": "integer"} for name in names}})
+    records = JsonRecords(DecodeLimits(max_members=20), declared)
+    found = records.decode(batch(*(json.dumps({name: 1}).encode() for name in names)))
+    assert {column.path for column in found.columns} == set(names)
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_objects_of_one_writer_and_of_several_give_the_same_columns(name: str) -> None:
+    alike = [{"a": n, "b": [n], "c": None} for n in range(5)]
+    mixed = [*alike, {"c": 1, "b": [7], "a": 5}]
+    one, several = shown(decode(*alike)), shown(decode(*mixed))
+    assert several[name][3].keys() == one[name][3].keys()
+    assert [each[:5] for each in several[name][3].values()] == [each[:5] for each in one[name][3].values()]
 
 
 @pytest.mark.parametrize(
