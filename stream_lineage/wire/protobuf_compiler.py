@@ -5,15 +5,20 @@ text), and answers what ``protobuf_schema.schema_of`` reads, or ``{"error": ...}
 the compiler is native code: it may crash here, and here it may use so much processor time, memory and disk. Nobody
 having asked for a while, and when the other side is gone, it ends.
 
+A text may also be a descriptor, serialised and in base64: so do Confluent's clients for Python register schemas, and
+some registries give them back as they came.
+
 Files are written to DIRECTORY, which is removed at the end. Nothing outside of it is read but the well-known types.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import importlib.resources
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -25,6 +30,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.message import DecodeError
 from grpc_tools import protoc
 
 from stream_lineage.wire.protobuf_builtin import BUILTIN
@@ -38,6 +44,8 @@ MAX_FIELDS = 50_000
 _MAX_NAME = 1_000
 _MAX_ERROR = 300
 _VERIFY = 2  # features.utf8_validation
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
 
 _KINDS = {
     value: name.removeprefix("TYPE_").lower() for name, value in vars(FieldDescriptor).items() if name[:5] == "TYPE_"
@@ -63,7 +71,8 @@ def compiled(text: str, references: Mapping[str, str], directory: Path) -> dict[
         main = pool.FindFileByName(files.file[-1].name)
     except (TypeError, KeyError) as error:
         raise _Refused("its messages are too large, or contradict each other") from error
-    return _Reader(pool).document([main.message_types_by_name[name.name] for name in files.file[-1].message_type])
+    roots = [main.message_types_by_name[message.name] for message in files.file[-1].message_type]
+    return _Reader(pool).document(roots) | {"serialised": _BASE64.fullmatch(text) is not None}
 
 
 def _descriptors(text: str, references: Mapping[str, str], work: Path) -> descriptor_pb2.FileDescriptorSet:
@@ -72,8 +81,12 @@ def _descriptors(text: str, references: Mapping[str, str], work: Path) -> descri
     name = "schema.proto"
     while name in references:
         name = f"a_{name}"
+    descriptors = descriptor_pb2.FileDescriptorSet()
     for each, content in {**references, name: text}.items():
         path = sources.joinpath(*_parts(each))
+        if _BASE64.fullmatch(content):
+            descriptors.file.append(_descriptor(each, content))
+            continue
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content, encoding="utf-8", errors="surrogatepass")
@@ -83,6 +96,10 @@ def _descriptors(text: str, references: Mapping[str, str], work: Path) -> descri
     known = importlib.resources.files("grpc_tools") / "_proto"
     paths = (sources, work.parent / "builtin", known)
     options = [*(f"--proto_path={path}" for path in paths), "--include_imports", f"--descriptor_set_out={out}"]
+    if descriptors.file:
+        known_too = work / "in"
+        known_too.write_bytes(descriptors.SerializeToString())
+        options.append(f"--descriptor_set_in={known_too}")
     said = work / "said"
     with said.open("wb") as stderr:
         os.dup2(stderr.fileno(), 2)
@@ -92,6 +109,15 @@ def _descriptors(text: str, references: Mapping[str, str], work: Path) -> descri
             lines = stderr.read(64 * 1024).decode(errors="replace").splitlines()
         raise _Refused(_first_error(line.removeprefix(f"{sources}/") for line in lines))
     return descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes())
+
+
+def _descriptor(name: str, text: str) -> descriptor_pb2.FileDescriptorProto:
+    try:
+        file = descriptor_pb2.FileDescriptorProto.FromString(base64.b64decode(text))
+    except (DecodeError, ValueError) as error:
+        raise _Refused("it is neither a schema nor a descriptor of one") from error
+    file.name = name
+    return file
 
 
 def _parts(name: str) -> tuple[str, ...]:

@@ -133,9 +133,10 @@ class MessageType:
 
 @dataclass(frozen=True, slots=True)
 class ProtobufSchema:
-    """A schema file: ``messages`` are those at its top, in their order."""
+    """A schema file: ``messages`` are those at its top, in order. ``serialised``: it came as a descriptor."""
 
     messages: tuple[MessageType, ...]
+    serialised: bool = False
 
 
 def schema_of(document: Mapping[str, Any]) -> ProtobufSchema:
@@ -160,6 +161,6 @@ def schema_of(document: Mapping[str, Any]) -> ProtobufSchema:
                     each.enum = enums[index]
                 message.fields.append(each)
             message.fields.sort(key=lambda each: each.number)
-        return ProtobufSchema(tuple(messages[index] for index in document["roots"]))
+        return ProtobufSchema(tuple(messages[index] for index in document["roots"]), bool(document["serialised"]))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise SchemaError("the Protobuf compiler's answer cannot be read") from error
