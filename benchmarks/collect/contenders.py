@@ -172,13 +172,13 @@ def faust_noop(arguments: argparse.Namespace, clock: Clock) -> int:
 def ours(arguments: argparse.Namespace, clock: Clock) -> int:
     """Full observation: profile, spans, chain, transactions. Ends with the commit of the last flush."""
     from stream_lineage import runtime
-    from stream_lineage.collect import collector as module
+    from stream_lineage.collect import open_flush as module
     from stream_lineage.collect.batch import topic_batches
     from stream_lineage.settings import load_settings
 
-    def timed(messages: Any, codes: Any) -> Any:
+    def timed(messages: Any, *more: Any) -> Any:
         clock.first()
-        return topic_batches(messages, codes)
+        return topic_batches(messages, *more)
 
     module.topic_batches = timed  # type: ignore[assignment]
     settings = load_settings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stream_lineage.model.profile import Profile
 from stream_lineage.model.provenance import Provenance
 from stream_lineage.model.schema import SchemaReference
 
@@ -25,6 +26,27 @@ def schema_document(reference: SchemaReference) -> dict[str, Any]:
     if reference.unresolved:
         document["unresolved"] = True
     return document
+
+
+def reading_document(profile: Profile | None) -> dict[str, Any]:
+    """How the records around one were read, and where they differ from what their JSON schema declares (null where none
+    declares anything)."""
+    structure = None if profile is None else profile.structure
+    return {
+        "decoder": None if profile is None else profile.decoder.value,
+        "deviations": None
+        if structure is None
+        else [
+            {
+                "kind": deviation.kind.value,
+                "path": deviation.path,
+                "declared": deviation.declared,
+                "seen": deviation.seen,
+                "count": deviation.count,
+            }
+            for deviation in structure.deviations
+        ],
+    }
 
 
 def provenance_document(record: Provenance) -> dict[str, Any]:

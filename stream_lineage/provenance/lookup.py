@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from confluent_kafka import (
 )
 
 from stream_lineage.errors import NotFound
+from stream_lineage.model.profile import Profile
 from stream_lineage.model.provenance import Provenance
 from stream_lineage.model.schema import SchemaReference
 from stream_lineage.model.span import MissingRange, OffsetSpan
@@ -36,7 +37,7 @@ _LATEST_TIMESTAMP = datetime.max.replace(tzinfo=UTC).timestamp() * 1000
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """The observation that covers an offset."""
+    """The observation that covers an offset. ``profile`` is that of all its records, null where it has none."""
 
     cluster: str
     topic_id: str | None
@@ -46,6 +47,7 @@ class Sighting:
     observation_id: str
     observation_hash: str
     observed_at: datetime
+    profile: Profile | None
 
     def missing_at(self, offset: int) -> MissingRange | None:
         """The missing range that the offset lies in, if it holds no record."""
@@ -93,18 +95,14 @@ def sighting(
                     observation.observation_id,
                     entry.decoded.digest.hex(),
                     observation.observed_at,
+                    observation.profile,
                 )
     if found is None:
         return None
-    return Sighting(
-        found.cluster,
-        found.topic_id,
-        found.span,
-        index.completed(topic, "value", found.schema),
-        index.completed(topic, "key", found.key_schema),
-        found.observation_id,
-        found.observation_hash,
-        found.observed_at,
+    return replace(
+        found,
+        schema=index.completed(topic, "value", found.schema),
+        key_schema=index.completed(topic, "key", found.key_schema),
     )
 
 
