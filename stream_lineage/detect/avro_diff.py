@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from stream_lineage.detect.avro_resolution import Resolution, names_match, written_field
 from stream_lineage.detect.avro_types import NAMED, Field, Node, parse
+from stream_lineage.detect.schema_delta import (
+    MAX_CHANGES,
+    SchemaDiff,
+    attribute_kind,
+    bounded,
+    directions,
+    join,
+    keep,
+)
 from stream_lineage.model.finding import Compatibility, SchemaChange
-
-MAX_CHANGES = 500
-"""A diff lists at most so many changes; the verdict is exact whatever their number."""
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaDiff:
-    """``compatibility`` is null where no verdict is known. A direction is broken if and only if a change says so."""
-
-    compatibility: Compatibility | None
-    changes: tuple[SchemaChange, ...]
 
 
 def diff_avro(old_text: str, new_text: str, old_refs: Sequence[str] = (), new_refs: Sequence[str] = ()) -> SchemaDiff:
@@ -36,12 +33,7 @@ def diff_avro(old_text: str, new_text: str, old_refs: Sequence[str] = (), new_re
     compatibility = Compatibility(
         backward=comparison.resolution.reads(new, old), forward=comparison.resolution.reads(old, new)
     )
-    changes = comparison.compare("", old, new)[:MAX_CHANGES]
-    broken = _directions(not compatibility.backward, not compatibility.forward)
-    unsaid = tuple(way for way in broken if not any(way in change.breaks for change in changes))
-    if unsaid:  # beyond the bound, or in a type that was first met where it broke nothing
-        changes.append(SchemaChange("type-changed", "", old.describe(), new.describe(), unsaid))
-    return SchemaDiff(compatibility, tuple(changes))
+    return bounded(comparison.compare("", old, new), compatibility, old.describe(), new.describe())
 
 
 class _Comparison:
@@ -93,7 +85,7 @@ class _Comparison:
     def _names(self, path: str, old: Node, new: Node) -> list[SchemaChange]:
         if old.name == new.name:
             return []
-        breaks = _directions(not names_match(new, old), not names_match(old, new))
+        breaks = directions(not names_match(new, old), not names_match(old, new))
         return [self._change("name-changed", path, old.name, new.name, breaks)]
 
     def _enums(self, path: str, old: Node, new: Node) -> list[SchemaChange]:
@@ -110,7 +102,7 @@ class _Comparison:
             if symbol not in old.symbols
         ]
         if old.default_symbol != new.default_symbol:
-            kind = _attribute_kind("enum-default", old.default_symbol is not None, new.default_symbol is not None)
+            kind = attribute_kind("enum-default", old.default_symbol is not None, new.default_symbol is not None)
             changes.append(self._change(kind, path, old.default_symbol, new.default_symbol))
         return changes
 
@@ -120,10 +112,10 @@ class _Comparison:
         origins = {after.name: before for before, after in renamed}
         for after in new.fields:
             before = old.by_name.get(after.name) or origins.get(after.name)
-            where = _join(path, after.name)
+            where = join(path, after.name)
             unreadable = self._field_breaks(after, old)
             if before is None:
-                breaks = _directions(unreadable, False)
+                breaks = directions(unreadable, False)
                 changes.append(self._change("field-added", where, None, after.type.describe(), breaks))
                 continue
             changes += self._defaults(where, before, after)
@@ -132,15 +124,17 @@ class _Comparison:
                 # By the alias one side finds the other's field; the side that does not needs a default of its own.
                 backward = written_field(after, old) is not before and unreadable
                 forward = written_field(before, new) is not after and self._field_breaks(before, new)
-                breaks = _directions(backward, forward)
+                breaks = directions(backward, forward)
                 changes.append(self._change("field-renamed", where, before.name, after.name, breaks))
-                inner = _keep(inner, written_field(after, old) is before, written_field(before, new) is after)
+                inner = keep(
+                    inner, directions(written_field(after, old) is before, written_field(before, new) is after)
+                )
             changes += inner
         gone = {before.name for before, _ in renamed} | set(new.by_name)
         for before in old.fields:
             if before.name not in gone:
-                breaks = _directions(False, self._field_breaks(before, new))
-                where = _join(path, before.name)
+                breaks = directions(False, self._field_breaks(before, new))
+                where = join(path, before.name)
                 changes.append(self._change("field-removed", where, before.type.describe(), None, breaks))
         return changes
 
@@ -153,7 +147,7 @@ class _Comparison:
     def _defaults(self, path: str, old: Field, new: Field) -> list[SchemaChange]:
         if old.has_default == new.has_default and _json(old.default) == _json(new.default):
             return []
-        kind = _attribute_kind("default", old.has_default, new.has_default)
+        kind = attribute_kind("default", old.has_default, new.has_default)
         return [
             self._change(
                 kind,
@@ -171,10 +165,10 @@ class _Comparison:
         if old_null != new_null:
             null = next(branch for branch in (*olds, *news) if branch.kind == "null")
             if new_null:
-                breaks = _directions(False, not reads(old, null))
+                breaks = directions(False, not reads(old, null))
                 changes.append(self._change("nullability-added", path, old.describe(), new.describe(), breaks))
             else:
-                breaks = _directions(not reads(new, null), False)
+                breaks = directions(not reads(new, null), False)
                 changes.append(self._change("nullability-removed", path, old.describe(), new.describe(), breaks))
         pairs, removed, added = _matched(
             [branch for branch in olds if branch.kind != "null"], [branch for branch in news if branch.kind != "null"]
@@ -184,17 +178,17 @@ class _Comparison:
         for before, after in pairs:
             # Another branch of the union may read what the counterpart cannot: then nothing breaks.
             inner = self.compare(path, before, after)
-            changes += _keep(inner, not reads(new, before), not reads(old, after))
+            changes += keep(inner, directions(not reads(new, before), not reads(old, after)))
         for branch in removed:
-            breaks = _directions(not reads(new, branch), False)
+            breaks = directions(not reads(new, branch), False)
             changes.append(self._change("union-branch-removed", path, branch.describe(), None, breaks))
         for branch in added:
-            breaks = _directions(False, not reads(old, branch))
+            breaks = directions(False, not reads(old, branch))
             changes.append(self._change("union-branch-added", path, None, branch.describe(), breaks))
         return changes
 
     def _breaks(self, old: Node, new: Node) -> tuple[str, ...]:
-        return _directions(not self.resolution.reads(new, old), not self.resolution.reads(old, new))
+        return directions(not self.resolution.reads(new, old), not self.resolution.reads(old, new))
 
     def _change(
         self, kind: str, path: str, old: str | None, new: str | None, breaks: tuple[str, ...] = ()
@@ -241,24 +235,6 @@ def _matched(olds: list[Node], news: list[Node]) -> tuple[list[tuple[Node, Node]
                     added.remove(after)
                     break
     return pairs, removed, added
-
-
-def _keep(changes: list[SchemaChange], backward: bool, forward: bool) -> list[SchemaChange]:
-    """The changes with only those broken directions that matter here."""
-    kept = {name for name, matters in (("backward", backward), ("forward", forward)) if matters}
-    return [replace(change, breaks=tuple(name for name in change.breaks if name in kept)) for change in changes]
-
-
-def _directions(backward: bool, forward: bool) -> tuple[str, ...]:
-    return tuple(name for name, broken in (("backward", backward), ("forward", forward)) if broken)
-
-
-def _attribute_kind(attribute: str, was: bool, now: bool) -> str:
-    return f"{attribute}-changed" if was and now else f"{attribute}-added" if now else f"{attribute}-removed"
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
 
 
 def _json(value: Any) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stream_lineage.detect.avro_diff import SchemaDiff, diff_avro
+from stream_lineage.detect.avro_diff import diff_avro
 from stream_lineage.detect.detector import SchemaTexts
+from stream_lineage.detect.schema_delta import SchemaDiff
 from stream_lineage.errors import SchemaError
 from stream_lineage.model.finding import Compatibility, SchemaChange, Severity
 from stream_lineage.model.schema import SchemaReference, SchemaType
