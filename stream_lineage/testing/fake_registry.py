@@ -26,6 +26,9 @@ class Behaviour(Enum):
     TRUNCATE = "half of what it announced"
     HUGE = "without end"
     COMPRESSED = "gzip, though not asked for"
+    TRICKLE = "a whole head, then its body one byte at a time, for ever"
+    REDIRECT = "302, to another place"
+    NONSENSE = "JSON, but of other types than it should be"
     BUSY = "429"
 
 
@@ -220,6 +223,18 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(b'{"schema": "')
             case Behaviour.COMPRESSED:
                 self._send(200, b"\x1f\x8b\x08", "application/json", encoding="gzip")
+            case Behaviour.TRICKLE:
+                self._head(200, "application/json", None)
+                while not fake.wait_until_closed(fake.drip_seconds):
+                    self.wfile.write(b" ")
+                self.close_connection = True
+            case Behaviour.REDIRECT:
+                self.send_response(302)
+                self.send_header("Location", f"{fake.url}/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            case Behaviour.NONSENSE:
+                self._send(200, b'{"schema": {"type": [1, null]}, "references": 7, "id": [], "version": "x"}')
             case Behaviour.HTML:
                 self._send(200, b"<html><h1>Please log in</h1></html>", "text/html")
             case Behaviour.FAIL:

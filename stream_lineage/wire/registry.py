@@ -33,6 +33,8 @@ T = TypeVar("T")
 MAX_REFERENCES = 200
 MAX_REFERENCE_DEPTH = 20
 MAX_SCHEMA_CHARACTERS = 10_000_000
+MAX_HELD_CHARACTERS = 200_000_000
+"""Of all schemas that are remembered, with what they refer to. One that would exceed it stays unknown."""
 _REMEMBERED_FAILURES = 100_000
 
 _SUBJECT_UNKNOWN, _VERSION_UNKNOWN, _SCHEMA_UNKNOWN = 40401, 40402, 40403
@@ -64,6 +66,7 @@ class SchemaRegistry:
         self._lock = threading.Lock()
         self._schemas: dict[tuple[int | str, str, Role], RegisteredSchema] = {}
         self._texts: dict[int | str, _Text] = {}
+        self._held_characters = 0
         self._versions: dict[int, tuple[SubjectVersion, ...]] = {}
         self._failures: OrderedDict[Hashable, tuple[float, StreamLineageError]] = OrderedDict()
 
@@ -192,7 +195,13 @@ class SchemaRegistry:
         def first_time() -> _Text:
             if (found := self._texts.get(key)) is not None:
                 return found
-            found = self._texts[key] = self._text_of(self._document(self._http.get(path), path, what), path)
+            found = self._text_of(self._document(self._http.get(path), path, what), path)
+            with self._lock:
+                held = self._held_characters + len(found.text) + sum(map(len, found.references.values()))
+                if held > MAX_HELD_CHARACTERS:
+                    raise SchemaError(f"{what} is one too many: all together are longer than {MAX_HELD_CHARACTERS}")
+                self._held_characters = held
+                self._texts[key] = found
             return found
 
         return self._flights.do(("text", key), lambda: self._unless_failed(("text", key), first_time))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import threading
@@ -15,10 +16,11 @@ from uuid import UUID
 import psutil  # type: ignore[import-untyped]
 import pytest
 from collecting import Acknowledged, Lab, Running, eventually
-from evidence import Record, dead_letters, send
+from evidence import Record, dead_letters, observations, profiles, send
 from raw_kafka import RawRecord, batch, bomb, crc32c, produce
 
 from stream_lineage.sandbox import Sandbox, SandboxSettings
+from stream_lineage.testing.fake_registry import Behaviour, FakeRegistry
 
 pytestmark = pytest.mark.kafka
 
@@ -289,3 +291,110 @@ def test_up_to_the_end_says_what_could_not_be_read(lab: Lab, sandbox: Sandbox) -
     gaps = [gap for row in lab.spans(topic) if row["partition"] == 0 for gap in row["missing"]]
     assert gaps == [{"first_offset": 2, "last_offset": 3, "reason": "retention"}]
     assert lab.verify().code == 0
+
+
+# Registries and schemas
+
+
+def evil_schemas() -> dict[str, tuple[str, str, tuple[dict[str, Any], ...]]]:
+    """Type, text and references, by name. Records under any of them must not end, stop or slow anything."""
+    record = '{"type": "record", "name": "A", "fields": %s}'
+    fields = [{"name": f"field_{n:07d}", "type": ["null", "string"], "doc": "x" * 40} for n in range(50_000)]
+    symbols = [f"s{n}" for n in range(500_000)]
+    loop = [{"name": name, "subject": f"loop-{name}", "version": 1} for name in ("a", "b")]
+    many = tuple({"name": f"r{n}", "subject": "well", "version": 1} for n in range(1_000))
+    return {
+        "5 MB of fields": ("AVRO", record % json.dumps(fields), ()),
+        "5 MB of symbols": ("AVRO", json.dumps({"type": "enum", "name": "E", "symbols": symbols}), ()),
+        "10,000 deep": ("AVRO", '{"type":"array","items":' * 10_000 + '"int"' + "}" * 10_000, ()),
+        "brackets": ("AVRO", "[" * 10_000 + "]" * 10_000, ()),
+        "itself": ("AVRO", record % '[{"name": "a", "type": "A"}]', ()),
+        "itself in arrays": ("AVRO", record % '[{"name": "a", "type": {"type": "array", "items": "A"}}]', ()),
+        "no JSON": ("AVRO", "{" * 1_000_000, ()),
+        "json of 5 MB": ("JSON", json.dumps({"properties": {f"p{n}": {"type": "string"} for n in range(120_000)}}), ()),
+        "json itself": ("JSON", '{"$ref": "#"}', ()),
+        "json 10,000 deep": ("JSON", '{"items":' * 10_000 + "{}" + "}" * 10_000, ()),
+        "proto of 5 MB": (
+            "PROTOBUF",
+            'syntax = "proto3"; message M {' + "".join(f"string f{n} = {n + 1};\n" for n in range(150_000)) + "}",
+            (),
+        ),
+        "proto 10,000 deep": ("PROTOBUF", 'syntax = "proto3";' + "message M {" * 10_000 + "}" * 10_000, ()),
+        "proto braces": ("PROTOBUF", "{" * 1_000_000, ()),
+        "loop-a": ("AVRO", record % "[]", (loop[1],)),
+        "loop-b": ("AVRO", record % '[{"name": "b", "type": "int"}]', (loop[0],)),
+        "1,000 references": ("AVRO", record % '[{"name": "c", "type": "int"}]', many),
+        "unknown type": ("XML", "<schema/>", ()),
+    }  # fmt: skip
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as made:
+        yield made
+
+
+def test_records_under_any_schema_are_recorded(sandbox: Sandbox, registry: FakeRegistry, tmp_path: Path) -> None:
+    lab = Lab(sandbox.bootstrap_servers, registry.url, tmp_path)
+    try:
+        topic, known = lab.topic("evil", partitions=2), Acknowledged()
+        ids = {
+            name: registry.register(name if name.startswith("loop") else f"{topic}-{name}", text, type_, references)
+            for name, (type_, text, references) in evil_schemas().items()
+        }
+        bodies = (b"\x00" * 40, b"\x02" * 40, b"", b"\x0a\x05hello", b'{"a": [1]}')
+        records = [
+            Record(b"\x00" + id_.to_bytes(4, "big") + body, schema_id=id_) for id_ in ids.values() for body in bodies
+        ]
+        good = registry.register(f"{topic}-value", json.dumps({"type": "string"}))
+        records += [Record(b"\x00" + good.to_bytes(4, "big") + b"\x04ok", schema_id=good, partition=1)] * 50
+        send(lab, topic, records, known)
+        collector = lab.collect("--registry-timeout-seconds", "10", *TIGHT)
+        with peak_memory(collector) as peak:
+            lab.caught_up(known, 120)
+            eventually(lambda: _profiled(lab, topic, good) == 50, 60, "the good records are profiled")
+        assert collector.terminate() == 0
+        lab.check(known, topic)
+        assert peak.megabytes < 600
+        schema_requests = sum(n for path, n in registry.requests.items() if path.startswith("GET /schemas/ids/"))
+        assert schema_requests < 10 * len(ids)
+    finally:
+        lab.close()
+
+
+def _profiled(lab: Lab, topic: str, schema_id: int) -> int:
+    found = [o for o in observations(lab, topic) if o["value_schema"]["id"] == schema_id and o["profile"] is not None]
+    return sum(profile["decoded"] for profile in profiles(found))
+
+
+def test_a_registry_that_says_anything_costs_no_record(
+    sandbox: Sandbox, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    lab = Lab(sandbox.bootstrap_servers, registry.url, tmp_path)
+    try:
+        topic, known = lab.topic("sick"), Acknowledged()
+        quick = ("--registry-timeout-seconds", "1", "--registry-retry-seconds", "1")
+        collector = lab.collect(*quick, *TIGHT)
+        collector.owns()
+        schema_ids = []
+        with peak_memory(collector) as peak:
+            for behaviour in Behaviour:
+                schema_id = registry.register(f"{topic}-value", json.dumps({"type": "string", "doc": behaviour.name}))
+                schema_ids.append(schema_id)
+                registry.behaviour = behaviour
+                before = registry.requests.total()
+                record = Record(b"\x00" + schema_id.to_bytes(4, "big") + b"\x04ok", schema_id=schema_id)
+                send(lab, topic, [record] * 20, known)
+                lab.caught_up(known, 30)
+                assert registry.requests.total() - before < 40
+                assert "/elsewhere" not in str(registry.requests)
+            registry.behaviour = Behaviour.ANSWER
+            eventually(lambda: all(row["schema"]["version"] for row in lab.spans(topic)), 60, "spans are completed")
+        assert collector.terminate() == 0
+        assert peak.megabytes < 400
+        lab.check(known, topic)
+        versions = {row["schema"]["id"]: row["schema"]["version"] for row in lab.spans(topic)}
+        assert versions == {id_: number for number, id_ in enumerate(schema_ids, 1)}
+        assert dead_letters(lab, topic) == []
+    finally:
+        lab.close()

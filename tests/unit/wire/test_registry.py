@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from stream_lineage.errors import RegistryUnavailable, SchemaError, SettingsError, UnknownSchema
 from stream_lineage.model.schema import Framing, SchemaType
 from stream_lineage.testing.fake_registry import Behaviour, FakeRegistry
+from stream_lineage.wire import registry as registry_module
 from stream_lineage.wire.registered_schema import SubjectVersion, fingerprint, preferred, record_name
 from stream_lineage.wire.registry import MAX_REFERENCE_DEPTH, MAX_REFERENCES, SchemaRegistry
 from stream_lineage.wire.settings import RegistrySettings
@@ -140,6 +141,8 @@ def test_concurrent_callers_share_one_request(fake: FakeRegistry, registry: Sche
         (Behaviour.TRUNCATE, "broke off its answer"),
         (Behaviour.HUGE, "longer than 10000000 bytes|did not answer within"),
         (Behaviour.COMPRESSED, "compressed"),
+        (Behaviour.TRICKLE, "did not answer within"),
+        (Behaviour.REDIRECT, "answered 302"),
     ],
 )
 def test_what_is_no_answer_ends_in_time_and_is_left_alone(
@@ -316,6 +319,34 @@ def test_too_deep_and_too_many_references(fake: FakeRegistry, registry: SchemaRe
     many = tuple({"name": f"n{n}", "subject": "leaf", "version": 1} for n in range(MAX_REFERENCES + 1))
     with pytest.raises(SchemaError, match="references"):
         registry.by_id(fake.register("wide", '"long"', references=many), topic="t", role="value")
+
+
+def test_what_is_remembered_is_bounded(fake: FakeRegistry, registry: SchemaRegistry, monkeypatch: Any) -> None:
+    ids = [fake.register("big", json.dumps({"type": "string", "doc": f"{n}" * 50_000})) for n in range(9)]
+    monkeypatch.setattr(registry_module, "MAX_HELD_CHARACTERS", 200_000)
+    asked = 0
+    found = [registry.by_id(id_, topic="t", role="value") for id_ in ids[:3]]
+    for _ in range(2):
+        for id_ in ids[3:]:
+            with pytest.raises(SchemaError, match="longer than 200000"):
+                registry.by_id(id_, topic="t", role="value")
+        asked = asked or fake.requests.total()
+    assert fake.requests.total() == asked
+    assert registry.by_id(ids[0], topic="t", role="value") is found[0]
+
+
+def test_a_thousand_references_and_one_to_itself(fake: FakeRegistry, registry: SchemaRegistry) -> None:
+    every = tuple({"name": f"r{n}", "subject": f"s{n}", "version": 1} for n in range(1_000))
+    for n in range(1_000):
+        fake.register(f"s{n}", json.dumps({"type": "string", "doc": f"{n}"}))
+    many = fake.register("many", CLICK, references=every)
+    itself = fake.register("itself", CLICK, references=({"name": "x", "subject": "itself", "version": 1},))
+    for _ in range(3):
+        with pytest.raises(SchemaError, match="more than 200 references"):
+            registry.by_id(many, topic="many", role="value")
+        with pytest.raises(SchemaError, match="form a cycle"):
+            registry.by_id(itself, topic="itself", role="value")
+    assert fake.requests.total() < 210
 
 
 def test_a_reference_that_is_gone_makes_the_schema_unknown(fake: FakeRegistry, registry: SchemaRegistry) -> None:
