@@ -369,6 +369,35 @@ def test_everything_is_proven_and_nothing_is_kept(written: Written) -> None:
     assert SECRET.encode() not in everything_written(written.lab, *logs_of(written.lab))
 
 
+def test_a_schema_that_comes_late_completes_what_was_recorded_without_it(cluster: Any, tmp_path: Path) -> None:
+    lab = Lab(cluster.bootstrap_servers, cluster.schema_registry_url, tmp_path)
+    topic = lab.topic("late")
+    written = Written(lab)
+    values = [single_object(USER_V1, {"id": n, "name": "x"}) for n in range(COUNT)]
+    written.write("late", [Record(value) for value in values])
+    lab.collect_until_end()
+    [before] = lab.spans(topic)
+    written.register(f"{topic}-value", USER_V1)
+    lab.collect_until_end()
+    [after] = lab.spans(topic)
+    answer = lab.verify()
+    lab.close()
+    assert (before["schema"]["unresolved"], before["schema"]["crc64"]) == (True, crc64(USER_V1))
+    assert (after["count"], after["schema"]["subject"], after["schema"]["version"]) == (COUNT, f"{topic}-value", 1)
+    assert "unresolved" not in after["schema"]
+    assert answer.code == 0, answer.out
+
+
+def test_record_says_where_its_neighbours_deviate(written: Written) -> None:
+    document = written.lab.record(written.topic("orders"), 0, 3).json
+    assert document["decoder"] == "JSON"
+    mismatch = [each for each in document["deviations"] if each["kind"] == "type-mismatch"]
+    assert [(each["path"], each["declared"], each["seen"]) for each in mismatch] == [("id", "integer", "string")]
+    assert written.lab.record(written.topic("csv"), 0, 3).json["decoder"] == "TEXT"
+    arguments = ("record", written.topic("csv"), "0", "3", *written.lab.flags(), "--group-id", written.lab.group)
+    assert "coordinates only" in " ".join(written.lab.run(*arguments).out.split())
+
+
 def test_a_directory_that_is_not_there_is_told(cluster: Any, tmp_path: Path) -> None:
     lab = Lab(cluster.bootstrap_servers, cluster.schema_registry_url, tmp_path)
     lab.topic("t")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import random
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from stream_lineage.wire import json_records
 from stream_lineage.wire.columns import Batch, Containers, Decoded, Numbers, Texts
+from stream_lineage.wire.cycle_search import without_cycle_search
 from stream_lineage.wire.json_records import JsonRecords, looks_like_json
 from stream_lineage.wire.json_schema import declared_by_document
 from stream_lineage.wire.limits import DecodeLimits
@@ -134,6 +136,19 @@ def test_what_is_no_json_is_bad_and_alone(text: bytes) -> None:
     decoded = JsonRecords().decode(batch(b'{"a":1}', text, b'{"a":2}'))
     assert [(bad.index, bad.kind) for bad in decoded.bad] == [(1, "invalid-json")]
     assert shown(decoded) == {"a": (2, 0, 0, {"integer": [1, 2]})}
+
+
+def test_the_search_for_cycles_goes_on_afterwards() -> None:
+    def failing() -> None:
+        with without_cycle_search():
+            assert not gc.isenabled()
+            raise RuntimeError("out of it")
+
+    decode({"a": 1})
+    assert gc.isenabled()
+    with pytest.raises(RuntimeError):
+        failing()
+    assert gc.isenabled()
 
 
 def test_errors_hold_no_value() -> None:
