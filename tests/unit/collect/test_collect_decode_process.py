@@ -68,7 +68,7 @@ def paths(profile: Profile) -> set[str]:
 def test_the_members_of_one_topic_say_nothing_of_another(process_of: Callable[..., DecodeProcess]) -> None:
     """An object that is used as a map in one topic, and more paths than are kept, leave other topics as they are."""
     process = process_of()
-    give(process, 1, "maps", documents({f"name-{n}": n for n in range(300)}))
+    give(process, 1, "maps", documents(*({f"name-{n}-{m}": n for n in range(300)} for m in range(3))))
     give(process, 2, "wide", documents(*({f"a{n % 5}": {f"b{m}-{n % 5}": m for m in range(150)}} for n in range(5))))
     give(process, 3, "plain", documents({"id": 1, "name": "x"}))
     process.batch(4, "maps", no_keys(1), documents({"id": 1}), OPAQUE, JSON, (0, 0))
