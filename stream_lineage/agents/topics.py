@@ -19,7 +19,7 @@ from stream_lineage.wire.kafka import translated
 from stream_lineage.wire.settings import KafkaSettings
 
 CALL_SECONDS = 10.0
-_CHANGELOG = {"cleanup.policy": "compact", "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
+CHANGELOG_CONFIG = {"cleanup.policy": "compact", "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
 _log = get_logger("stream_lineage.agents")
 
 
@@ -68,7 +68,7 @@ def _ensure_changelog(admin: AdminClient, changelog: str, partitions: int, repli
         existing = _partitions(admin, changelog)
         if existing == 0:
             topic = NewTopic(
-                changelog, num_partitions=partitions, replication_factor=replication_factor, config=_CHANGELOG
+                changelog, num_partitions=partitions, replication_factor=replication_factor, config=CHANGELOG_CONFIG
             )
             admin.create_topics([topic], request_timeout=CALL_SECONDS)[changelog].result(CALL_SECONDS + 1)
             _log.info("topic created", topic=changelog, partitions=partitions)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
+from stream_lineage.agents.faust_app import changelog_topic
+from stream_lineage.agents.topics import CHANGELOG_CONFIG
 from stream_lineage.doctor.acls import Role
 from stream_lineage.doctor.brokers import check_advertised, check_brokers
 from stream_lineage.doctor.check import Check, Status, failed_by, ok, skipped
@@ -74,7 +76,7 @@ def _topics(
     yield check_advertised(cluster, timeout_seconds=min(timeout_seconds, _CONNECT_SECONDS))
     topics = probe.topics()
     yield check_watched(topics, settings.kafka, settings.collect)
-    wanted = _wanted(settings)
+    wanted = _wanted(settings, roles)
     existing = {topic.name: topics[topic.name] for topic in wanted if topic.name in topics}
     report = check_topics(kafka.admin(settings.kafka), settings.kafka, timeout_seconds=timeout_seconds)
     yield check_own(probe, wanted, existing, {state.name: state.problems for state in report.topics})
@@ -82,8 +84,8 @@ def _topics(
     yield check_permissions(probe, settings, roles, visible=topics, watched=watched)
 
 
-def _wanted(settings: Settings) -> list[WantedTopic]:
-    return [
+def _wanted(settings: Settings, roles: Collection[Role]) -> list[WantedTopic]:
+    own = [
         WantedTopic(
             settings.kafka.topic(topic.name),
             topic.partitions or settings.kafka.observation_partitions,
@@ -92,6 +94,10 @@ def _wanted(settings: Settings) -> list[WantedTopic]:
         )
         for topic in OWN_TOPICS
     ]
+    if "agents" not in roles:
+        return own
+    changelog, partitions = changelog_topic(settings.agents.agents_id), settings.kafka.observation_partitions
+    return [*own, WantedTopic(changelog, partitions, settings.kafka.replication_factor, CHANGELOG_CONFIG)]
 
 
 def _newest(probe: ClusterProbe, settings: Settings) -> tuple[datetime, str] | None:

@@ -10,6 +10,7 @@ from stream_lineage.collect.settings import CollectSettings
 from stream_lineage.doctor.acls import Role, grants, literal_name, needed
 from stream_lineage.doctor.check import Check, fail, ok, warn
 from stream_lineage.errors import SettingsError, StreamLineageError
+from stream_lineage.provenance.topics import OWN_TOPICS
 from stream_lineage.settings import Settings
 from stream_lineage.wire.cluster_probe import ClusterProbe
 
@@ -52,6 +53,7 @@ def find_permissions(
     needs |= {name: operations for name in own & set(visible) if (operations := needed(mine, "topic", name))}
     found.topics = len(needs)
     _compare(probe.topic_operations(needs), needs, found)
+    found.lacking += _unseen_own(probe, settings, roles, visible)
     if "collector" in roles:
         found.lacking += _unseen(probe, settings.collect, visible)
     groups = [grant.name for grant in mine if grant.resource == "group" and not grant.prefixed]
@@ -102,6 +104,18 @@ def _unseen(probe: ClusterProbe, collect: CollectSettings, visible: Collection[s
     return [
         f"READ on topic {name}" for name, answer in answers.items() if isinstance(answer, SettingsError)
     ]  # no such topic is another error
+
+
+def _unseen_own(
+    probe: ClusterProbe, settings: Settings, roles: Collection[Role], visible: Collection[str]
+) -> list[str]:
+    """Our own topics that are there and hidden from us. They would seem to have to be created, at each start."""
+    if not {"collector", "agents"} & set(roles):
+        return []
+    names = [name for topic in OWN_TOPICS if (name := settings.kafka.topic(topic.name)) not in visible]
+    answers = probe.topic_operations(names)
+    hidden = [name for name, answer in answers.items() if isinstance(answer, SettingsError)]
+    return [f"DESCRIBE on topics that start with {settings.kafka.topic_prefix} ({', '.join(hidden)})"] if hidden else []
 
 
 def _ask_group(probe: ClusterProbe, group: str, operations: frozenset[str], into: Permissions) -> None:

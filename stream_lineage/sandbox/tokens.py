@@ -134,6 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.request = self.server.context.wrap_socket(self.request, server_side=True)
         super().setup()
 
+    def finish(self) -> None:
+        super().finish()
+        self.request.close()  # the server knows the bare socket only, which TLS has taken over
+
     def do_POST(self) -> None:
         length = min(int(self.headers.get("Content-Length") or 0), _LARGEST_REQUEST)
         form = {
