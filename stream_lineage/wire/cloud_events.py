@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+from itertools import repeat
+from operator import contains
 from typing import Any
 
 ATTRIBUTES = "ce"
@@ -22,7 +24,10 @@ _VERSIONS = ("1.", "0.3")
 
 def has_events(values: list[Any]) -> bool:
     """Whether events may be among parsed records."""
-    return any(type(value) is dict and "specversion" in value for value in values)
+    try:
+        return any(map(contains, values, repeat("specversion")))
+    except TypeError:  # numbers and the like hold nothing
+        return any(type(value) is dict and "specversion" in value for value in values)
 
 
 def looked_through(values: list[Any]) -> tuple[list[Any], list[dict[str, Any]], dict[int, str]]:

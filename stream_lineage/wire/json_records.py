@@ -81,18 +81,21 @@ class JsonRecords:
             return self._decoded(batch)
 
     def _decoded(self, batch: Batch) -> Decoded:
-        view = batch.data.data
-        loads = orjson.loads
         values: list[Any] = []
         bad: list[BadRecord] = []
         ends = (batch.starts + batch.lengths - self._tail).tolist()
-        for index, (start, end) in enumerate(zip(batch.starts.tolist(), ends, strict=True)):
+        texts = map(batch.data.data.__getitem__, map(slice, batch.starts.tolist(), ends))
+        reading = map(orjson.loads, texts)
+        while True:  # no statement per record, but for those that are no JSON
             try:
-                values.append(loads(view[start:end]))
+                values.extend(reading)
             except orjson.JSONDecodeError as error:
                 if "memory" in error.msg:  # which says nothing of the record
                     raise MemoryError from error
+                index = len(values) + len(bad)
                 bad.append(BadRecord(index, INVALID, f"not valid JSON, at character {error.pos}"))
+            else:
+                break
         comparison = None if self._declared is None else Comparison()
         sorter = _Sorter(self._members, self._limits.max_json_depth, comparison)
         events: list[dict[str, Any]] = []
