@@ -61,4 +61,4 @@ def _asked(registry: SchemaRegistry, reference: SchemaReference) -> SchemaText:
         found = registry.by_id(reference.id, topic=topic, role="key" if role == "key" else "value")
     else:
         found = registry.by_guid(reference.guid or "", topic=topic, role="key" if role == "key" else "value")
-    return SchemaText(found.text, tuple(found.references.values()))
+    return SchemaText(found.text, dict(found.references))

@@ -8,7 +8,8 @@ tell that there is nothing to write. Observations that it has seen change nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -25,10 +26,11 @@ Channel = Literal["drift", "anomaly"]
 
 @dataclass(frozen=True, slots=True)
 class SchemaText:
-    """A schema as the registry holds it, and the texts of the schemas that it refers to, in any order."""
+    """A schema as the registry holds it, and the texts of the schemas that it refers to, by the names it does so
+    under."""
 
     text: str
-    references: tuple[str, ...] = ()
+    references: Mapping[str, str] = field(default_factory=dict)
 
 
 class SchemaTexts(Protocol):

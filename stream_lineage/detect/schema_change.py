@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from stream_lineage.detect.avro_diff import diff_avro
 from stream_lineage.detect.detector import SchemaTexts
 from stream_lineage.detect.schema_delta import SchemaDiff
+from stream_lineage.detect.schema_diff import diff_schemas
 from stream_lineage.errors import SchemaError
 from stream_lineage.model.finding import Compatibility, SchemaChange, Severity
 from stream_lineage.model.schema import SchemaReference, SchemaType
@@ -32,11 +32,11 @@ def schema_change(before: SchemaReference | None, after: SchemaReference, schema
     if before.type is not after.type:
         broken = SchemaChange("format-changed", "", before.label(), after.label(), ("backward", "forward"))
         return SchemaDiff(Compatibility(backward=False, forward=False), (broken,))
-    if before.type is SchemaType.AVRO:
+    if before.type is not SchemaType.NONE:
         old, new = schemas.text(before), schemas.text(after)
         if old is not None and new is not None:
             try:
-                return diff_avro(old.text, new.text, old.references, new.references)
+                return diff_schemas(before.type, old.text, new.text, old.references, new.references)
             except SchemaError:
                 pass  # it is on the wire whether we can parse it or not: say that it changed
     return SchemaDiff(None, (SchemaChange("schema-changed", "", before.label(), after.label()),))

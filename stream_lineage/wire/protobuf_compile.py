@@ -33,13 +33,24 @@ def parse_schema(text: str, references: Mapping[str, str] | Iterable[tuple[str, 
     Raises:
         SchemaError: the schema cannot be compiled, is beyond a bound, or the compiler did not survive it.
     """
+    return schema_of(_compiled(text, references, declared=False))
+
+
+def declared_by(text: str, references: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> dict[str, Any]:
+    """Everything that a schema declares, as ``protobuf_declarations`` has it. Raises as ``parse_schema`` does."""
+    return _compiled(text, references, declared=True)
+
+
+def _compiled(
+    text: str, references: Mapping[str, str] | Iterable[tuple[str, str]], *, declared: bool
+) -> dict[str, Any]:
     files = dict(references)
     if len(text) + sum(map(len, files.values())) > MAX_CHARACTERS:
         raise SchemaError(f"a Protobuf schema is longer than {MAX_CHARACTERS} characters")
-    answer = _COMPILER.ask({"text": text, "references": files})
+    answer = _COMPILER.ask({"text": text, "references": files, "declared": declared})
     if "error" in answer:
         raise SchemaError(f"the Protobuf schema cannot be compiled: {answer['error']}")
-    return schema_of(answer)
+    return answer
 
 
 class _Compiler:

@@ -1,9 +1,10 @@
 """The Protobuf compiler, as a process of its own: ``python -m stream_lineage.wire.protobuf_compiler FD DIRECTORY``.
 
 It reads requests from a socket that it inherits, one JSON document each with ``text`` and ``references`` (name to
-text), and answers what ``protobuf_schema.schema_of`` reads, or ``{"error": ...}``. The schema's text is anybody's and
-the compiler is native code: it may crash here, and here it may use so much processor time, memory and disk. Nobody
-having asked for a while, and when the other side is gone, it ends.
+text), and answers what ``protobuf_schema.schema_of`` reads, or what ``protobuf_declarations`` gives where ``declared`` is
+asked for, or ``{"error": ...}``. The schema's text is anybody's and the compiler is native code: it may crash here, and
+here it may use so much processor time, memory and disk. Nobody having asked for a while, and when the other side is
+gone, it ends.
 
 A text may also be a descriptor, serialised and in base64: so do Confluent's clients for Python register schemas, and
 some registries give them back as they came.
@@ -34,13 +35,12 @@ from google.protobuf.message import DecodeError
 from grpc_tools import protoc
 
 from stream_lineage.wire.protobuf_builtin import BUILTIN
+from stream_lineage.wire.protobuf_declarations import MAX_FIELDS, TooLarge, declarations
 
 IDLE_SECONDS = 15.0
 CPU_SECONDS = 8.0
 MEMORY_BYTES = 1 << 30
 FILE_BYTES = 256 << 20
-MAX_FIELDS = 50_000
-"""Fields of all messages that a schema can reach; those with more are refused."""
 _MAX_NAME = 1_000
 _MAX_ERROR = 300
 _VERIFY = 2  # features.utf8_validation
@@ -56,8 +56,8 @@ class _Refused(Exception):
     """The schema cannot be used; the text says why."""
 
 
-def compiled(text: str, references: Mapping[str, str], directory: Path) -> dict[str, Any]:
-    """The messages of a schema, as ``protobuf_schema.schema_of`` reads them."""
+def compiled(text: str, references: Mapping[str, str], directory: Path, *, declared: bool = False) -> dict[str, Any]:
+    """The messages of a schema, as ``protobuf_schema.schema_of`` reads them; or everything that it declares."""
     work = directory / "work"
     work.mkdir()
     try:
@@ -71,6 +71,11 @@ def compiled(text: str, references: Mapping[str, str], directory: Path) -> dict[
         main = pool.FindFileByName(files.file[-1].name)
     except (TypeError, KeyError) as error:
         raise _Refused("its messages are too large, or contradict each other") from error
+    if declared:
+        try:
+            return declarations(pool, main)
+        except TooLarge as error:
+            raise _Refused(f"it has more than {MAX_FIELDS} fields") from error
     roots = [main.message_types_by_name[message.name] for message in files.file[-1].message_type]
     return _Reader(pool).document(roots) | {"serialised": _BASE64.fullmatch(text) is not None}
 
@@ -208,7 +213,7 @@ class _Reader:
 def _answer(request: Mapping[str, Any], directory: Path) -> dict[str, Any]:
     signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)  # which ends the process
     try:
-        return compiled(request["text"], request["references"], directory)
+        return compiled(request["text"], request["references"], directory, declared=request.get("declared", False))
     except _Refused as refusal:
         return {"error": str(refusal)}
     finally:

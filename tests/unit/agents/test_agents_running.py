@@ -145,7 +145,7 @@ def test_texts_come_from_the_registry() -> None:
     asking = texts(registry, Clock())
     guid = SchemaReference(SchemaType.AVRO, Framing.GUID_HEADER, guid="g")
 
-    assert asking.text(avro_reference(1)) == SchemaText('"int"', ('"string"',))
+    assert asking.text(avro_reference(1)) == SchemaText('"int"', {"n": '"string"'})
     assert asking.text(avro_reference(2, subject="orders-key")) is not None
     assert asking.text(guid) is not None
     assert registry.asked == [(1, "clicks", "value"), (2, "orders", "key"), ("g", "", "value")]
