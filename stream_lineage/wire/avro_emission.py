@@ -46,7 +46,8 @@ class Emission:
             pending.extend(child for child in place.children if not child.mute)
 
     def columns(self) -> list[FieldColumn]:
-        """The columns that have a value, in schema order. Parts of one type, from several branches, become one part."""
+        """The columns that have a value, in schema order. Parts of one type, from several branches, become one part; of
+        Protobuf's defaults another, if there are any."""
         merged = [_merged([part for part in parts if size(part)]) for parts in self.parts]
         out = []
         for path, scope, nulls, parts in zip(self._layout.paths, self._layout.scopes, self.nulls, merged, strict=True):
@@ -84,9 +85,22 @@ def _merged(parts: list[Part]) -> list[Part]:
         return parts
     alike: dict[object, list[Part]] = {}
     for part in parts:
-        key = part.symbols if isinstance(part, Symbols) else part.type
+        key = (_is_constant(part), part.symbols if isinstance(part, Symbols) else part.type)
         alike.setdefault(key, []).append(part)
     return [_joined(group) for group in alike.values()]
+
+
+def _is_constant(part: Part) -> bool:
+    """Whether it is one value over and over, in the room of one: joined to others it would take that of all."""
+    match part:
+        case Numbers():
+            return part.values.strides == (0,)
+        case Texts():
+            return part.starts.strides == (0,)
+        case Symbols():
+            return part.codes.strides == (0,)
+        case _:
+            return part.lengths is not None and part.lengths.strides == (0,)
 
 
 def _joined(parts: list[Part]) -> Part:

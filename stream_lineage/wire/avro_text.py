@@ -9,6 +9,9 @@ _HIGH_BITS = np.array([int.from_bytes(b"\x80" * size, "little") for size in rang
 _WORDS = 8
 """Longer texts than this many words are decoded without looking for ASCII first."""
 
+_TEXTS = 65_536
+"""So many texts are decoded at a time: each takes an object of Python."""
+
 _SEPARATOR = b"\n"  # no character in UTF-8 begins before it and ends after it
 
 
@@ -36,14 +39,15 @@ def not_utf8(
                 break
         doubtful[longer] = True
     candidates = np.flatnonzero(doubtful)
-    if not len(candidates):
-        return candidates
+    wrong = [candidates[:0]]
     view = data.data
-    first = starts[candidates]
-    texts = [view[a:b] for a, b in zip(first.tolist(), (first + lengths[candidates]).tolist(), strict=True)]
-    if _is_utf8(_SEPARATOR.join(texts)):
-        return candidates[:0]
-    return candidates[[not _is_utf8(text) for text in texts]]
+    for begin in range(0, len(candidates), _TEXTS):
+        some = candidates[begin : begin + _TEXTS]
+        first = starts[some]
+        texts = [view[a:b] for a, b in zip(first.tolist(), (first + lengths[some]).tolist(), strict=True)]
+        if not _is_utf8(_SEPARATOR.join(texts)):
+            wrong.append(some[[not _is_utf8(text) for text in texts]])
+    return np.concatenate(wrong) if len(wrong) > 1 else wrong[0]
 
 
 def _is_utf8(text: bytes | memoryview) -> bool:

@@ -14,6 +14,8 @@ place by place (``protobuf_layout``), and so on. A record is bad where Google's 
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +24,7 @@ from stream_lineage.model.structure import DeviationKind
 from stream_lineage.wire.avro_emission import size
 from stream_lineage.wire.avro_text import not_utf8
 from stream_lineage.wire.avro_varint import read_unsigned
-from stream_lineage.wire.columns import BadRecord, Batch, Containers, Decoded, Texts
+from stream_lineage.wire.columns import BadRecord, Batch, Containers, Decoded, Numbers, Symbols, Texts
 from stream_lineage.wire.limits import DEFAULT_LIMITS, DecodeLimits
 from stream_lineage.wire.protobuf_index import MessageIndexes
 from stream_lineage.wire.protobuf_layout import Member, Place, ProtobufLayout
@@ -43,6 +45,7 @@ from stream_lineage.wire.protobuf_values import Symbolic, from_varints, from_wor
 from stream_lineage.wire.protobuf_values import Values as Numeric
 from stream_lineage.wire.protobuf_walk import MAX_DEPTH, Walker
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 _Level = dict[Place, list[Segments]]
 
 
@@ -370,20 +373,19 @@ class _Message:
         self._run.emission.parts[column].extend(parts)
 
     def _emit_default(self, column: int, field: FieldType, count: int) -> None:
-        """Emits the default, so many times."""
-        parts, zeros = self._run.emission.parts[column], np.zeros(count, np.int64)
+        """Emits the default, so many times: one value that takes the room of one."""
+        parts, zeros = self._run.emission.parts[column], _repeated(np.zeros(1, np.int64), count)
         if field.kind in (Kind.STRING, Kind.BYTES):
             parts.append(Texts(field.kind.value, self._run.data, zeros, zeros))
-            return
-        if field.enum is not None:
-            numbers = np.full(count, field.enum.numbers[0], np.int64)
-            parts.extend(number_parts(numbers, self._reader.symbolic(field.enum)))
+        elif field.enum is not None:
+            codes, _ = self._reader.symbolic(field.enum).codes(np.array(field.enum.numbers[:1], np.int64))
+            parts.append(Symbols(_repeated(codes, count), self._reader.symbolic(field.enum).symbols))
         elif field.kind is Kind.BOOL:
-            parts.extend(number_parts(zeros != 0))
+            parts.append(Numbers("boolean", _repeated(np.zeros(1, np.bool_), count)))
         elif field.kind in (Kind.FLOAT, Kind.DOUBLE):
-            parts.extend(number_parts(zeros.astype(np.float64)))
+            parts.append(Numbers("number", _repeated(np.zeros(1, np.float64), count)))
         else:
-            parts.extend(number_parts(zeros))
+            parts.append(Numbers("integer", zeros))
 
     def _check_text(self, starts: Indexes, lengths: Indexes, rows: Indexes) -> None:
         if not len(starts):
@@ -396,6 +398,10 @@ class _Message:
 
     def _array(self, member: Member, field: FieldType) -> None:
         values = self._values_of(member)
+        together = self._found.chunks.get(self._slots.of_field[field][1]) if field.packable else None
+        if values is None and together is None:
+            self._emit_empty(member, "array")
+            return
         lengths = np.zeros(self._segments.count, np.int64)
         if values is not None:
             if field.utf8:
@@ -404,10 +410,17 @@ class _Message:
             lengths += np.bincount(values.instances[kept], minlength=len(lengths))
             if member.items is not None:
                 self._emit(member, member.items, values, None if len(kept) == len(values) else kept)
-        if field.packable and (packed := self._found.chunks.get(self._slots.of_field[field][1])):
-            self._packed(member, field, _Values(packed, self._segments, sized=True), lengths)
+        if together is not None:
+            self._packed(member, field, _Values(together, self._segments, sized=True), lengths)
         if member.column is not None and len(lengths):
             self._run.emission.parts[member.column].append(Containers("array", len(lengths), lengths))
+
+    def _emit_empty(self, member: Member, type_: str) -> None:
+        """Emits an array or a map without items for each message."""
+        count = self._segments.count
+        if member.column is not None and count:
+            lengths = _repeated(np.zeros(1, np.int64), count)
+            self._run.emission.parts[member.column].append(Containers(type_, count, lengths))
 
     def _packed(self, member: Member, field: FieldType, values: _Values, lengths: Indexes) -> None:
         """Emits numbers that stand together, and adds how many they are to ``lengths``."""
@@ -468,9 +481,8 @@ class _Message:
         if not field.repeated and values is None:
             self._count_held(member, field, 0)
         if values is None:
-            if field.repeated and member.column is not None and count:
-                lengths = np.zeros(count, np.int64)
-                parts[member.column].append(Containers("map" if field.map else "array", count, lengths))
+            if field.repeated:
+                self._emit_empty(member, "map" if field.map else "array")
             if member.always and count:
                 if member.column is not None:
                     parts[member.column].append(Containers("record", count))
@@ -509,6 +521,11 @@ def _merged(values: _Values, count: int, *, always: bool) -> tuple[Indexes | Non
     there[-1] = 0  # of those that are checked only
     number = np.cumsum(there) - 1
     return np.where(values.instances < 0, -1, number[values.instances]), int(there.sum())
+
+
+def _repeated(value: NDArray[Scalar], count: int) -> NDArray[Scalar]:
+    """One value over and over."""
+    return np.broadcast_to(value, (count,))
 
 
 def _sizes(values: _Values) -> Indexes:

@@ -280,10 +280,10 @@ class _Scanner:
         if walked.rows:
             self._mixed.append(
                 (
-                    np.array(walked.rows, np.int64),
-                    np.array(walked.tags, np.int64),
-                    np.array(walked.at, np.int64),
-                    np.array(walked.extra, np.uint64),
+                    np.frombuffer(walked.rows, np.int64),
+                    np.frombuffer(walked.tags, np.int64),
+                    np.frombuffer(walked.at, np.int64),
+                    np.frombuffer(walked.extra, np.uint64),
                 )
             )
 
@@ -291,7 +291,10 @@ class _Scanner:
         """Sorts what was read in no order by slots."""
         if not self._mixed:
             return
-        rows, tags, at, extra = (np.concatenate(parts) for parts in zip(*self._mixed, strict=True))
+        rows, tags, at, extra = self._mixed[0]
+        if len(self._mixed) > 1:
+            rows, tags, at, extra = (np.concatenate(parts) for parts in zip(*self._mixed, strict=True))
+        self._mixed.clear()
         if not len(tags):
             return
         slots = self._slots.of(tags)

@@ -3,6 +3,7 @@ irregular to be read together, and for groups, whose end is not known before the
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 
 from stream_lineage.wire.protobuf_run import BAD_GROUP, BAD_LENGTH, BAD_TAG, BAD_VARINT, TOO_DEEP, TRUNCATED
@@ -26,12 +27,12 @@ class Malformed(Exception):
 @dataclass(slots=True)
 class Walked:
     """Values that were met, one row each: the message's number, the tag, where the value is, and the number itself or
-    the length."""
+    the length. Arrays, since lists would take four times the room."""
 
-    rows: list[int] = field(default_factory=list)
-    tags: list[int] = field(default_factory=list)
-    at: list[int] = field(default_factory=list)
-    extra: list[int] = field(default_factory=list)
+    rows: array[int] = field(default_factory=lambda: array("q"))
+    tags: array[int] = field(default_factory=lambda: array("q"))
+    at: array[int] = field(default_factory=lambda: array("q"))
+    extra: array[int] = field(default_factory=lambda: array("Q"))
 
 
 class Walker:

@@ -438,8 +438,7 @@ def normal(column: FieldColumn) -> tuple[int, int, int, dict[str, Any]]:
                 lengths = [None] * part.count if part.lengths is None else part.lengths.tolist()
                 assert len(lengths) == part.count
                 values, key = Counter(lengths), part.type
-        assert key not in parts, "one part of each type"
-        parts[key] = values
+        parts[key] = parts.get(key, Counter()) + values  # defaults are a part of their own
     return column.slots, column.nulls, column.missing, parts
 
 
