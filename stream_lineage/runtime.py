@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,7 @@ from stream_lineage.collect.topic_watcher import TopicWatcher
 from stream_lineage.collect.traced_topics import TracedTopics
 from stream_lineage.collect.transaction import Transactions
 from stream_lineage.collect.watch import TopicFilter
-from stream_lineage.errors import ConnectionFailed, NotFound, SchemaError
+from stream_lineage.errors import ConnectionFailed, NotFound, SchemaError, SettingsError
 from stream_lineage.logs import get_logger
 from stream_lineage.model.provenance import Provenance
 from stream_lineage.model.schema import SchemaType
@@ -58,6 +58,7 @@ from stream_lineage.provenance.topics import (
 from stream_lineage.provenance.verify import Verification, verify
 from stream_lineage.settings import Settings
 from stream_lineage.wire import kafka
+from stream_lineage.wire.registered_schema import RegisteredSchema
 from stream_lineage.wire.registry import SchemaRegistry
 from stream_lineage.wire.single_object_schemas import SingleObjectSchemas
 
@@ -98,6 +99,22 @@ def log_reader(settings: Settings) -> Consumer:
 def registry_of(settings: Settings) -> SchemaRegistry | None:
     """The schema registry, if one is configured."""
     return SchemaRegistry(settings.registry) if settings.registry.urls else None
+
+
+def registered_schema(settings: Settings, subject: str, version: int | None) -> RegisteredSchema:
+    """A version of a subject, the latest one where none is given, with what it refers to.
+
+    Raises:
+        SettingsError: no registry is configured.
+        UnknownSchema: the registry does not have it.
+        RegistryUnavailable, SchemaError: it does not answer, or with what cannot be used.
+    """
+    registry = registry_of(settings)
+    if registry is None:
+        hint = "Say --schema-registry-url, or set STREAM_LINEAGE_SCHEMA_REGISTRY_URL."
+        raise SettingsError("no schema registry is configured", hint=hint)
+    with closing(registry):
+        return registry.latest(subject) if version is None else registry.version(subject, version)
 
 
 def register_own_schemas(registry: SchemaRegistry | None, settings: Settings) -> int | None:

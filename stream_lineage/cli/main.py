@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "spans": "Show which offsets of a topic have which schema.",
     "record": "Show where a record comes from and its schema.",
     "verify": "Check the provenance log for gaps and damage.",
+    "schema": "Compare schemas: what changed and what breaks.",
     "doctor": "Check each hop, from settings to stores.",
     "sandbox": "Run a Kafka and a schema registry for trying things out.",
     "demo": "See it find a planted fault in a click-stream.",

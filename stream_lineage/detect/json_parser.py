@@ -193,7 +193,7 @@ class _Place:
         return self.schema[keyword] if self.has(keyword) else None
 
     def wrong(self, keyword: str) -> SchemaError:
-        return SchemaError(f"a JSON schema says {keyword}: {_short(self.schema[keyword])}")
+        return SchemaError(f"not a JSON Schema: it says {keyword}: {_short(self.schema[keyword])}")
 
     def size(self, keyword: str) -> int | None:
         value = self.get(keyword)

@@ -1,9 +1,9 @@
 """The Protobuf compiler, as a process of its own: ``python -m stream_lineage.wire.protobuf_compiler FD DIRECTORY``.
 
 It reads requests from a socket that it inherits, one JSON document each with ``text`` and ``references`` (name to
-text), and answers what ``protobuf_schema.schema_of`` reads, or what ``protobuf_declarations`` gives where ``declared`` is
-asked for, or ``{"error": ...}``. The schema's text is anybody's and the compiler is native code: it may crash here, and
-here it may use so much processor time, memory and disk. Nobody having asked for a while, and when the other side is
+text), and answers what ``protobuf_schema.schema_of`` reads, or ``{"error": ...}``; where ``declared`` is asked for,
+what ``protobuf_declarations`` gives. The schema's text is anybody's and the compiler is native code: it may crash here,
+and here it may use so much processor time, memory and disk. Nobody having asked for a while, and when the other side is
 gone, it ends.
 
 A text may also be a descriptor, serialised and in base64: so do Confluent's clients for Python register schemas, and
@@ -135,7 +135,8 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _first_error(lines: Iterable[str]) -> str:
-    errors = [line for line in lines if line and "warning:" not in line and "absl::" not in line]
+    logged = ("warning:", "absl::", "] No edition or syntax")
+    errors = [line for line in lines if line and not any(mark in line for mark in logged)]
     return errors[0][:_MAX_ERROR] if errors else "the compiler refuses it"
 
 
