@@ -441,8 +441,9 @@ class _Message:
             if wrong.any():
                 run.fail(self._segments.owners[values.rows[wrong]], TRUNCATED, self._place.path)
             counts = sizes // width
-            number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-            numbers = from_words(field.kind, run.words[np.repeat(values.at, counts) + number * width])
+            at = np.repeat(values.at - width * (np.cumsum(counts) - counts), counts)
+            at += np.arange(0, width * len(at), width)
+            numbers = from_words(field.kind, run.words[at])
         instances = values.instances
         if field.enum is not None and field.enum.closed:
             instances, counts = np.repeat(instances, counts), np.ones(len(numbers), np.int64)
@@ -454,22 +455,27 @@ class _Message:
             kept = instances >= 0
             numbers = numbers[np.repeat(kept, counts)]
             instances, counts = instances[kept], counts[kept]
-        np.add.at(lengths, instances, counts)
+        if values.once and len(instances) == len(values):
+            lengths[instances] += counts
+        else:
+            np.add.at(lengths, instances, counts)
         if member.items is not None and len(numbers):
             self._emit_numbers(member, member.items, numbers)
 
     def _cut(self, values: _Values, sizes: Indexes) -> tuple[Indexes, Indexes]:
-        """Where the varints begin that stand together, and how many each value holds."""
-        run, stops = self._run, self._run.stops
+        """Where the varints begin that stand together, and how many each value holds: one comes after each byte that
+        can end one, the first after the length of them all."""
+        run = self._run
+        stops, before = run.stops
         ends = values.at + sizes
-        first, last = np.searchsorted(stops, values.at), np.searchsorted(stops, ends)
-        counts = last - first
+        first = before[values.at].astype(np.int64)
+        counts = before[ends] - first
         open_ = (sizes > 0) & (run.data[ends - 1] >= 0x80)
         if open_.any():
             run.fail(self._segments.owners[values.rows[open_]], TRUNCATED, self._place.path)
-        number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-        starts = stops[np.maximum(np.repeat(first, counts) + number - 1, 0)] + 1
-        return np.where(number == 0, np.repeat(values.at, counts), starts), counts
+        which = np.repeat(first - 1 - (np.cumsum(counts) - counts), counts)
+        which += np.arange(len(which))
+        return stops[which].astype(np.int64) + 1, counts
 
     # Messages
 

@@ -54,13 +54,16 @@ class Run:
         self.emission = Emission(layout, len(batch))
         self.compared = Compared()
         self._failures: dict[int, tuple[str, str]] = {}
-        self._stops: Indexes | None = None
+        self._stops: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None
 
     @property
-    def stops(self) -> Indexes:
-        """The positions of all bytes that can end a varint."""
+    def stops(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """The positions of all bytes that can end a varint, and how many of them there are before each position."""
         if self._stops is None:
-            self._stops = np.flatnonzero(self.data < 0x80)
+            ends = self.data < 0x80
+            before = np.zeros(len(ends) + 1, np.int32)
+            np.cumsum(ends, out=before[1:])
+            self._stops = np.flatnonzero(ends).astype(np.int32), before
         return self._stops
 
     def fail(self, records: Indexes, kind: str, path: str) -> None:
