@@ -5,7 +5,10 @@ from __future__ import annotations
 from stream_lineage.doctor.check import Check, fail, failed_by, ok, skipped, warn
 from stream_lineage.errors import RegistryUnavailable, SettingsError
 from stream_lineage.wire.registry import SchemaRegistry
+from stream_lineage.wire.registry_http import UNSPECIFIC
 from stream_lineage.wire.settings import RegistrySettings
+
+_ANYTHING = "Check that a registry runs there and that this machine may connect to it."
 
 
 def check_registry(settings: RegistrySettings) -> Check:
@@ -27,15 +30,14 @@ def check_registry(settings: RegistrySettings) -> Check:
     if not problems:
         return ok("registry", "; ".join(answers))
     detail = "; ".join([*answers, *(error.message for error in problems)])
-    mend = _mend(" ".join(error.message for error in problems))
+    said = next((error.hint for error in problems if error.hint not in (None, UNSPECIFIC)), None)
+    mend = _mend(" ".join(error.message for error in problems)) or said or _ANYTHING
     return warn("registry", detail, mend) if answers else fail("registry", detail, mend)
 
 
-def _mend(said: str) -> str:
-    if "credentials" in said or "answered 403" in said:
-        return "Check schema_registry_basic_auth or schema_registry_bearer_token, and what its user may read."
+def _mend(said: str) -> str | None:
+    if "answered 403" in said:
+        return "Ask for the right to read schemas, and to register those of our own topics."
     if "is this a schema registry" in said or "answered 404" in said:
         return "schema_registry_url must end where the API begins, such as http://host:8081 or .../apis/ccompat/v7."
-    if "certificate" in said.lower() or "SSL" in said:
-        return "Check schema_registry_ca_location, and that the certificate is for this host name."
-    return "Check that a registry runs there and that this machine may connect to it."
+    return None

@@ -18,6 +18,7 @@ _METADATA = struct.pack(">hhihi", 3, 1, 2, -1, 0)
 _TLS_ALERT = 0x15
 _ANSWER = 512
 _SHORT_SECONDS = 0.2
+_REASON_SECONDS = 1.0
 
 
 def tls_failure(host: str, port: int, context: ssl.SSLContext, *, timeout_seconds: float) -> str | None:
@@ -26,8 +27,10 @@ def tls_failure(host: str, port: int, context: ssl.SSLContext, *, timeout_second
         with closing(socket.create_connection((host, port), timeout_seconds)) as plain:
             try:
                 with context.wrap_socket(plain, server_hostname=host) as secured:
-                    secured.sendall(_framed(_API_VERSIONS))
-                    secured.recv(_ANSWER)  # TLS 1.3 tells only now that our certificate was not liked
+                    # TLS 1.3 tells only now that our certificate was not liked. Whoever hangs up on a question that was
+                    # already sent resets the connection, and the reason is lost: so none is asked.
+                    secured.settimeout(min(timeout_seconds, _REASON_SECONDS))
+                    secured.recv(_ANSWER)
             except ssl.SSLCertVerificationError as error:
                 return error.verify_message or str(error)
             except ssl.SSLError as error:

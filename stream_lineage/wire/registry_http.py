@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from stream_lineage.errors import ConnectionFailed, RegistryUnavailable
 from stream_lineage.logs import MASK, get_logger
+from stream_lineage.wire.handshake import tls_failure
 from stream_lineage.wire.oauth import ClientCredentials, TokenSource
 from stream_lineage.wire.settings import RegistrySettings
 from stream_lineage.wire.tls import TlsMaterial
@@ -28,9 +29,10 @@ from stream_lineage.wire.tls_trouble import REGISTRY, tls_trouble
 
 MAX_ANSWER_BYTES = 10_000_000
 _SLACK_SECONDS = 1.0
+_KNOCK_SECONDS = 1.0
 _SHOWN_CHARACTERS = 200
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_HINT = "Check schema_registry_url and its credentials; `stream-lineage doctor` tells more."
+UNSPECIFIC = "Check schema_registry_url and its credentials; `stream-lineage doctor` tells more."
 _CREDENTIALS = (
     "Check schema_registry_basic_auth, schema_registry_bearer_token or schema_registry_client_id and its secret, "
     "whichever this registry wants."
@@ -127,7 +129,7 @@ class RegistryHttp:
                 return answer
         raise RegistryUnavailable(
             "; ".join(failure.message for failure in failures),
-            hint=next((failure.hint for failure in failures if failure.hint), _HINT),
+            hint=next((failure.hint for failure in failures if failure.hint), UNSPECIFIC),
         )
 
     def _may_try(self, url: str) -> bool:
@@ -172,8 +174,24 @@ class RegistryHttp:
         except ConnectionFailed as error:
             raise RegistryUnavailable(error.message, hint=error.hint) from None  # the token endpoint says which it is
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise _unreachable(url, error) from None
+            raise self._unreachable(url, error) from None
         return _understood(url, status, content_type, body)
+
+    def _unreachable(self, url: str, error: Exception) -> RegistryUnavailable:
+        said = _innermost(error) or str(error) or type(error).__name__
+        at = httpx.URL(url) if self._tls is not None and isinstance(error, httpx.NetworkError) else None
+        if at is not None and self._tls is not None and at.scheme == "https" and "SSL" not in said:
+            # A server that dislikes our certificate may just hang up on us.
+            said = tls_failure(at.host, at.port or 443, self._tls, timeout_seconds=_KNOCK_SECONDS) or said
+        trouble = tls_trouble(said, REGISTRY) if url.startswith("https") else None
+        if trouble is not None:
+            return _unavailable(url, trouble.what, hint=trouble.mend)
+        if isinstance(error, httpx.ConnectError):
+            return _unavailable(url, f"cannot be reached: {said}")
+        hint = "Check schema_registry_url: is it https that is spoken there?" if url.startswith("http:") else None
+        if isinstance(error, httpx.RemoteProtocolError):
+            return _unavailable(url, f"broke off its answer: {said}", hint=hint)
+        return _unavailable(url, f"failed: {said}", hint=hint if isinstance(error, httpx.NetworkError) else None)
 
     async def _within(self, seconds: float, method: str, url: str, document: Any) -> tuple[int, str, bytes]:
         async with asyncio.timeout(seconds):
@@ -304,19 +322,14 @@ def _understood(url: str, status: int, content_type: str, body: bytes) -> Answer
     return answer
 
 
-def _unreachable(url: str, error: Exception) -> RegistryUnavailable:
-    said = str(error) or type(error).__name__
-    trouble = tls_trouble(said, REGISTRY) if url.startswith("https") or "SSL" in said else None
-    if trouble is not None:
-        return _unavailable(url, trouble.what, hint=trouble.mend)
-    if isinstance(error, httpx.ConnectError):
-        return _unavailable(url, f"cannot be reached: {said}")
-    if isinstance(error, httpx.RemoteProtocolError):
-        speaks_tls = url.startswith("http://") and "illegal" in said
-        return _unavailable(
-            url, f"broke off its answer: {said}", hint="Does it speak TLS (https)?" if speaks_tls else None
-        )
-    return _unavailable(url, f"failed: {said}")
+def _innermost(error: BaseException) -> str:
+    """What OpenSSL said, which the layers above it may have left out."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, ssl.SSLError):
+            return str(at)
+        at = at.__cause__ or at.__context__
+    return ""
 
 
 def _unavailable(url: str, what: str, *, hint: str | None = None) -> RegistryUnavailable:

@@ -45,7 +45,7 @@ def door(
     admits: Admits | None = None,
     client_authority: Path | None = None,
 ) -> Iterator[Door]:
-    """Serve HTTPS with a certificate, pass on what ``admits`` lets through, want client certificates of an authority."""
+    """Serve HTTPS; pass on what ``admits`` lets through, or who has a certificate of ``client_authority``."""
     behind = httpx.Client(timeout=30)
 
     class Handler(BaseHTTPRequestHandler):
