@@ -1,12 +1,15 @@
-"""What decoding costs: our decoders beside fastavro and, where they are installed, Polars and pyruhvro.
+"""What decoding costs: our decoders beside fastavro, Google's Protobuf library and, where they are installed, Polars
+and pyruhvro.
 
-    python benchmarks/decode.py [--records N] [--rounds N] [--batch N]
+    python benchmarks/decode.py [--records N] [--rounds N] [--batch N] [--protobuf]
+
+``--protobuf`` leaves out all else.
 
 Prints records per second and CPU time per record, best of several rounds of one run, and the ratios to
-``fastavro.schemaless_reader``. On a machine that does other work as well, the CPU times are the better measure.
-Everything is in memory: ours read a joined buffer, which is what the collector hands over; fastavro and pyruhvro a list
-of payloads; Polars one Avro block of joined bodies, which loses the boundaries of records (a truncated one eats into
-the next). Polars uses all cores, the others one.
+``fastavro.schemaless_reader`` (for Protobuf: to parsing each record and listing its fields). On a machine that does
+other work as well, the CPU times are the better measure. Everything is in memory: ours read a joined buffer, which is
+what the collector hands over; fastavro and pyruhvro a list of payloads; Polars one Avro block of joined bodies, which
+loses the boundaries of records (a truncated one eats into the next). Polars uses all cores, the others one.
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ import io
 import json
 import random
 import struct
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -30,6 +35,9 @@ from stream_lineage.wire.avro_records import AvroRecords
 from stream_lineage.wire.avro_schema import parse_schema
 from stream_lineage.wire.columns import PADDING, Batch
 from stream_lineage.wire.decoder import decoder_for
+
+sys.path.insert(0, str(Path(__file__).parent / "collect"))
+from protobuf_shape import filled, looked_at, message_class, proto_text
 
 WORDS = ("click", "view", "purchase", "scroll", "login")
 COUNTRIES = ("US", "DE", "FR", "日本", "BR")
@@ -78,6 +86,17 @@ UNIONS = record(
     },
 )
 WIDE = record("Wide", {f"f{i}": ("long", "double", "string", ["null", "int"], "boolean")[i % 5] for i in range(300)})
+ARRAYS = record(
+    "Arrays",
+    {
+        "longs": {"type": "array", "items": "long"},
+        "doubles": {"type": "array", "items": "double"},
+        "words": {"type": "array", "items": "string"},
+        "small": {"type": "array", "items": "int"},
+        "counts": {"type": "map", "values": "long"},
+    },
+)
+SPARSE = {**WIDE, "name": "Sparse"}
 LIST = record("List", {"value": "int", "text": "string", "next": ["null", "List"]})
 
 
@@ -122,6 +141,21 @@ def wide(rng: random.Random) -> Any:
         lambda: rng.random() < 0.5,
     )
     return {f"f{i}": makers[i % 5]() for i in range(300)}
+
+
+def arrays(rng: random.Random) -> Any:
+    return {
+        "longs": [rng.randrange(10**6) for _ in range(rng.randrange(40))],
+        "doubles": [rng.random() for _ in range(rng.randrange(40))],
+        "words": rng.choices(WORDS, k=rng.randrange(10)),
+        "small": [rng.randrange(100) for _ in range(rng.randrange(60))],
+        "counts": {f"k{n}": rng.randrange(1000) for n in range(rng.randrange(5))},
+    }
+
+
+def sparse(rng: random.Random) -> Any:
+    values = wide(rng)
+    return {name: values[name] for name in rng.sample(sorted(values), 3)}
 
 
 def linked(rng: random.Random) -> Any:
@@ -233,7 +267,11 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=131_072)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch", type=int, default=16_384)
+    parser.add_argument("--protobuf", action="store_true")
     options = parser.parse_args()
+    if options.protobuf:
+        protobuf_records(options)
+        return
 
     for title, schema, make, share in (
         ("six fields", SIX, six, 1),
@@ -248,6 +286,7 @@ def main() -> None:
         if make in (six, nested, wide):
             json_records(title, values, options)
 
+    protobuf_records(options)
     small(options.rounds)
 
 
@@ -297,6 +336,43 @@ def json_records(title: str, values: list[Any], options: argparse.Namespace) -> 
         lines = b"\n".join(texts)
         work["Polars, NDJSON"] = (len(texts), lambda: polars.read_ndjson(io.BytesIO(lines)))
     report(f"{title}, as JSON", work, options.rounds, "orjson.loads alone")
+
+
+def protobuf_records(options: argparse.Namespace) -> None:
+    for title, schema, make, share in (
+        ("six fields", SIX, six, 1),
+        ("nested, arrays of records, strings and numbers", NESTED, nested, 4),
+        ("arrays of numbers and strings, a map", ARRAYS, arrays, 8),
+        ("300 fields", WIDE, wide, 32),
+        ("300 fields, three of which are there", SPARSE, sparse, 8),
+    ):
+        text = proto_text(schema)
+        message, rng = message_class(text, schema["name"]), random.Random(1)
+        values = (make(rng) for _ in range(options.records // share))
+        records = [filled(message(), value).SerializeToString() for value in values]
+        size = sum(map(len, records)) / len(records)
+        work = protobuf_contenders(text, message, records, options.batch)
+        report(f"Protobuf: {title}, {size:.0f} bytes", work, options.rounds, "parse, list fields")
+
+
+def protobuf_contenders(
+    text: str, message: Any, records: list[bytes], batch_size: int
+) -> dict[str, tuple[int, Callable[[], Any]]]:
+    ours = decoder_for(SchemaType.PROTOBUF, Framing.CONFLUENT_PREFIX, text)
+    framed = [b"\0" + record for record in records]
+    batches = [joined(framed[at : at + batch_size]) for at in range(0, len(framed), batch_size)]
+    few = records[: min(len(records), 4_000)]
+
+    def with_ours() -> None:
+        for batch in batches:
+            assert not ours.decode(batch).bad
+
+    return {
+        "parse, list fields": (len(few), lambda: [message.FromString(record).ListFields() for record in few]),
+        "parse": (len(few), lambda: [message.FromString(record) for record in few]),
+        "parse, every value": (len(few), lambda: [looked_at(message.FromString(record)) for record in few]),
+        f"ours, {ours.kind.value.lower()}": (len(records), with_ours),
+    }
 
 
 def small(rounds: int) -> None:

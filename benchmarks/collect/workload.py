@@ -11,6 +11,7 @@ from typing import Any
 
 import fastavro
 import fastavro.schema
+from protobuf_shape import filled, message_class, proto_text
 
 SIX_FIELDS: dict[str, Any] = {
     "type": "record",
@@ -183,7 +184,7 @@ class Workload:
     """A topic's records: a shape, said by an Avro schema, in a format.
 
     ``format`` is ``avro`` (Confluent's prefix), ``single-object``, ``json``, ``json-schema`` (the prefix and JSON),
-    ``connect-json`` or ``cloud-events``.
+    ``connect-json``, ``cloud-events`` or ``protobuf`` (the prefix and message indexes).
     """
 
     name: str
@@ -196,6 +197,8 @@ class Workload:
         """Type and text of the schema that the registry is to know."""
         if self.format in ("avro", "single-object"):
             return "AVRO", json.dumps(self.shape)
+        if self.format == "protobuf":
+            return "PROTOBUF", proto_text(self.shape)
         return ("JSON", json.dumps(json_schema(self.shape))) if self.format == "json-schema" else None
 
     def payloads(self, count: int, schema_id: int, *, seed: int = 7) -> list[bytes]:
@@ -208,6 +211,9 @@ class Workload:
                 form = fastavro.schema.to_parsing_canonical_form(self.shape)
                 prefix = b"\xc3\x01" + bytes.fromhex(fastavro.schema.fingerprint(form, "CRC-64-AVRO"))
             return list(_avro(self.shape, values, prefix))
+        if self.format == "protobuf":
+            message = message_class(proto_text(self.shape), self.shape["name"])
+            return [prefix + b"\x00" + filled(message(), value).SerializeToString() for value in values]
         texts = (json.dumps(value, separators=(",", ":")).encode() for value in values)
         if self.format == "json-schema":
             return [prefix + text for text in texts]
@@ -225,6 +231,9 @@ class Workload:
         if self.format in ("avro", "single-object"):
             parsed, skip = fastavro.parse_schema(self.shape), 5 if self.format == "avro" else 10
             return lambda value: fastavro.schemaless_reader(io.BytesIO(value[skip:]), parsed, None)  # type: ignore
+        if self.format == "protobuf":
+            message = message_class(proto_text(self.shape), self.shape["name"])
+            return lambda value: {field.name: each for field, each in message.FromString(value[6:]).ListFields()}
         member = {"connect-json": "payload", "cloud-events": "data"}.get(self.format)
         if member is not None:
             return lambda value: json.loads(value)[member]  # type: ignore[no-any-return]
@@ -246,7 +255,7 @@ _SHAPES: tuple[tuple[str, dict[str, Any], Callable[[random.Random, int], dict[st
     ("arrays", ARRAYS, _arrays),
     ("wide", WIDE, _wide),
 )
-_FORMATS = ("single-object", "json", "json-schema", "connect-json", "cloud-events")
+_FORMATS = ("single-object", "json", "json-schema", "connect-json", "cloud-events", "protobuf")
 
 WORKLOADS: dict[str, Workload] = {
     **{name: Workload(name, shape, make) for name, shape, make in _SHAPES},
