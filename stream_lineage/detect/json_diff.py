@@ -30,6 +30,8 @@ from stream_lineage.detect.schema_delta import (
 from stream_lineage.model.finding import Compatibility, SchemaChange
 
 _EMPTY: Mapping[str, str] = {}
+_MAX_LEVELS = 40
+"""Changes are explained so many levels deep, for the interpreter's stack; what is further inside is told above."""
 
 
 def diff_json(
@@ -62,10 +64,14 @@ class _Comparison:
         self._comparing: set[tuple[int, int]] = set()
         self._unchanged: set[tuple[int, int]] = set()
         self._listed = 0
+        self._left_to_others = 0  # comparisons that are under way already, or too deep inside
 
     def compare(self, path: str, old: Node, new: Node) -> list[SchemaChange]:
         pair = (old.same, new.same)
-        if old.same == new.same or pair in self._comparing or pair in self._unchanged or self._listed > MAX_CHANGES:
+        if old.same == new.same or pair in self._unchanged or self._listed > MAX_CHANGES:
+            return []
+        if pair in self._comparing or len(self._comparing) >= _MAX_LEVELS:
+            self._left_to_others += 1
             return []
         self._comparing.add(pair)
         backward, forward = self.subsets.within(old, new), self.subsets.within(new, old)
@@ -74,13 +80,14 @@ class _Comparison:
             changes += self._inner_defaults(path, old, new)
         else:
             broken = directions(not backward, not forward)
+            left = self._left_to_others
             changes += keep(self._explained(path, old, new), broken)
             unsaid = tuple(way for way in broken if not any(way in change.breaks for change in changes))
-            if unsaid:
+            if unsaid and left == self._left_to_others:
                 changes.append(SchemaChange("schema-changed", path, old.describe(), new.describe(), unsaid))
         self._comparing.discard(pair)
         self._listed += len(changes)
-        if not changes:
+        if not changes and backward and forward:
             self._unchanged.add(pair)
         return changes
 

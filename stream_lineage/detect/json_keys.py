@@ -7,16 +7,17 @@ to, wherever that is defined.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 
-from stream_lineage.detect.json_types import Node, frozen
+from stream_lineage.detect.json_types import ANYTHING_KEY, Node, frozen
 
 
 def assign_keys(roots: Iterable[Node]) -> None:
     """Set ``key`` and ``same`` of all nodes that these lead to. Keys compare among the nodes of one call only."""
-    nodes = _reachable(roots)
+    nodes = [*_reachable(roots), Node()]  # the last one asserts nothing
     for attribute, defaults in (("key", False), ("same", True)):
-        _refine(nodes, attribute, [_shape(node, defaults) for node in nodes])
+        _Partition(nodes, attribute).refine([_shape(node, defaults) for node in nodes])
 
 
 def _reachable(roots: Iterable[Node]) -> list[Node]:
@@ -30,21 +31,64 @@ def _reachable(roots: Iterable[Node]) -> list[Node]:
     return list(found.values())
 
 
-def _refine(nodes: list[Node], attribute: str, shapes: list[Hashable]) -> None:
-    plain = _shape(Node(), False)
-    classes: dict[Hashable, int] = {plain: 0}  # ANYTHING_KEY
-    colours = [classes.setdefault(shape, len(classes)) for shape in shapes]
-    while True:
-        for node, colour in zip(nodes, colours, strict=True):
-            setattr(node, attribute, colour)
-        count = len(set(colours))
-        finer: dict[Hashable, int] = {(0, _links(Node(), attribute)): 0}
-        colours = [
-            finer.setdefault((colour, _links(node, attribute)), len(finer))
-            for colour, node in zip(colours, nodes, strict=True)
-        ]
-        if len(set(colours)) == count:
-            return
+class _Partition:
+    """Classes of nodes, split until all of one class lead to the same classes. The members of a class always lead to
+    what its first one did when they came in, so that only nodes of which a child has moved are looked at again."""
+
+    def __init__(self, nodes: list[Node], attribute: str) -> None:
+        self._nodes = nodes
+        self._attribute = attribute
+        self._parents: dict[int, list[Node]] = {}
+        for node in nodes:
+            for child in node.children():
+                self._parents.setdefault(id(child), []).append(node)
+        self._sizes: Counter[int] = Counter()
+        self._links: dict[int, Hashable] = {}
+
+    def refine(self, shapes: list[Hashable]) -> None:
+        classes: dict[Hashable, int] = {}
+        for node, shape in zip(self._nodes, shapes, strict=True):
+            self._move(node, classes.setdefault(shape, len(classes)))
+        moved = self._nodes
+        while moved:
+            touched: dict[int, dict[int, Node]] = {}
+            for node in self._nodes if moved is self._nodes else self._above(moved):
+                touched.setdefault(getattr(node, self._attribute), {})[id(node)] = node
+            moved = []
+            links = {key: _links(node, self._attribute) for each in touched.values() for key, node in each.items()}
+            for colour, members in touched.items():
+                moved += self._split(colour, members, links)
+        anything = getattr(self._nodes[-1], self._attribute)
+        for node in self._nodes:
+            colour = getattr(node, self._attribute)
+            if colour in (anything, ANYTHING_KEY):
+                setattr(node, self._attribute, ANYTHING_KEY if colour == anything else anything)
+
+    def _above(self, moved: list[Node]) -> list[Node]:
+        return [parent for node in moved for parent in self._parents.get(id(node), ())]
+
+    def _split(self, colour: int, members: dict[int, Node], links: dict[int, Hashable]) -> list[Node]:
+        groups: dict[Hashable, list[Node]] = {}
+        for key, node in members.items():
+            groups.setdefault(links[key], []).append(node)
+        if len(members) == self._sizes[colour]:  # nobody stays behind: the largest group keeps the class
+            largest = max(groups, key=lambda each: len(groups[each]))
+            self._links[colour] = largest
+        moved: list[Node] = []
+        for link, group in groups.items():
+            if link == self._links[colour]:
+                continue
+            fresh = len(self._sizes)
+            self._links[fresh] = link
+            for node in group:
+                self._sizes[colour] -= 1
+                self._move(node, fresh)
+            moved += group
+        return moved
+
+    def _move(self, node: Node, colour: int) -> None:
+        setattr(node, self._attribute, colour)
+        self._sizes[colour] += 1
 
 
 def _shape(node: Node, defaults: bool) -> Hashable:

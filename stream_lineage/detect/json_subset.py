@@ -22,7 +22,7 @@ from stream_lineage.detect.json_values import holds
 
 MAX_STEPS = 40_000
 """For one pair of documents: about two seconds."""
-_MAX_LEVELS = 300
+_MAX_LEVELS = 200
 _QUESTION, _CASE = 5, 2
 """Levels that a question within a question takes, and a case within a case: so that the stack suffices."""
 _KINDS = ("number", "string", "array", "object")
