@@ -11,6 +11,7 @@ from typing import Any, Literal
 from stream_lineage.errors import SchemaError
 from stream_lineage.model.schema import SchemaReference, SchemaType
 from stream_lineage.wire.avro_schema import fingerprint as avro_fingerprint
+from stream_lineage.wire.protobuf_text import canonical, first_message
 
 Role = Literal["value", "key"]
 
@@ -55,7 +56,7 @@ def fingerprint(type_: SchemaType, text: str, references: Mapping[str, str]) -> 
     """SHA-256, in hexadecimal, of the canonical schema.
 
     Avro: of its canonical form, references in place. JSON, and Avro that we cannot parse: of the JSON with sorted keys.
-    Protobuf: of the text without white space at line ends. The last two are followed by those of the references.
+    Protobuf: of the text without comments and white space. The last two are followed by those of the references.
     """
     if type_ is SchemaType.AVRO:
         try:
@@ -70,7 +71,10 @@ def fingerprint(type_: SchemaType, text: str, references: Mapping[str, str]) -> 
 
 
 def record_name(type_: SchemaType, text: str) -> str | None:
-    """The full name of an Avro record or the title of a JSON schema, which subjects may be named after."""
+    """The full name of an Avro record or of the first Protobuf message, or the title of a JSON schema, which subjects
+    may be named after."""
+    if type_ is SchemaType.PROTOBUF:
+        return first_message(text)
     if type_ not in (SchemaType.AVRO, SchemaType.JSON):
         return None
     try:
@@ -93,4 +97,4 @@ def _canonical(type_: SchemaType, text: str) -> str:
             return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         except (ValueError, RecursionError):
             return text
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+    return canonical(text)

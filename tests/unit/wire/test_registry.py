@@ -422,7 +422,8 @@ def test_record_names() -> None:
     assert record_name(SchemaType.AVRO, '"string"') is None
     assert record_name(SchemaType.AVRO, "{") is None
     assert record_name(SchemaType.JSON, '{"title": "Click"}') == "Click"
-    assert record_name(SchemaType.PROTOBUF, "message M {}") is None
+    assert record_name(SchemaType.PROTOBUF, "package p.q; enum E { A = 0; } message M { message N {} }") == "p.q.M"
+    assert record_name(SchemaType.PROTOBUF, "no schema") is None
 
 
 def test_fingerprints_tell_schemas_and_not_spelling() -> None:
