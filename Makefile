@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+FUZZ_MINUTES ?= 30
 
 BIN := $(VENV)/bin
 BENCH := .benchmarks/venv
@@ -12,7 +13,7 @@ PIP := python -m pip --disable-pip-version-check
 TESTED := stream_lineage tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test bench clean
+.PHONY: help demo install test fuzz bench clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,12 +32,16 @@ test: $(VENV)/.installed-dev ## All checks and all tests, on a real Kafka too
 	$(BIN)/deptry .
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
 
+fuzz: $(VENV)/.installed-dev ## Hostile bytes for each decoder, for FUZZ_MINUTES=30 in all
+	@$(BIN)/$(PIP) install --quiet 'atheris>=3' || echo "No atheris for this Python: without it nothing guides the search."
+	$(BIN)/python tests/fuzz/fuzz_run.py --minutes $(FUZZ_MINUTES) $(ARGS)
+
 bench: $(BENCH)/.installed ## The collector against its peers, in ratios; about five minutes
 	$(BENCH)/bin/python benchmarks/collect/run.py $(ARGS)
 
 clean: ## Remove .venv and what tools have left
 	rm -rf $(VENV) .coverage .coverage.* htmlcov build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
-	  .import_linter_cache .benchmarks
+	  .import_linter_cache .benchmarks .fuzz
 	find $(TESTED) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:
