@@ -7,11 +7,11 @@ negation, so that neither has to be derived from the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from itertools import combinations
 from typing import Any
 
-from stream_lineage.detect.json_types import Bound, Node
+from stream_lineage.detect.json_types import Bound, Node, frozen
 
 Literal = tuple[Any, ...]
 Formula = tuple[tuple[Literal, ...], ...]
@@ -33,8 +33,11 @@ def opposite(literal: Literal) -> Literal | None:
     return (literal[0], not literal[1], *literal[2:]) if literal[0] in SIGNED else None
 
 
-def conjuncts(node: Node, kind: str) -> Iterator[tuple[Formula, Formula]]:
-    """The parts of a schema for values of a type that it admits, each with its negation."""
+def conjuncts(node: Node, kind: str, exclusive: Callable[[Node], bool]) -> Iterator[tuple[Formula, Formula]]:
+    """The parts of a schema for values of a type that it admits, each with its negation.
+
+    ``exclusive`` says whether it is certain that no value is valid under two branches of its ``oneOf``.
+    """
     if kind == "number":
         yield from _number(node)
     elif kind == "string":
@@ -45,9 +48,27 @@ def conjuncts(node: Node, kind: str) -> Iterator[tuple[Formula, Formula]]:
         yield from _object(node)
     if node.values is not None:
         yield _one(("values", node), ("without", node))
-    yield from _logic(node)
+    yield from _logic(node, exclusive)
     for _ in node.opaque:
         yield (), ((UNKNOWN,),)
+
+
+def discriminated(branches: tuple[Node, ...]) -> bool:
+    """Whether all are objects that must have some member whose values tell which one is meant."""
+    return any(_tells_apart(name, branches) for name in branches[0].required)
+
+
+def _tells_apart(name: str, branches: tuple[Node, ...]) -> bool:
+    seen: set[Hashable] = set()
+    for branch in branches:
+        member = branch.properties.get(name)
+        if branch.types != frozenset({"object"}) or name not in branch.required or member is None:
+            return False
+        values = {frozen(value) for value in member.values or ()}
+        if member.values is None or seen & values:
+            return False
+        seen |= values
+    return True
 
 
 def _one(asserted: Literal, denied: Literal) -> tuple[Formula, Formula]:
@@ -125,13 +146,16 @@ def _object(node: Node) -> Iterator[tuple[Formula, Formula]]:
         )
 
 
-def _logic(node: Node) -> Iterator[tuple[Formula, Formula]]:
+def _logic(node: Node, exclusive: Callable[[Node], bool]) -> Iterator[tuple[Formula, Formula]]:
     for inner in node.all_of:
         yield _one(_schema(inner), _schema(inner, holds=False))
-    if node.any_of:
-        none = tuple(_schema(inner, holds=False) for inner in node.any_of)
-        yield tuple((_schema(inner),) for inner in node.any_of), (none,)
-    if node.one_of:
+    choices = [node.any_of] if node.any_of else []
+    if node.one_of and exclusive(node):
+        choices.append(node.one_of)
+    for branches in choices:
+        none = tuple(_schema(inner, holds=False) for inner in branches)
+        yield tuple((_schema(inner),) for inner in branches), (none,)
+    if node.one_of and node.one_of not in choices:
         none = tuple(_schema(inner, holds=False) for inner in node.one_of)
         only = tuple((_schema(inner), *none[:index], *none[index + 1 :]) for index, inner in enumerate(node.one_of))
         two: Formula = ((UNKNOWN,),)

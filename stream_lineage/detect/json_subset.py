@@ -11,20 +11,23 @@ reached, the answer is no.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from stream_lineage.detect.json_containers import no_array, no_object
-from stream_lineage.detect.json_literals import Formula, Literal, conjuncts, opposite
+from stream_lineage.detect.json_literals import Formula, Literal, conjuncts, discriminated, opposite
 from stream_lineage.detect.json_scalars import no_number, no_string
 from stream_lineage.detect.json_types import Node, kind_of
 from stream_lineage.detect.json_values import holds
 
-MAX_STEPS = 40_000
+MAX_STEPS = 100_000
 """For one pair of documents: about two seconds."""
 _MAX_LEVELS = 200
 _QUESTION, _CASE = 5, 2
 """Levels that a question within a question takes, and a case within a case: so that the stack suffices."""
+_MAX_EXCLUSIVE = 200
+"""Branches of a oneOf that are compared each with each."""
 _KINDS = ("number", "string", "array", "object")
 _Goal = tuple[frozenset[Node], frozenset[Node]]
 
@@ -39,6 +42,7 @@ class Subsets:
         self._answers: dict[_Goal, bool] = {}
         self._open: dict[_Goal, int] = {}
         self._assumed = _NONE
+        self._exclusives: dict[int, bool] = {}
 
     @property
     def exhausted(self) -> bool:
@@ -102,7 +106,7 @@ class Subsets:
         return any(holds(node, value) is False for node in valid) or any(holds(node, value) is True for node in invalid)
 
     def _closed(self, kind: str, literals: Iterable[Literal]) -> bool:
-        branch = _Branch(kind, self._known)
+        branch = _Branch(kind, self._known, self._exclusive)
         return branch.take(literals) or self._solve(branch)
 
     def _solve(self, branch: _Branch) -> bool:
@@ -131,6 +135,21 @@ class Subsets:
         self._level -= _CASE
         return closed
 
+    def _exclusive(self, node: Node) -> bool:
+        """Whether no value is valid under two branches of a oneOf: mostly a member says which one is meant."""
+        known = self._exclusives.get(node.key)
+        if known is None and discriminated(node.one_of):
+            known = self._exclusives[node.key] = True
+        if known is not None or len(node.one_of) > _MAX_EXCLUSIVE:
+            return bool(known)
+        self._exclusives[node.key] = False
+        # It is asked of the same values as the question that is open: nothing may be taken for refuted here.
+        others, self._open, assumed = self._open, {}, self._assumed
+        found = all(self._empty(self._those(pair), frozenset()) for pair in combinations(node.one_of, 2))
+        self._open, self._assumed = others, assumed
+        self._exclusives[node.key] = found
+        return found
+
     def _contradictory(self, branch: _Branch) -> bool:
         literals = branch.literals
         match branch.kind:
@@ -152,12 +171,13 @@ class _Branch:
 
     kind: str
     known: dict[int, Node]
+    exclusive: Callable[[Node], bool]
     literals: dict[Literal, None] = field(default_factory=dict)
     choices: list[Formula] = field(default_factory=list)
     enums: list[tuple[object, ...]] = field(default_factory=list)
 
     def copy(self) -> _Branch:
-        return _Branch(self.kind, self.known, dict(self.literals), list(self.choices), list(self.enums))
+        return _Branch(self.kind, self.known, self.exclusive, dict(self.literals), list(self.choices), list(self.enums))
 
     def take(self, literals: Iterable[Literal]) -> bool:
         """Add literals and what follows from them; whether they contradict what is there."""
@@ -217,8 +237,8 @@ class _Branch:
     def _follows(self, node: Node, asserted: bool) -> Iterable[Formula]:
         """What follows from a schema, or from its negation, for values of this type."""
         if asserted:
-            return [positive for positive, _ in conjuncts(node, self.kind) if positive]
-        return [tuple(case for _, negative in conjuncts(node, self.kind) for case in negative)]
+            return [positive for positive, _ in conjuncts(node, self.kind, self.exclusive) if positive]
+        return [tuple(case for _, negative in conjuncts(node, self.kind, self.exclusive) for case in negative)]
 
     def _granted(self, literal: Literal) -> bool:
         return literal in self.literals or (
