@@ -38,7 +38,7 @@ def record(settings: Settings, topic: str, partition: int, offset: int, output: 
     from stream_lineage import runtime
     from stream_lineage.doctor.preflight import preflight
 
-    preflight(settings, "reader")
+    preflight(settings, "reader", named=(topic,))
     with reading(f"reading the log of {topic}") as progress:
         found, seen = runtime.record_provenance(settings, topic, partition, offset, progress)
     document = {

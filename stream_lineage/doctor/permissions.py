@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from stream_lineage.agents.faust_app import changelog_topic
-from stream_lineage.collect.settings import CollectSettings
 from stream_lineage.doctor.acls import Role, grants, literal_name, needed
 from stream_lineage.doctor.check import Check, fail, ok, warn
 from stream_lineage.errors import SettingsError, StreamLineageError
-from stream_lineage.provenance.topics import OWN_TOPICS
+from stream_lineage.provenance.topics import OBSERVATIONS, OWN_TOPICS
 from stream_lineage.settings import Settings
 from stream_lineage.wire.cluster_probe import ClusterProbe
 
@@ -36,9 +35,11 @@ def find_permissions(
     *,
     visible: Collection[str],
     watched: Iterable[str],
+    named: Collection[str] = (),
     most_topics: int = _MOST_TOPICS,
 ) -> Permissions:
-    """What these roles lack. ``visible`` are all topics that we may see, ``watched`` those of them that are watched.
+    """What these roles lack. ``visible`` are all topics that we may see, ``watched`` those of them that are watched,
+    ``named`` those that somebody asks for by their name, seen or not.
 
     Raises:
         KafkaUnavailable: no broker answered.
@@ -54,8 +55,11 @@ def find_permissions(
     found.topics = len(needs)
     _compare(probe.topic_operations(needs), needs, found)
     found.lacking += _unseen_own(probe, settings, roles, visible)
+    needs_by_name = {name: frozenset({"READ"}) for name in named if name in visible}
+    _compare(probe.topic_operations(needs_by_name), needs_by_name, found)
     if "collector" in roles:
-        found.lacking += _unseen(probe, settings.collect, visible)
+        named = {*named, *filter(None, map(literal_name, settings.collect.include))}
+    found.lacking += _unseen(probe, set(named) - set(visible))
     groups = [grant.name for grant in mine if grant.resource == "group" and not grant.prefixed]
     helpers = [f"{grant.name}reader" for grant in mine if grant.resource == "group" and grant.prefixed]
     for group in dict.fromkeys([*groups, *helpers]):
@@ -96,10 +100,9 @@ def _compare(
                 into.lacking.append(f"{' and '.join(sorted(missing))} on topic {name}")
 
 
-def _unseen(probe: ClusterProbe, collect: CollectSettings, visible: Collection[str]) -> list[str]:
-    """Topics that ``include`` names and that are hidden from us: a topic without Describe looks as if it were not
-    there, but for those who ask for it by its name."""
-    names = {name for pattern in collect.include if (name := literal_name(pattern)) and name not in visible}
+def _unseen(probe: ClusterProbe, names: Collection[str]) -> list[str]:
+    """Topics that are hidden from us. Without Describe a topic looks as if it were not there, but for those who ask
+    for it by its name."""
     answers = probe.topic_operations(sorted(names))
     return [
         f"READ on topic {name}" for name, answer in answers.items() if isinstance(answer, SettingsError)
@@ -110,11 +113,14 @@ def _unseen_own(
     probe: ClusterProbe, settings: Settings, roles: Collection[Role], visible: Collection[str]
 ) -> list[str]:
     """Our own topics that are there and hidden from us. They would seem to have to be created, at each start."""
-    if not {"collector", "agents"} & set(roles):
-        return []
+    log = settings.kafka.topic(OBSERVATIONS)
     names = [name for topic in OWN_TOPICS if (name := settings.kafka.topic(topic.name)) not in visible]
+    if not {"collector", "agents"} & set(roles):
+        names = [log] if "reader" in roles and log not in visible else []
     answers = probe.topic_operations(names)
     hidden = [name for name, answer in answers.items() if isinstance(answer, SettingsError)]
+    if hidden == [log]:
+        return [f"READ on topic {log}"]
     return [f"DESCRIBE on topics that start with {settings.kafka.topic_prefix} ({', '.join(hidden)})"] if hidden else []
 
 

@@ -5,6 +5,8 @@ What is not allowed shows late otherwise, in the middle of the work or as record
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from stream_lineage.doctor.acls import Role
 from stream_lineage.doctor.permissions import MEND, find_permissions
 from stream_lineage.doctor.topics import watched_topics
@@ -15,8 +17,8 @@ from stream_lineage.wire.cluster_probe import ClusterProbe
 _MOST_TOPICS = 1_000
 
 
-def preflight(settings: Settings, role: Role, *, timeout_seconds: float = 10.0) -> None:
-    """Return when nothing stands in the way of ``role``. Takes a tenth of a second.
+def preflight(settings: Settings, role: Role, *, named: Collection[str] = (), timeout_seconds: float = 10.0) -> None:
+    """Return when nothing stands in the way of ``role``, nor of reading the topics ``named``: in a tenth of a second.
 
     Raises:
         KafkaRefused: somebody answers and does not let us in; says who, and what to change.
@@ -27,6 +29,8 @@ def preflight(settings: Settings, role: Role, *, timeout_seconds: float = 10.0) 
     probe.describe()
     visible = probe.topics()
     watched = watched_topics(visible, settings.kafka, settings.collect) if role == "collector" else ()
-    found = find_permissions(probe, settings, (role,), visible=visible, watched=watched, most_topics=_MOST_TOPICS)
+    found = find_permissions(
+        probe, settings, (role,), visible=visible, watched=watched, named=named, most_topics=_MOST_TOPICS
+    )
     if found.lacking:
         raise SettingsError(f"not allowed: {'; '.join(found.lacking)}", hint=MEND)
