@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 import time
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, MutableMapping
 from typing import Any, Literal, TextIO
@@ -22,6 +23,7 @@ _SECRET_NAME = re.compile(
     r"passw|secret|token|credential|authorization|basic_auth|hash_key|api_key|private_key", re.IGNORECASE
 )
 _USERINFO = re.compile(r"(?<=://)\S+(?=@)")
+_SHOWN_FRAMES = 12
 _SHORTEST_SECRET = 4  # masking every "a" because somebody's password is "a" would help nobody
 _LOUD_LIBRARIES = ("httpx", "httpcore", "aiokafka", "kafka", "faust", "mode", "asyncio")
 
@@ -97,6 +99,13 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
         logging.getLogger(name), processors=_processors, wrapper_class=structlog.stdlib.BoundLogger
     )
     return logger
+
+
+def trail(error: BaseException) -> str:
+    """What an error is and where it comes from, without its text, which may hold a value that was being read."""
+    frames = reversed(traceback.extract_tb(error.__traceback__)[-_SHOWN_FRAMES:])
+    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames]
+    return " < ".join([type(error).__name__, *places])
 
 
 class SecretMask:

@@ -158,6 +158,8 @@ def collector(
         ConnectionFailed, SettingsError: Kafka cannot be used as configured.
     """
     collect = settings.collect
+    if own_process:
+        memory.no_core_dumps()
     with ExitStack() as stack:
         admin = kafka.admin(settings.kafka)
         facts = ClusterFacts(admin, lambda: _uncommitted_reader(settings))

@@ -26,7 +26,7 @@ from stream_lineage.collect.schema_key import SchemaCodes
 from stream_lineage.collect.standstill import STANDS_STILL, Standstill
 from stream_lineage.collect.topic_watcher import TopicWatcher
 from stream_lineage.errors import NotFound, StreamLineageError, Unreadable
-from stream_lineage.logs import get_logger
+from stream_lineage.logs import get_logger, trail
 
 _log = get_logger("stream_lineage.collect")
 _BATCH_RECORDS = 10_000
@@ -105,6 +105,14 @@ class Collector:
             NotFound: there is nothing to collect up to the end of.
             Unreadable: a partition could not be read up to its end; all that could be is committed.
         """
+        try:
+            return self._run()
+        except StreamLineageError:
+            raise
+        except Exception as error:  # noqa: BLE001  (its text and its traceback may hold what was being read)
+            raise _failed(error) from None
+
+    def _run(self) -> Totals:
         watched = self._watcher.start()
         self._places.remember_start(watched)
         if self._until_end and not watched:
@@ -264,7 +272,11 @@ class Collector:
         if failure is not None:
             raise failure
         if self._pipeline.broken is not None:
-            raise StreamLineageError(f"the collector failed: {self._pipeline.broken!r}", hint="please report this")
+            raise _failed(self._pipeline.broken) from None
+
+
+def _failed(error: BaseException) -> StreamLineageError:
+    return StreamLineageError(f"the collector failed: {trail(error)}", hint="Please report this.")
 
 
 def _incomplete(cases: list[Case]) -> Unreadable:

@@ -7,6 +7,7 @@ gzip and lz4 know no bound in librdkafka (2.12). So the process is watched.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import sys
@@ -17,6 +18,7 @@ from typing import NoReturn
 
 _LOOK_SECONDS = 0.02
 _STATM = Path("/proc/self/statm")
+_PR_SET_DUMPABLE = 4
 MEBIBYTE = 1024 * 1024
 _RESTARTS = "_STREAM_LINEAGE_MEMORY_RESTARTS"  # no setting: those have no underscore before them
 
@@ -91,6 +93,8 @@ def limit_memory(megabytes: int) -> None:
 
 
 def no_core_dumps() -> None:
-    """A core dump of this process would hold payloads."""
+    """A core dump of this process would hold payloads. Where a program collects them, the limit alone is no help."""
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -27,7 +27,7 @@ from stream_lineage.collect.schema_key import SchemaCodes, SchemaKey
 from stream_lineage.collect.tap import Tap
 from stream_lineage.collect.transaction import Transactions
 from stream_lineage.errors import StreamLineageError
-from stream_lineage.logs import get_logger
+from stream_lineage.logs import get_logger, trail
 from stream_lineage.model.schema import OPAQUE, PLAIN_JSON, Framing, SchemaReference, SchemaType
 from stream_lineage.wire.registered_schema import Role
 
@@ -197,8 +197,8 @@ class Pipeline:
                 self._fail(task.flush, error)
             except BaseException as error:  # noqa: BLE001  (the main thread raises it)
                 self.broken = error
-                self._fail(task.flush, StreamLineageError(f"the pipeline failed: {error!r}"))
-                _log.exception("the pipeline failed")
+                self._fail(task.flush, StreamLineageError(f"the pipeline failed: {trail(error)}"))
+                _log.error("the pipeline failed", where=trail(error))
                 return
             finally:
                 if isinstance(task, _Seal):

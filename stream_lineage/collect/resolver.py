@@ -23,7 +23,7 @@ from typing import Protocol
 
 from stream_lineage.collect.schema_key import Admission, SchemaKey
 from stream_lineage.errors import ConnectionFailed, NotFound, SchemaError, UnknownSchema
-from stream_lineage.logs import get_logger
+from stream_lineage.logs import get_logger, trail
 from stream_lineage.model.schema import Framing
 from stream_lineage.wire.registered_schema import RegisteredSchema, Role
 
@@ -265,7 +265,7 @@ class SchemaResolver:
                 "the schema registry did not answer", schema=str(key.id), topic=question.topic, error=str(error)
             )
         except Exception as error:  # noqa: BLE001  (a thread must not die silently)
-            _log.error("asking the schema registry failed", error=repr(error))
+            _log.error("asking the schema registry failed", error=trail(error))
         own = found is not None and found.reference.subject == f"{question.topic}-{question.role}"
         with self._lock:
             seen = self._topics.setdefault((question.topic, question.role), _TopicRole())
@@ -299,7 +299,7 @@ class SchemaResolver:
         except ConnectionFailed:
             healthy = False
         except Exception as error:  # noqa: BLE001  (a thread must not die silently)
-            _log.error("asking the schema registry failed", error=repr(error))
+            _log.error("asking the schema registry failed", error=trail(error))
         with self._lock:
             seen = self._topics.setdefault((topic, role), _TopicRole())
             self._healthy = healthy

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from stream_lineage.collect.memory import no_core_dumps
 from stream_lineage.errors import SchemaError
 from stream_lineage.model.profile import Decoder
 from stream_lineage.model.schema import Framing, SchemaType
@@ -238,6 +239,7 @@ def main() -> None:
     """Entry point: ``python -m stream_lineage.collect.worker FD MEMORY_MB``; the options come as the first message."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    no_core_dumps()
     connection = Connection(int(sys.argv[1]))
     options = orjson.loads(connection.recv_bytes())
     worker = Worker(bytes.fromhex(options["hash_key"]), options["max_fields"], tuple(options["reveal_fields"]))

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from stream_lineage.errors import DecodeError, KafkaUnavailable, NotFound
 from stream_lineage.provenance.codec import DecodedObservation, decode_with_digest
 from stream_lineage.wire.kafka import translated
+from stream_lineage.wire.record_headers import readable_headers
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
@@ -168,7 +169,7 @@ def _partitions(consumer: Consumer, topic: str, timeout_seconds: float) -> list[
 def _entry(message: object, key: bytes | None) -> LogEntry:
     value: bytes | None = message.value()  # type: ignore[attr-defined]
     header = None
-    for name, content in message.headers() or ():  # type: ignore[attr-defined]
+    for name, content in readable_headers(message) or ():
         if name == DIGEST_HEADER and content is not None:
             header = content.decode("ascii", "replace")
     decoded, error = None, None

@@ -110,6 +110,26 @@ def test_headers_of_any_kind(lab: Lab) -> None:
     assert [guids[offset] for offset in range(len(cases) * 2)] == expected
 
 
+def test_whoever_writes_into_our_log_ends_no_reader_of_it(lab: Lab) -> None:
+    topic, known = lab.topic("well"), Acknowledged()
+    write(lab, topic, [RawRecord(b"value")] * 5, known)
+    lab.collect_until_end()
+    name, key = f"{lab.prefix}observations", topic.encode()
+    for headers in ([(b"\xff", b"x")], [(b"digest", b"\xff"), (b"\xff\xfe", None)]):
+        for partition in range(2):
+            produce(
+                lab.bootstrap_servers, name, partition, batch([RawRecord(b"\x00\x00\x00\x00\x01junk", key, headers)])
+            )
+    assert [row["count"] for row in lab.spans(topic)] == [5]
+    answer = lab.verify()
+    assert answer.code == 1
+    assert answer.json["records"] == 5
+    assert "Traceback" not in answer.err
+    write(lab, topic, [RawRecord(b"value")] * 5, known)
+    lab.collect_until_end()
+    assert sum(row["count"] for row in lab.spans(topic)) == 10
+
+
 def test_long_headers_do_not_fill_the_memory(lab: Lab) -> None:
     """The client's prefetch counts values alone; these records have next to none."""
     topic, known = lab.topic("baggage", partitions=2), Acknowledged()
