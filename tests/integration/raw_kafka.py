@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cramjam
@@ -131,10 +132,16 @@ class Refused(Exception):
         self.code = code
 
 
+@cache
+def _admin(bootstrap_servers: str) -> AdminClient:
+    """One for all requests: making and ending hundreds of clients has crashed the interpreter."""
+    return AdminClient({"bootstrap.servers": bootstrap_servers})
+
+
 def _leader(bootstrap_servers: str, topic: str, partition: int) -> tuple[str, int]:
     deadline = time.monotonic() + 30
     while True:
-        metadata: Any = AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(topic, timeout=20)
+        metadata: Any = _admin(bootstrap_servers).list_topics(topic, timeout=20)
         found = metadata.topics[topic].partitions.get(partition)
         if found is not None and found.leader in metadata.brokers:
             broker = metadata.brokers[found.leader]
