@@ -45,6 +45,8 @@ def add_values(sketch: Any, values: NDArray[np.float64], random: np.random.Gener
     """Feed finite values. Columns of 4,096 values and more are thinned first."""
     for start in range(0, len(values), _CHUNK):
         chunk = values[start : start + _CHUNK]
+        if not chunk.flags.writeable:  # one value over and over, which the sketch does not take
+            chunk = chunk.copy()
         level = min(_MAX_LEVEL, (len(chunk) // _THIN_TO).bit_length() - 1)
         if level < 1:
             sketch.update(chunk)
