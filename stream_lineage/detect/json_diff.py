@@ -72,6 +72,7 @@ class _Comparison:
             return []
         if pair in self._comparing or len(self._comparing) >= _MAX_LEVELS:
             self._left_to_others += 1
+            self._listed += 1
             return []
         self._comparing.add(pair)
         backward, forward = self.subsets.within(old, new), self.subsets.within(new, old)
@@ -99,13 +100,13 @@ class _Comparison:
         return [SchemaChange(kind, path, before, _short(new.default) if new.has_default else None)]
 
     def _inner_defaults(self, path: str, old: Node, new: Node) -> list[SchemaChange]:
-        """Where the same values are accepted, defaults may differ all the same."""
+        """Where the same values are accepted, defaults may differ all the same; other changes inside have no effect."""
         changes: list[SchemaChange] = []
-        for name in old.properties.keys() & new.properties.keys():
+        for name in (each for each in old.properties if each in new.properties):
             changes += self.compare(join(path, name), old.properties[name], new.properties[name])
         if old.items is not None and new.items is not None:
             changes += self.compare(f"{path}[]", old.items, new.items)
-        return changes
+        return [change for change in changes if change.kind.startswith("default-")]
 
     def _explained(self, path: str, old: Node, new: Node) -> list[SchemaChange]:
         """The changes of two schemas that do not accept the same."""

@@ -15,6 +15,7 @@ from stream_lineage.detect.schema_delta import BOTH, MAX_CHANGES, SchemaDiff, at
 from stream_lineage.model.finding import Compatibility, SchemaChange
 
 _EMPTY: Mapping[str, str] = {}
+_MAX_VISITS = 20_000
 _MAX_LEVELS = 100
 """Messages within messages that are looked at in one go, for the interpreter's stack."""
 
@@ -44,7 +45,8 @@ class _Comparison:
         self._old, self._new = old, new
         self._own: dict[tuple[int, int], list[SchemaChange]] = {}
         self._above: set[tuple[int, int]] = set()
-        self._deferred: list[tuple[str, Message, Message]] = []
+        self._deferred: dict[tuple[int, int], tuple[str, Message, Message]] = {}
+        self._visits = 0
         self._told_enums: set[int] = set()
         self._listed = 0
         self.broken: set[str] = set()
@@ -78,7 +80,7 @@ class _Comparison:
             if (id(before), id(after)) not in self._own:
                 changes += self._at(after.name, before, after)
         while self._deferred:
-            changes += self._at(*self._deferred.pop())
+            changes += self._at(*self._deferred.popitem()[1])
         return changes + self._other_enums()
 
     def _note(self, changes: Iterable[SchemaChange]) -> None:
@@ -93,10 +95,11 @@ class _Comparison:
         if fresh and len(self._above) < _MAX_LEVELS:
             own = self._own[key] = self._message(old, new)
             self._note(own)
-        if key in self._above or (not fresh and self._listed > MAX_CHANGES):
+        self._visits += 1
+        if key in self._above or (not fresh and (self._listed > MAX_CHANGES or self._visits > _MAX_VISITS)):
             return []
         if len(self._above) >= _MAX_LEVELS:
-            self._deferred.append((path, old, new))
+            self._deferred.setdefault(key, (path, old, new))
             return []
         self._above.add(key)
         changes = [replace(change, path=_under(path, change.path)) for change in self._own[key]]

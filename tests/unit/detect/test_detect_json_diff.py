@@ -349,8 +349,10 @@ def test_hostile_schemas_take_bounded_time() -> None:
         deep = obj({"a": deep})
     wide = {"anyOf": [{"allOf": [{"not": {"oneOf": [obj({f"p{n}": {"type": k}}) for n in range(9)]}}
                                 for k in ("string", "integer")]} for _ in range(30)]}  # fmt: skip
+    names = {f"N{n}": obj({side: {"$ref": f"#/definitions/N{n + 1}"} for side in "ab"}) for n in range(60)}
+    shared = {"definitions": {**names, "N60": S}, "$ref": "#/definitions/N0"}
     pattern = {**S, "pattern": "^(a+)+$"}
-    for old in (deep, wide):
+    for old in (deep, wide, shared):
         changed = json.loads(json.dumps(old).replace('"string"', '"number"'))
         assert verdict(old, changed) == "none"
         assert verdict(old, old) == "full"
