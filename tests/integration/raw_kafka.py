@@ -134,7 +134,7 @@ class Refused(Exception):
 
 @cache
 def _admin(bootstrap_servers: str) -> AdminClient:
-    """One for all requests: making and ending hundreds of clients has crashed the interpreter."""
+    """One for all requests."""
     return AdminClient({"bootstrap.servers": bootstrap_servers})
 
 
