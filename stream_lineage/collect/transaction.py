@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
+from stream_lineage.collect.bounded_call import within
 from stream_lineage.errors import Fenced, KafkaUnavailable
 from stream_lineage.logs import get_logger
 from stream_lineage.wire.kafka import translated
 
 _log = get_logger("stream_lineage.collect")
 _POLL_EVERY = 256
+_SLACK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,10 @@ class CommittedOffset:
 class Transactions:
     """Commits messages and offsets together, or nothing.
 
-    The producer is made anew after a fatal error, which aborts whatever the old one left open. ``commit`` raises when
-    nothing was written for certain or when that cannot be known: what is committed is then to be asked of the group.
+    The producer is made anew after a fatal error, which aborts whatever the old one left open. So it is when a call
+    does not return: librdkafka may wait for a coordinator that has moved away for ever, whatever time it was given
+    (its issues 5456 and 5511). ``commit`` raises when nothing was written for certain or when that cannot be known:
+    what is committed is then to be asked of the group.
     """
 
     make_producer: Callable[[], Producer]
@@ -81,7 +86,7 @@ class Transactions:
         self.prepare()
         producer = self._producer
         assert producer is not None  # noqa: S101  (prepare has just made it)
-        self._failed.clear()
+        self._failed = []
         try:
             producer.begin_transaction()
             for number, message in enumerate(messages):
@@ -97,6 +102,12 @@ class Transactions:
             if self._failed:
                 raise KafkaException(self._failed[0][0])
             self._retried(producer.commit_transaction)
+        except TimeoutError as error:
+            self._producer = None
+            raise KafkaUnavailable(
+                f"could not commit a flush: no answer within {self.timeout_seconds:g} s",
+                hint="A coordinator may have moved to another broker.",
+            ) from error
         except KafkaException as error:
             where = f" (writing to {self._failed[0][1]})" if self._failed else ""
             self._roll_back(producer, error.args[0])
@@ -110,6 +121,12 @@ class Transactions:
         self._producer = None
 
     def _produce(self, producer: Producer, message: OutgoingMessage) -> None:
+        failed = self._failed
+
+        def delivered(error: KafkaError | None, message: Any) -> None:
+            if error is not None:
+                failed.append((error, str(message.topic())))
+
         deadline = time.monotonic() + self.timeout_seconds
         chosen: dict[str, int] = {}
         if message.partition is not None:
@@ -123,7 +140,7 @@ class Transactions:
                     value=message.value,
                     key=message.key,
                     headers=list(message.headers),
-                    on_delivery=None if message.is_copy else self._delivered,
+                    on_delivery=None if message.is_copy else delivered,
                     **chosen,
                 )
             except BufferError:
@@ -138,16 +155,13 @@ class Transactions:
             else:
                 return
 
-    def _delivered(self, error: KafkaError | None, message: Any) -> None:
-        if error is not None:
-            self._failed.append((error, str(message.topic())))
-
     def _retried(self, call: Callable[[float], Any]) -> None:
         """Calls of the transaction may be repeated as they are while the error is retriable."""
         deadline = time.monotonic() + self.timeout_seconds
         while True:
             try:
-                call(max(deadline - time.monotonic(), 0.5))
+                left = max(deadline - time.monotonic(), 0.5)
+                within(left + _SLACK_SECONDS, partial(call, left))
                 return
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > deadline:

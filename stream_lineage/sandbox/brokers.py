@@ -12,6 +12,7 @@ from stream_lineage.sandbox.kafka import KafkaBroker, Quorum, random_cluster_id
 from stream_lineage.sandbox.security import Security
 from stream_lineage.sandbox.settings import SandboxSettings
 
+_WITHOUT_MAJORITY_SECONDS = 2.0
 _FORMATTED = "data/meta.properties"
 
 
@@ -49,6 +50,16 @@ def launch(servers: tuple[KafkaBroker, ...]) -> None:
     with ThreadPoolExecutor(len(servers)) as pool:  # a new one has to be formatted first, by a program of its own
         for done in [pool.submit(server.launch) for server in servers]:
             done.result()
+
+
+def stop(servers: tuple[KafkaBroker, ...]) -> None:
+    """End them. An orderly end needs a majority: those that are left without one are killed."""
+    for server in servers:
+        server.begin_stop()
+    ended = len([server for server in servers if server.pid is None])
+    for server in sorted(servers, key=lambda server: server.pid is not None):
+        server.stop(None if 2 * ended < len(servers) else _WITHOUT_MAJORITY_SECONDS)
+        ended += 1
 
 
 def _cluster_id(path: Path) -> str | None:

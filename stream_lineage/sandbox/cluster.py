@@ -10,7 +10,7 @@ from typing import Self
 
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox.artifacts import Artifacts
-from stream_lineage.sandbox.brokers import launch, make_brokers
+from stream_lineage.sandbox.brokers import launch, make_brokers, stop
 from stream_lineage.sandbox.health import StartFailed
 from stream_lineage.sandbox.java import java_executable
 from stream_lineage.sandbox.java_program import JavaProgram
@@ -196,10 +196,11 @@ class Sandbox:
             self._reporter.say(
                 "The first end takes some seconds longer: Java archives its classes for faster starts ..."
             )
-        for server in servers:
-            server.begin_stop()
-        for server in servers:
-            server.stop()
+        if self._registry is not None:
+            self._registry.begin_stop()
+        stop(self._brokers)
+        if self._registry is not None:
+            self._registry.stop()
         self._registry, self._brokers = None, ()
 
     def _open_directory(self) -> Path:

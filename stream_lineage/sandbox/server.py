@@ -77,11 +77,11 @@ class Server(ABC):
             raise SandboxError(f"{self.name} is not running")
         wait_until_healthy(self._process, self.answers, deadline)
 
-    def stop(self) -> None:
+    def stop(self, timeout_seconds: float | None = None) -> None:
         """An orderly end; killed if that takes too long."""
         self.begin_stop()
         if self._process is not None:
-            if self._process.wait(self.settings.stop_timeout_seconds):
+            if self._process.wait(self.settings.stop_timeout_seconds if timeout_seconds is None else timeout_seconds):
                 self.program.keep_archive(self.recorded_classes)
             self._process = None
 
