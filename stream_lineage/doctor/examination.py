@@ -33,6 +33,8 @@ def examine(
 
     Writes no record, and waits for no answer longer than ``timeout_seconds``.
     """
+    if "collector" in roles and settings.collect.tap:
+        roles = {*roles, "tap"}
     yield ok("settings", "complete and valid")
     addresses = reachable(
         "addresses",

@@ -6,12 +6,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from stream_lineage.agents.faust_app import changelog_topic
+from stream_lineage.collect.watch import compiled
 from stream_lineage.doctor.acls import Role, grants, literal_name, needed
 from stream_lineage.doctor.check import Check, fail, ok, warn
 from stream_lineage.errors import SettingsError, StreamLineageError
 from stream_lineage.provenance.topics import OBSERVATIONS, OWN_TOPICS
 from stream_lineage.settings import Settings
-from stream_lineage.wire.cluster_probe import ClusterProbe
+from stream_lineage.wire.cluster_probe import ClusterProbe, WantedTopic
 
 DEFAULT_ROLES: tuple[Role, ...] = ("collector", "agents")
 MEND = "Grant these ACLs: `stream-lineage doctor --print-acls` prints the commands (docs/security.md)."
@@ -60,6 +61,8 @@ def find_permissions(
     if "collector" in roles:
         named = {*named, *filter(None, map(literal_name, settings.collect.include))}
     found.lacking += _unseen(probe, set(named) - set(visible))
+    if "tap" in roles:
+        _ask_tap(probe, settings, visible, found)
     groups = [grant.name for grant in mine if grant.resource == "group" and not grant.prefixed]
     helpers = [f"{grant.name}reader" for grant in mine if grant.resource == "group" and grant.prefixed]
     for group in dict.fromkeys([*groups, *helpers]):
@@ -136,6 +139,23 @@ def _ask_group(probe: ClusterProbe, group: str, operations: frozenset[str], into
     elif "READ" in operations:
         there = f"{state} with {members} members" if state != "dead" else "new"
         into.groups.append(f"consumer group {group} is {there}")
+
+
+def _ask_tap(probe: ClusterProbe, settings: Settings, visible: Collection[str], into: Permissions) -> None:
+    """Traced topics may be written, or created where they are not there."""
+    patterns = [compiled(pattern) for pattern in settings.collect.tap]
+    suffix = settings.collect.tap_suffix
+    sources = [name for name in visible if not name.endswith(suffix) and any(p.match(name) for p in patterns)]
+    traced = [f"{name}{suffix}" for name in sources[:_MOST_TOPICS]]
+    needs = {name: frozenset({"WRITE"}) for name in traced if name in visible}
+    _compare(probe.topic_operations(needs), needs, into)
+    absent = [name for name in traced if name not in visible]
+    # Without Describe the brokers do not even say whether it is there.
+    hidden = {name for name, found in probe.topic_operations(absent).items() if isinstance(found, SettingsError)}
+    wanted = [WantedTopic(name, 1, settings.kafka.replication_factor, {}) for name in absent if name not in hidden]
+    refused = {name for name, error in probe.would_create(wanted).items() if isinstance(error, SettingsError)}
+    into.lacking += [f"CREATE and WRITE on topic {name}" for name in sorted(hidden)]
+    into.lacking += [f"CREATE on topic {name}" for name in sorted(refused)]
 
 
 def _ask_transactions(probe: ClusterProbe, group_id: str, into: Permissions) -> None:

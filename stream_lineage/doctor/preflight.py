@@ -29,8 +29,9 @@ def preflight(settings: Settings, role: Role, *, named: Collection[str] = (), ti
     probe.describe()
     visible = probe.topics()
     watched = watched_topics(visible, settings.kafka, settings.collect) if role == "collector" else ()
+    roles: tuple[Role, ...] = ("collector", "tap") if role == "collector" and settings.collect.tap else (role,)
     found = find_permissions(
-        probe, settings, (role,), visible=visible, watched=watched, named=named, most_topics=_MOST_TOPICS
+        probe, settings, roles, visible=visible, watched=watched, named=named, most_topics=_MOST_TOPICS
     )
     if found.lacking:
         raise SettingsError(f"not allowed: {'; '.join(found.lacking)}", hint=MEND)

@@ -97,7 +97,8 @@ class SecuredLab(Lab):
 
     def grant(self, wanted: Iterable[AclBinding]) -> None:
         new = [binding for binding in dict.fromkeys(wanted) if binding not in self.granted]
-        self._settled(self.admin.create_acls(new))
+        if new:
+            self._settled(self.admin.create_acls(new))
         self.granted += new
 
     def revoke(self, unwanted: Sequence[AclBinding]) -> None:
@@ -107,7 +108,8 @@ class SecuredLab(Lab):
             )
             for b in unwanted
         ]
-        self._settled(self.admin.delete_acls(filters))
+        if filters:
+            self._settled(self.admin.delete_acls(filters))
         self.granted = [binding for binding in self.granted if binding not in unwanted]
 
     # Commands

@@ -61,19 +61,22 @@ class Deployment:
 
 @pytest.fixture(scope="module")
 def deployment(secured: Sandbox, cluster: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """It has run once, so that its topics are there."""
+    """It has been at work under the documented ACLs and nothing more: its topics are there, and what it observed."""
     registry_url = cluster.schema_registry_url  # type: ignore[attr-defined]
     lab = SecuredLab(warmed_up(secured), registry_url, tmp_path_factory.mktemp("acls"))
     lab.prefix = f"own-{lab.name}."  # so that what is granted on the watched topics is not granted on our own
     principal, settings = lab.user()
     lab.come_in(settings)
     made = Deployment(lab, lab.topic("clicks", 2), principal, settings)
-    yield made
-    lab.close()
+    try:
+        work(made)
+        yield made
+    finally:
+        lab.close()
 
 
-def test_the_whole_service_under_nothing_more(deployment: Deployment) -> None:
-    """Collector and agents as one user, readers as another: all of it works, and the doctor has nothing to say."""
+def work(deployment: Deployment) -> None:
+    """Collector and agents as one user: records are observed, an alert comes, the doctor has nothing to say."""
     lab, known = deployment.lab, deployment.known
     lab.grant(deployment.documented(deployment.service, *SERVICE))
     first, second = lab.clicks(deployment.topic, CLICK, 200), lab.clicks(deployment.topic, CLICK_2, 200)
@@ -89,6 +92,11 @@ def test_the_whole_service_under_nothing_more(deployment: Deployment) -> None:
     for process in (collector, agents):
         assert process.terminate() == 0
         assert "authorization" not in process.log()
+
+
+def test_the_whole_service_under_nothing_more(deployment: Deployment) -> None:
+    """What the collector and the agents did (``work``) can be read by another user, who may do nothing else."""
+    lab, known = deployment.lab, deployment.known
     reader = SecuredLab(lab.sandbox, lab.registry_at_home, lab.directory)
     principal, settings = reader.user()
     lab.come_in(settings)
@@ -256,6 +264,27 @@ def test_topics_that_may_not_be_created(command: str, deployment: Deployment, tm
         assert answer.code == 1
         assert f"{new.agents_id}-state-changelog" in answer.err
         assert f"{new.agents_id}-state-changelog" in new.doctor()[1]["own topics"]["detail"]
+
+
+def test_the_tap_under_nothing_more(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+    lab = deployment.lab
+    principal, _ = lab.user()
+    traced = f"{deployment.topic}.traced"
+    line = ("doctor", "--print-acls", "--role", "tap", "--tap", deployment.topic, "--principal", principal)
+    [tap] = [line for line in lab.run(*line).out.splitlines() if not line.startswith("#")]
+    lab.revoke(list(lab.granted))
+    lab.grant(deployment.documented(principal, "collector", "setup"))
+    with environment(lab):
+        os.environ["STREAM_LINEAGE_TAP"] = deployment.topic
+        assert run(["collect"]) == 1
+        answer = capsys.readouterr()
+    assert f"not allowed: CREATE and WRITE on topic {traced}" in answer.err
+    assert "--print-acls" in answer.err
+    lab.grant(acls_of(tap))
+    lab.send(deployment.topic, lab.clicks(deployment.topic, CLICK, 20), deployment.known)
+    lab.collect_until_end("--tap", deployment.topic)
+    assert lab.admin.list_topics(timeout=10).topics[traced].partitions.keys() == {0, 1}
+    assert sum(len(lab.visible(traced, partition)) for partition in (0, 1)) >= 20
 
 
 def test_a_reader_who_may_not_read_the_records(deployment: Deployment) -> None:

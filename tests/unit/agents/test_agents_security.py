@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from stream_lineage.agents.security import security
 from stream_lineage.errors import SettingsError
+from stream_lineage.sandbox.certificates import Authority
+from stream_lineage.sandbox.tokens import TokenServer
 
 
 def test_plaintext_is_the_default() -> None:
@@ -64,8 +67,20 @@ def test_tls_is_weakened_only_when_asked_for(name: str, value: str, hostname: bo
         ({"security.protocol": "SASL_PLAINTEXT", "sasl.mechanisms": "PLAIN"}, "sasl.username"),
         ({"ssl.keystore.location": "x.p12"}, "ssl.keystore.location"),
         ({"sasl.oauthbearer.config": "x"}, "sasl.oauthbearer.config"),
+        (
+            {
+                "security.protocol": "SASL_SSL",
+                "sasl.mechanisms": "OAUTHBEARER",
+                "sasl.oauthbearer.method": "oidc",
+                "sasl.oauthbearer.client.id": "me",
+            },
+            "token.endpoint.url",
+        ),
         ({"security.protocol": "SSL", "ssl.ca.location": "/nowhere.pem"}, "authorities in /nowhere.pem"),
-        ({"security.protocol": "SSL", "ssl.certificate.location": "/nowhere.pem"}, "client certificate in /nowhere.pem"),
+        (
+            {"security.protocol": "SSL", "ssl.certificate.location": "/nowhere.pem"},
+            "client certificate in /nowhere.pem",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(config: dict[str, str], said: str) -> None:
@@ -84,3 +99,45 @@ def test_an_authority_of_ones_own(tmp_path: Path) -> None:
         context = security({"security.protocol": "SSL", **config}).context
         assert context is not None
         assert context.get_ca_certs(binary_form=True) == [authority]
+
+
+def test_tokens(tmp_path: Path) -> None:
+    server = TokenServer({"me": "secret-of-me"}, audience="kafka", lifetime_seconds=100)
+    server.start()
+    try:
+        found = security(
+            {
+                "security.protocol": "SASL_PLAINTEXT",
+                "sasl.mechanisms": "OAUTHBEARER",
+                "sasl.oauthbearer.method": "oidc",
+                "sasl.oauthbearer.token.endpoint.url": server.url,
+                "sasl.oauthbearer.client.id": "me",
+                "sasl.oauthbearer.client.secret": "secret-of-me",
+                "sasl.oauthbearer.extensions": "pool=a, region=b",
+            }
+        )
+        credentials = found.credentials()
+        tokens = [asyncio.run(credentials.oauth_cb.token()) for _ in range(3)]
+    finally:
+        server.close()
+    assert len(set(tokens)) == len(server.issued) == 1
+    assert credentials.oauth_cb.extensions() == {"pool": "a", "region": "b"}
+    assert credentials.protocol.value == "SASL_PLAINTEXT"
+    assert "secret-of-me" not in f"{found!r}{credentials!r}"
+
+
+def test_certificates_as_text(tmp_path: Path) -> None:
+    authority = Authority("ours")
+    client = authority.issue("me")
+    found = security(
+        {
+            "security.protocol": "SSL",
+            "ssl.ca.pem": authority.certificate,
+            "ssl.certificate.pem": client.certificate,
+            "ssl.key.pem": client.encrypted_key("key-password"),
+            "ssl.key.password": "key-password",
+        }
+    )
+    assert found.context is not None
+    assert found.credentials().context is found.context
+    assert security({}).credentials() is None
