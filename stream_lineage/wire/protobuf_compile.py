@@ -4,6 +4,7 @@ what the text of a schema may do to native code is not to be found out in ours."
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ MAX_CHARACTERS = 16_000_000
 """Of a schema and all that it refers to."""
 _WAIT_SECONDS = 15.0
 """The clock's seconds for one schema; the compiler itself counts those of the processor."""
+_END_SECONDS = 2.0
 
 
 def parse_schema(text: str, references: Mapping[str, str] | Iterable[tuple[str, str]] = ()) -> ProtobufSchema:
@@ -74,7 +76,12 @@ class _Compiler:
         raise SchemaError("the Protobuf compiler cannot be reached")
 
     def close(self) -> None:
+        """End the process. It is let go rather than killed: should we be killed meanwhile, it still tidies up."""
         with self._lock:
+            if self._connection is not None and self._process is not None:
+                self._connection.close()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_END_SECONDS)
             self._end()
 
     def _ask(self, message: bytes) -> dict[str, Any] | None:

@@ -236,11 +236,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection, directory = Connection(int(sys.argv[1])), Path(sys.argv[2])
     _limit()
-    for name, text in BUILTIN.items():
-        path = directory / "builtin" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
     try:
+        for name, text in BUILTIN.items():
+            path = directory / "builtin" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
         while connection.poll(IDLE_SECONDS):
             request = json.loads(connection.recv_bytes())
             connection.send_bytes(json.dumps(_answer(request, directory)).encode())

@@ -6,6 +6,7 @@ import base64
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -208,3 +209,23 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
 def test_an_answer_that_is_none_is_a_schema_error(document: dict[str, object]) -> None:
     with pytest.raises(SchemaError):
         schema_of(document)
+
+
+def test_a_process_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    code = "from stream_lineage.wire.protobuf_compile import parse_schema; "
+    code += "parse_schema('message M {}'); print(flush=True); input()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    with process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        [compiler] = psutil.Process(process.pid).children()
+        assert len(list(tmp_path.iterdir())) == 1
+        process.kill()
+    psutil.wait_procs([compiler], timeout=30)
+    assert not compiler.is_running()
+    assert list(tmp_path.iterdir()) == []

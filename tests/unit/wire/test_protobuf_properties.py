@@ -519,3 +519,97 @@ def test_exactly_those_records_are_bad_that_the_reference_parser_refuses(seed: i
     oracle = Oracle(schema)
     records = [mutated(wire(schema, schema.messages[0], rng), rng) for _ in range(count)]
     check(schema, oracle, records, rng)
+
+
+EDGES = Schema(
+    "proto2",
+    [
+        Message(
+            "M0",
+            [
+                Field("f1", 1, "int32", "optional"),
+                Field("f2", 2, "string", "optional"),
+                Field("f3", 3, "int32", "repeated"),
+                Field("f4", 4, "M0", "single"),
+                Field("f5", 5, "group", "group"),
+                Field("f6", 6, "fixed32", "repeated"),
+                Field("f7", 7, "string", "map"),
+                Field("f8", 8, "Shut", "optional"),
+            ],
+        )
+    ],
+)
+ONES = b"\xff" * 9
+
+
+def within(record: bytes, depth: int) -> bytes:
+    """A record so many levels further down."""
+    for _ in range(depth):
+        record = b"\x22" + varint(len(record)) + record
+    return record
+
+
+WIRE: dict[str, bytes] = {
+    "nothing": b"",
+    "ten bytes": b"\x08" + ONES + b"\x01",
+    "ten bytes, too many bits": b"\x08" + ONES + b"\x7f",
+    "eleven bytes": b"\x08" + ONES + b"\xff\x01",
+    "unknown, ten bytes": b"\xf8\x01" + ONES + b"\x7f",
+    "unknown, eleven bytes": b"\xf8\x01" + ONES + b"\xff\x01",
+    "no number": b"\x00\x01",
+    "no number, in an unknown group": b"\xfb\x01\x00\x01\xfc\x01",
+    "no number, in a known group": b"\x2b\x00\x01\x2c",
+    "long tag": b"\x88\x80\x80\x80\x00\x01",
+    "longer tag": b"\x88\x80\x80\x80\x80\x00\x01",
+    "tag beyond 32 bits": b"\x88\x80\x80\x80\x10\x01",
+    "highest tag": b"\xf8\xff\xff\xff\x0f\x01",
+    "wire type 6": b"\x0e\x01",
+    "wire type 7": b"\xff\x01\x01",
+    "end of no group": b"\x2c",
+    "group": b"\x2b\x08\x05\x2c",
+    "group, wrong end": b"\x2b\x08\x05\x34",
+    "group, no end": b"\x2b\x08\x05",
+    "unknown groups": b"\xfb\x01\x0b\x0c\xfc\x01",
+    "unknown groups, wrong end": b"\xfb\x01\x0b\x14\xfc\x01",
+    "long length": b"\x12\x81\x80\x80\x80\x00a",
+    "longer length": b"\x12\x81\x80\x80\x80\x80\x00a",
+    "length beyond 31 bits": b"\x12\x81\x80\x80\x80\x08a",
+    "unknown, longer length": b"\xfa\x01\x81\x80\x80\x80\x80\x00a",
+    "too short by one": b"\x12\x02a",
+    "too short in a message": b"\x22\x03\x12\x02a",
+    "packed, cut off": b"\x1a\x02\x01\x82",
+    "packed, eleven bytes": b"\x1a\x0b" + ONES + b"\xff\x01",
+    "packed, ten bytes": b"\x1a\x0a" + ONES + b"\x7f",
+    "packed, odd size": b"\x32\x03\x01\x02\x03",
+    "wrong wire types": b"\x0d\x01\x02\x03\x04\x0a\x01\x05\x1d\x01\x02\x03\x04\x30\x01",
+    "closed enum": b"\x40\x05\x40\x06",
+    "no UTF-8, in proto2": b"\x12\x01\xff",
+    "map entry, empty": b"\x3a\x00",
+    "map entry, twice the value": b"\x3a\x06\x12\x01a\x12\x01b",
+    "merged, in another order": b"\x22\x05\x12\x01x\x08\x01" + b"\x22\x02\x08\x02",
+    "merged, deep": b"\x22\x06\x22\x04\x18\x05\x08\x01" + b"\x22\x04\x22\x02\x08\x02",
+    "100 levels": within(b"\x08\x01", 100),
+    "101 levels": within(b"\x08\x01", 101),
+    "100 levels, the last an unknown group": within(b"\x0b\x0c", 99),
+    "101 levels, the last an unknown group": within(b"\x0b\x0c", 100),
+    "101 levels, the last a known group": within(b"\x2b\x2c", 100),
+    "100 groups": b"\xfb\x01" * 100 + b"\xfc\x01" * 100,
+    "101 groups": b"\xfb\x01" * 101 + b"\xfc\x01" * 101,
+    "100 levels, the last an entry": within(b"\x3a\x00", 99),
+    "101 levels, the last an entry": within(b"\x3a\x00", 100),
+}
+
+
+def test_edges_of_the_wire_format_alone_among_many_and_in_every_way() -> None:
+    oracle = Oracle(EDGES)
+    assert [name for name, record in WIRE.items() if oracle.parsed(record) is None][:1] == ["eleven bytes"]
+    decoder = ProtobufColumns(parse_schema(EDGES.text(spelled_out=False)), indexes=b"")
+    for name, record in WIRE.items():
+        parsed = oracle.parsed(record)
+        for few, grace, copies in ((24, 0, 1), (24, 3_000_000, 40), (0, 3_000_000, 40), (0, -1_000_000_000, 40)):
+            with mock.patch.object(protobuf_scan, "FEW", few), mock.patch.object(protobuf_scan, "GRACE", grace):
+                decoded = decoder.decode(joined([record] * copies, random.Random(copies)))
+            assert len(decoded.bad) == (0 if parsed is not None else copies), name
+            if parsed is not None and "levels" not in name:
+                assert normal_columns(decoded) == Expected(EDGES, [parsed] * copies).normal(), name
+                assert passed(decoded, EDGES) == copies * Expected(EDGES, [parsed]).unknown, name
