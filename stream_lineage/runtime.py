@@ -31,6 +31,7 @@ from stream_lineage.collect.quarantine import Quarantine
 from stream_lineage.collect.read_probe import ONE_BATCH, ReadProbe, Trial
 from stream_lineage.collect.recorder import Recorder, Recording
 from stream_lineage.collect.resolver import SchemaResolver
+from stream_lineage.collect.rival import has_rival
 from stream_lineage.collect.schema_key import SchemaCodes
 from stream_lineage.collect.tap import Tap
 from stream_lineage.collect.topic_watcher import TopicWatcher
@@ -83,6 +84,9 @@ _LARGEST_MESSAGE = 1_048_576
 """What brokers take as one message unless configured otherwise; fetches are never smaller."""
 
 
+_SESSION_SLACK_SECONDS = 3.0
+_BROKERS_SESSION_SECONDS = 45.0
+"""Brokers' default for groups of the newer protocol, of which they decide how long a member may be silent."""
 _LARGEST_COPY = 1_000_000_000
 """Bytes, the most that the client allows."""
 
@@ -291,9 +295,36 @@ def _on_memory_exceeded(process: DecodeProcess, own_process: bool, held: int) ->
     memory.start_again()
 
 
+def run_again_if_alone(settings: Settings, collector: Collector) -> None:
+    """Replace this process by a fresh one unless another has taken its name in the group. Returns if one has.
+
+    For a collector that was put out of its group and whose process is its own.
+    """
+    collect = settings.collect
+    if collect.instance_id is None:
+        return
+    _log.warning(
+        "put out of the group; looking whether anybody else goes by this name", instance_id=collect.instance_id
+    )
+    if not has_rival(
+        lambda: kafka.admin(settings.kafka),
+        collect.group_id,
+        collect.instance_id,
+        session_seconds=_session_seconds(settings) + _SESSION_SLACK_SECONDS,
+        stopping=collector.stopping,
+    ):
+        _log.warning("nobody else goes by this name: starting again", instance_id=collect.instance_id)
+        memory.start_again(for_memory=False)
+
+
 def _bounds_of_answers(settings: Settings) -> dict[str, str | int | float | bool]:
     given = settings.kafka.kafka
     return {} if "receive.message.max.bytes" in given else {"receive.message.max.bytes": _LARGEST_ANSWER}
+
+
+def _session_seconds(settings: Settings) -> float:
+    classic = settings.kafka.client_config().get("group.protocol", "classic").lower() == "classic"
+    return settings.collect.session_timeout_seconds if classic else _BROKERS_SESSION_SECONDS
 
 
 def _group_member(settings: Settings, instance: InstanceName, *, careful: bool) -> Consumer:

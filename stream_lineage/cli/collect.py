@@ -10,6 +10,7 @@ import click
 
 from stream_lineage.cli.options import settings_options
 from stream_lineage.cli.output import JSON, output_option, print_json
+from stream_lineage.errors import Fenced
 from stream_lineage.logs import get_logger
 from stream_lineage.settings import Settings
 
@@ -54,7 +55,11 @@ def collect(settings: Settings, output: str) -> None:
     with runtime.collector(settings, on_tick=on_tick, own_process=True) as collector:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: collector.stop())
-        totals = collector.run()
+        try:
+            totals = collector.run()
+        except Fenced:
+            runtime.run_again_if_alone(settings, collector)
+            raise
     seconds = time.monotonic() - started
     summary = {
         "records": totals.records,

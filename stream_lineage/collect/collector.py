@@ -92,6 +92,11 @@ class Collector:
     def owned(self) -> list[PartitionId]:
         return sorted(self._assignment.owned)
 
+    @property
+    def stopping(self) -> threading.Event:
+        """Set by ``stop``."""
+        return self._stopping
+
     def stop(self) -> None:
         """Write what has been read, then return from ``run``."""
         self._stopping.set()

@@ -73,12 +73,13 @@ def restarts() -> int:
     return int(os.environ.get(_RESTARTS, "0"))
 
 
-def start_again() -> NoReturn:
+def start_again(*, for_memory: bool = True) -> NoReturn:
     """Replace this process by itself as it was started, with its id and without its memory.
 
     What it holds open is closed by that, as by a kill: nothing that is not committed counts.
     """
-    os.environ[_RESTARTS] = str(restarts() + 1)
+    if for_memory:
+        os.environ[_RESTARTS] = str(restarts() + 1)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  (no shell is wanted)

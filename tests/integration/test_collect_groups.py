@@ -115,3 +115,24 @@ def test_the_older_of_two_collectors_with_one_name_ends(lab: Lab) -> None:
     lab.caught_up(known)
     assert younger.terminate() == 0
     lab.check(known, topic)
+
+
+def test_a_collector_that_was_put_out_by_nobody_who_stays_comes_back(lab: Lab) -> None:
+    """So it puts itself out, when it loses the group's coordinator and joins twice."""
+    topic = lab.topic("clicks", partitions=2)
+    known = Acknowledged()
+    with Traffic(lab, [topic], lab.clicks(topic), known, rate=1_000):
+        collector = lab.collect("--instance-id", "one", "--flush-interval-seconds", "0.2")
+        collector.owns()
+        ghost = lab.consumer(
+            group_id=lab.group, group_instance_id="one", partition_assignment_strategy="cooperative-sticky",
+            session_timeout_ms=6_000,
+        )  # fmt: skip
+        ghost.subscribe([topic])
+        eventually(lambda: ghost.poll(0.1) is None and ghost.assignment(), 30, "the other one has taken over")
+        ghost.close()  # a static member does not leave: it is missed after a while
+        collector.wait_for("nobody else goes by this name: starting again")
+        eventually(lambda: len(collector.events("partitions assigned")) == 2, 30, "it is in the group again")
+    lab.caught_up(known)
+    assert collector.terminate() == 0
+    lab.check(known, topic)
