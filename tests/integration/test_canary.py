@@ -168,6 +168,8 @@ class Caged:
         with self.out.open("ab") as out, self.err.open("ab") as err:
             process = subprocess.Popen(command, stdout=out, stderr=err, env=environment, cwd=lab.directory)
         try:
+            # Not before the group is there: asking for it while its coordinator starts has ended this process.
+            eventually(lambda: b"partitions assigned" in self.err.read_bytes(), 60, "it collects")
             lab.caught_up(self.known, 150)
             store = [lab.directory / "state"]
             eventually(lambda: any(path.stat().st_size for path in files(*store)), 60, "metrics are stored")
