@@ -33,7 +33,7 @@ _CONFIRM_SECONDS = 5.0
 _RETRY_SECONDS = 0.2
 _GRACE = 0.2
 """After the recovery time, this share of it is left to profile what does not kill the worker."""
-_FINISH_ATTEMPTS = 3
+_FINISH_ATTEMPTS = 5
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
 """A batch is no larger, but for a single record: objects made of JSON take ten times the room of its text."""
 _LOST_BEFORE_CUT = 2
