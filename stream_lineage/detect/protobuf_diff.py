@@ -219,12 +219,12 @@ def _oneofs(old: Message, new: Message) -> list[SchemaChange]:
     for number in numbers:
         before, after = old.fields[number].oneof, new.fields[number].oneof
         if (before is None) != (after is None):
-            kind = "moved-into-oneof" if before is None else "moved-out-of-oneof"
+            kind = "field-moved-into-oneof" if before is None else "field-moved-out-of-oneof"
             breaks = directions(
                 after is not None and _may_collide(after, new, old),
                 before is not None and _may_collide(before, old, new),
             )
-            changes.append(SchemaChange(f"field-{kind}", new.fields[number].name, before, after, breaks))
+            changes.append(SchemaChange(kind, new.fields[number].name, before, after, breaks))
     for name in sorted({each.oneof for each in old.fields.values() if each.oneof is not None}):
         members = {number: each for number, each in old.fields.items() if each.oneof == name}
         changes += _oneof_members(name, members, old, new)

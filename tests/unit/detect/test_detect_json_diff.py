@@ -166,6 +166,8 @@ TABLE: list[tuple[Any, Any, str, str]] = [
     (arr(contains=INT), arr(contains=N), "backward", "an item widened"),
     (newer(arr(contains=INT, minContains=2)), newer(arr(contains=INT)), "backward", "fewer are enough"),
     (newer(arr(contains=INT)), newer(arr(contains=INT, maxContains=3)), "forward", "not too many"),
+    (newer({"type": "array", "prefixItems": [INT], "items": False, "contains": INT}), False, "forward", "it may be"),
+    (newer({"type": "array", "prefixItems": [S], "items": False, "contains": INT}), False, "full", "none can be it"),
     # combinations
     ({"anyOf": [S, INT]}, {"anyOf": [S, INT, B]}, "backward", "a branch added"),
     ({"anyOf": [S, INT, B]}, {"anyOf": [S, INT]}, "forward", "a branch removed"),
