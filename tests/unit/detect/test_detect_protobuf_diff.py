@@ -133,7 +133,7 @@ TABLE: list[tuple[str, str, str, str]] = [
     (m2("optional int32 a = 1;"), m("optional int32 a = 1;"), "full", "proto2 to proto3"),
     (m("int32 a = 1;"), m("int32 a = 1 [features.field_presence = IMPLICIT];", head=E23), "full", "to an edition"),
     (m("Item i = 1;", ITEM), m("Item i = 1 [features.message_encoding = DELIMITED];", ITEM, E23), "none", "as a group"),
-    (m("int32 a = 1;"), m("int32 a = 1 [deprecated = true]; // with words"), "full", "options and comments"),
+    (m("int32 a = 1;"), m("int32 a = 1 [deprecated = true]; /* with words */"), "full", "options and comments"),
     (m("int32 a = 1;"), m("int32 a = 1;", "service S { rpc R (M) returns (M); }"), "full", "services"),
     (m("google.protobuf.Timestamp t = 1;", head=P3 + 'import "google/protobuf/timestamp.proto";'),
      m("google.protobuf.Duration t = 1;", head=P3 + 'import "google/protobuf/duration.proto";'), "full",
