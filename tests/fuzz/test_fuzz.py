@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 CORPUS = Path(__file__).parent / "corpus"
-EXAMPLES = 250
+EXAMPLES = 150
 
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
