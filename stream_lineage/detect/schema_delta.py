@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from stream_lineage.model.finding import Compatibility, SchemaChange
 
 BOTH = ("backward", "forward")
+MAX_PATH, MAX_TEXT = 500, 200
+"""Characters of a path, and of what there was or is: longer ones are cut."""
 MAX_CHANGES = 500
 """A diff lists at most so many changes; the verdict is exact whatever their number."""
 
@@ -49,4 +51,20 @@ def bounded(changes: list[SchemaChange], verdict: Compatibility, old: str, new: 
     unsaid = tuple(way for way in broken if not any(way in change.breaks for change in cut))
     if unsaid:
         cut.append(SchemaChange("type-changed", "", old, new, unsaid))
-    return SchemaDiff(verdict, tuple(cut))
+    return SchemaDiff(verdict, tuple(map(_presentable, cut)))
+
+
+def _presentable(change: SchemaChange) -> SchemaChange:
+    """Names in schemas are anybody's: they may be of any length, and no Unicode at all."""
+    return replace(
+        change,
+        path=_clipped(change.path, MAX_PATH),
+        old=None if change.old is None else _clipped(change.old, MAX_TEXT),
+        new=None if change.new is None else _clipped(change.new, MAX_TEXT),
+    )
+
+
+def _clipped(text: str, length: int) -> str:
+    if not text.isprintable():  # lone surrogates, which cannot be encoded, and what would move a terminal's cursor
+        text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return text if len(text) <= length else f"{text[: length - 1]}…"

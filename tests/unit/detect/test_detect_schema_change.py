@@ -7,6 +7,7 @@ import json
 import pytest
 
 from stream_lineage.detect.detector import SchemaText
+from stream_lineage.detect.json_diff import diff_json
 from stream_lineage.detect.schema_change import schema_change, severity
 from stream_lineage.model.finding import Severity
 from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
@@ -54,6 +55,14 @@ def test_references_are_known_by_name() -> None:
     texts = [SchemaText(outer, {"inner.json": json.dumps({"type": kind})}) for kind in ("integer", "number")]
     found = schema_change(reference(SchemaType.JSON, 0), reference(SchemaType.JSON, 1), Texts(*texts))
     assert [change.kind for change in found.changes] == ["type-widened"]
+
+
+def test_names_are_made_presentable() -> None:
+    name = "\ud800\x1b[2J" + "x" * 5_000
+    for schema in ({"properties": {name: {"type": "string"}}}, {"properties": {"a": {"enum": [name] * 3}}}):
+        for change in diff_json("{}", json.dumps(schema)).changes:
+            texts = [change.path, change.old or "", change.new or ""]
+            assert all(text.encode().decode().isprintable() and len(text) <= 500 for text in texts)
 
 
 @pytest.mark.parametrize("kind", [SchemaType.AVRO, SchemaType.JSON, SchemaType.PROTOBUF])
