@@ -110,7 +110,7 @@ def schemas(draw: st.DrawFn, kind: str, newer: bool, level: int = 2) -> Any:
         "else": same,
         "$ref": st.sampled_from(("#", "#/definitions/D", "#/definitions/E")),
     }
-    chosen = draw(st.lists(st.sampled_from(sorted(words)), min_size=1, max_size=3, unique=True))
+    chosen = draw(st.lists(st.sampled_from(sorted(words)), min_size=2 if level == 2 else 1, max_size=4, unique=True))
     if draw(st.integers(0, 2)) == 0:
         words |= logic
         chosen += [each for each in draw(st.lists(st.sampled_from(sorted(logic)), max_size=2, unique=True))]
@@ -131,9 +131,19 @@ def pairs(draw: st.DrawFn) -> tuple[str, Any, Any, Any]:
     wholes = []
     for schema in (old, new):
         body = {"definitions": definitions, **schema} if isinstance(schema, dict) else {"allOf": [schema]}
-        wholes.append({"$schema": dialect, **body})
+        wholes.append({"$schema": dialect, **without_idle(body)})
         definitions = {name: _changed(draw, each, kind, newer) for name, each in definitions.items()}
     return kind, validator, wholes[0], wholes[1]
+
+
+def without_idle(schema: Any) -> Any:
+    """Without additionalItems where it says nothing: the validator stumbles over it."""
+    if isinstance(schema, list):
+        return [without_idle(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    idle = {"additionalItems"} if not isinstance(schema.get("items"), list) else set()
+    return {word: without_idle(value) for word, value in schema.items() if word not in idle}
 
 
 def _changed(draw: st.DrawFn, schema: Any, kind: str, newer: bool) -> Any:
@@ -191,7 +201,7 @@ def circular(whole: Any) -> bool:
     return any(loops(each, ()) for each in every if isinstance(each, dict))
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pairs())
 def test_no_value_breaks_what_is_called_compatible(pair: tuple[str, Any, Any, Any]) -> None:
     kind, validator, old, new = pair
@@ -210,7 +220,7 @@ def test_no_value_breaks_what_is_called_compatible(pair: tuple[str, Any, Any, An
         assert not (verdict.forward and after and not before), value
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pairs())
 def test_a_schema_is_compatible_with_itself_in_another_order(pair: tuple[str, Any, Any, Any]) -> None:
     _, _, old, _ = pair
