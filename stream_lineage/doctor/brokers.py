@@ -6,6 +6,7 @@ from stream_lineage.doctor.check import Check, Status, fail, failed_by, ok, skip
 from stream_lineage.doctor.network import reachable, shown
 from stream_lineage.errors import KafkaRefused, StreamLineageError
 from stream_lineage.wire.cluster_probe import Cluster, ClusterProbe
+from stream_lineage.wire.kafka_security import CLIENT_ID
 from stream_lineage.wire.settings import KafkaSettings
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -61,9 +62,11 @@ def check_advertised(cluster: Cluster, *, timeout_seconds: float) -> Check:
 
 def _security(protocol: str, settings: KafkaSettings) -> Check:
     mechanism = str(settings.kafka.get("sasl.mechanisms") or settings.kafka.get("sasl.mechanism") or "")
-    user = str(settings.kafka.get("sasl.username", ""))
+    names = ("sasl.username", *CLIENT_ID)
+    user = next((str(settings.kafka[name]) for name in names if name in settings.kafka), "")
     told = " ".join(part for part in (protocol, mechanism, f"as {user}" if user else "") if part)
     beyond = [shown(address) for address in settings.addresses if address[0] not in _LOOPBACK]
-    if protocol == "SASL_PLAINTEXT" and mechanism in ("", "PLAIN") and beyond:
-        return warn("security", f"{told}: the password crosses the network unencrypted", "Use SASL_SSL.")
+    if protocol == "SASL_PLAINTEXT" and mechanism in ("", "PLAIN", "OAUTHBEARER") and beyond:
+        what = "token" if mechanism == "OAUTHBEARER" else "password"
+        return warn("security", f"{told}: the {what} crosses the network unencrypted", "Use SASL_SSL.")
     return ok("security", told if protocol != "PLAINTEXT" else "PLAINTEXT: neither encrypted nor authenticated")
