@@ -55,6 +55,7 @@ class CollectSettings(BaseModel):
         default=".traced",
         pattern=r"^[A-Za-z0-9._-]{1,100}$",
         description="What the names of traced topics end in. They are not watched unless include_internal is set.",
+        examples=[".copy"],
     )
     start_from: Literal["beginning", "end"] = Field(
         default="beginning", description="Where a partition starts that the group has no committed offset for."
