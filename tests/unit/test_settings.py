@@ -79,7 +79,7 @@ def test_every_setting_has_one_name_in_all_places(name: str, tmp_path: Path) -> 
         Kind.SECRET: ("user:sixteen-or-more", SecretStr("user:sixteen-or-more")),
         Kind.PROPERTIES: ('{"fetch.min.bytes": "5"}', {"fetch.min.bytes": "5"}),
     }[setting.kind]
-    if name in {"bootstrap_servers", "instance_id", "topic_prefix", "agents_id"}:
+    if name in {"bootstrap_servers", "instance_id", "topic_prefix", "tap_suffix", "agents_id"}:
         text, parsed = "host", "host"
     # A key has no meaning without its certificate, nor has a client without its secret and where to show it.
     beside = {"schema_registry_certificate_location": "/c"} if name.startswith("schema_registry_key") else {}
