@@ -82,7 +82,9 @@ class ConsumerEvents:
         elif code == KafkaError._MAX_POLL_EXCEEDED:
             _log.error("reading stood still for too long and the partitions were given to others", error=error.str())
         else:
-            _log.warning("the consumer reports", error=error.str(), code=error.name())
+            told = translated(error, "read a watched topic")
+            topic = None if message is None else message.topic()
+            _log.warning("the consumer reports", error=told.message, code=error.name(), topic=topic, hint=told.hint)
 
     def _on_end(self, state: PartitionProgress, offset: int) -> None:
         """Reading stands at the end, which may lie behind invisible offsets."""
