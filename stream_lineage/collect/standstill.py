@@ -20,6 +20,9 @@ STILL_SECONDS = 20.0
 _LOOK_SECONDS = 2.0
 _ASK_SECONDS = 10.0
 _MOST_ASKED = 200
+"""Suspects that are looked at in turn, so many at a time: the client searches its list of topics for each."""
+_HELD_UP_SECONDS = 3 * _LOOK_SECONDS
+"""Whoever has not been here for so long has not read either: nobody stands still who was not asked to move."""
 
 LogEnds = Callable[[Iterable[PartitionId]], Mapping[PartitionId, int]]
 
@@ -34,14 +37,16 @@ class Standstill:
         self._since: dict[PartitionId, tuple[int, float]] = {}
         self._look_at = 0.0
         self._ask_at = 0.0
+        self._turn = 0
+        self._here_at = clock()
 
     def found(self, owned: Mapping[PartitionId, PartitionProgress], *, busy: bool) -> list[PartitionId]:
         """Partitions that stand still. ``busy``: more is read than we keep up with, so that each may have to wait."""
         now = self._clock()
-        if busy:
+        if busy or now - self._here_at > _HELD_UP_SECONDS:
             self._since.clear()
-            return []
-        if now < self._look_at:
+        self._here_at = now
+        if busy or now < self._look_at:
             return []
         self._look_at = now + _LOOK_SECONDS
         suspects: list[PartitionId] = []
@@ -55,7 +60,7 @@ class Standstill:
         self._since = since
         if not suspects or now < self._ask_at:
             return []
-        behind = [key for key in suspects if self._may_hold_more(key, since[key][0])][:_MOST_ASKED]
+        behind = [key for key in self._next(suspects) if self._may_hold_more(key, since[key][0])]
         if not behind:
             return []
         self._ask_at = now + _ASK_SECONDS
@@ -64,6 +69,14 @@ class Standstill:
         except StreamLineageError:
             return []  # with no broker there is no news of any partition
         return [key for key in behind if ends.get(key, 0) > since[key][0]]
+
+    def _next(self, suspects: list[PartitionId]) -> list[PartitionId]:
+        """Those whose turn it is."""
+        if len(suspects) <= _MOST_ASKED:
+            return suspects
+        first = self._turn % len(suspects)
+        self._turn = first + _MOST_ASKED
+        return suspects[first : first + _MOST_ASKED]
 
     def _may_hold_more(self, key: PartitionId, position: int) -> bool:
         """By what the last fetch has told, which costs no request. An open transaction may be all that is there."""
