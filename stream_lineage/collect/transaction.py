@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,6 +18,10 @@ from stream_lineage.wire.kafka import translated
 _log = get_logger("stream_lineage.collect")
 _POLL_EVERY = 256
 _SLACK_SECONDS = 1.0
+_PORTION_BYTES = 600_000
+"""Below the 1 MB that brokers take as one message unless configured otherwise."""
+_OFFSET_BYTES = 320
+"""Beside its topic's name and its metadata: the name of the group, of 249 bytes at most, and numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +97,8 @@ class Transactions:
                 self._produce(producer, message)
                 if number % _POLL_EVERY == 0:
                     producer.poll(0)
-            positions = [TopicPartition(o.topic, o.partition, o.offset, o.metadata) for o in offsets]
-            self._retried(
-                lambda left: producer.send_offsets_to_transaction(
-                    positions, self.consumer.consumer_group_metadata(), left
-                )
-            )
+            for positions in portions(offsets):
+                self._retried(partial(self._send_offsets, producer, positions))
             if self._failed:
                 raise KafkaException(self._failed[0][0])
             self._retried(producer.commit_transaction)
@@ -155,6 +155,9 @@ class Transactions:
             else:
                 return
 
+    def _send_offsets(self, producer: Producer, positions: list[TopicPartition], seconds: float) -> None:
+        producer.send_offsets_to_transaction(positions, self.consumer.consumer_group_metadata(), seconds)
+
     def _retried(self, call: Callable[[float], Any]) -> None:
         """Calls of the transaction may be repeated as they are while the error is retriable."""
         deadline = time.monotonic() + self.timeout_seconds
@@ -177,3 +180,18 @@ class Transactions:
             except KafkaException as failure:
                 _log.warning("a transaction could not be aborted", error=failure.args[0].str())
         self._producer = None
+
+
+def portions(offsets: Iterable[CommittedOffset]) -> Iterator[list[TopicPartition]]:
+    """Offsets in portions that a broker takes: it writes each as one batch, and that as one message of its own."""
+    portion: list[TopicPartition] = []
+    size = 0
+    for offset in offsets:
+        more = len(offset.topic) + len(offset.metadata) + _OFFSET_BYTES
+        if portion and size + more > _PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+        portion.append(TopicPartition(offset.topic, offset.partition, offset.offset, offset.metadata))
+        size += more
+    if portion:
+        yield portion
