@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,12 @@ settings.load_profile("tests")
 REQUIRED = {"kafka": "STREAM_LINEAGE_REQUIRE_KAFKA", "influx": "STREAM_LINEAGE_REQUIRE_INFLUX",
             "chromium": "STREAM_LINEAGE_REQUIRE_CHROMIUM"}  # fmt: skip
 """By marker: the variable that says that this machine has what the test needs, so that skipping it is a failure."""
+
+
+def pytest_configure() -> None:
+    """Under ``nohup`` every process that a test starts would ignore the signal that some are sent."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(hookwrapper=True)
