@@ -16,6 +16,7 @@ import faust
 from faust.app.base import BootStrategy
 
 from stream_lineage.agents.alerts import Alert
+from stream_lineage.agents.changelog import Changelog
 from stream_lineage.agents.deliveries import Deliveries
 from stream_lineage.agents.faust_consumer import CommittedTransport
 from stream_lineage.agents.faust_table import StateTable, StateTables
@@ -45,6 +46,7 @@ class _App(faust.App):  # type: ignore[misc]
     logger = logging.getLogger("faust.app")
     observations: str
     deliveries: Deliveries
+    changelog: Changelog
 
     def _new_transport(self) -> Any:
         return CommittedTransport(self.conf.broker_consumer, self)
@@ -79,10 +81,12 @@ def make_app(settings: KafkaSettings, agents_id: str, state_dir: Path) -> Any:
         stream_wait_empty=False,
         key_serializer="raw",
         value_serializer="raw",
+        table_standby_replicas=0,  # rows are few: they are read back sooner than a standby is kept
         TableManager=StateTables,
     )
     app.observations = settings.topic(OBSERVATIONS)
     app.deliveries = Deliveries()
+    app.changelog = Changelog(settings, changelog_topic(agents_id), agents_id)
     return app
 
 

@@ -9,7 +9,7 @@ from stream_lineage.agents.faust_app import changelog_topic
 from stream_lineage.collect.watch import compiled
 from stream_lineage.doctor.acls import Role, grants, literal_name, needed
 from stream_lineage.doctor.check import Check, fail, ok, warn
-from stream_lineage.errors import SettingsError, StreamLineageError
+from stream_lineage.errors import KafkaUnavailable, SettingsError, StreamLineageError
 from stream_lineage.provenance.topics import OBSERVATIONS, OWN_TOPICS
 from stream_lineage.settings import Settings
 from stream_lineage.wire.cluster_probe import ClusterProbe, WantedTopic
@@ -21,10 +21,12 @@ _MOST_TOPICS = 200
 
 @dataclass(slots=True)
 class Permissions:
-    """What was found out. ``lacking`` and ``unknown`` are empty when all is well."""
+    """What was found out. ``lacking``, ``unknown`` and ``unanswered`` are empty when all is well."""
 
     lacking: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    unanswered: list[KafkaUnavailable] = field(default_factory=list)
+    """Groups whose coordinator did not answer, as happens while a broker starts again."""
     topics: int = 0
     groups: list[str] = field(default_factory=list)
 
@@ -78,8 +80,14 @@ def check_permissions(
     visible: Collection[str],
     watched: Iterable[str],
 ) -> Check:
-    """The check ``permissions``: topics, groups and transactional ids, for these roles."""
+    """The check ``permissions``: topics, groups and transactional ids, for these roles.
+
+    Raises:
+        KafkaUnavailable: no broker answered, or no coordinator.
+    """
     found = find_permissions(probe, settings, roles, visible=visible, watched=watched)
+    if found.unanswered:
+        raise found.unanswered[0]
     if "collector" in roles:
         _ask_transactions(probe, settings.collect.group_id, found)
     if found.lacking:
@@ -133,6 +141,9 @@ def _ask_group(probe: ClusterProbe, group: str, operations: frozenset[str], into
         state, members, allowed = probe.group(group)
     except SettingsError:
         into.lacking.append(f"{wanted} on consumer group {group}")
+        return
+    except KafkaUnavailable as error:
+        into.unanswered.append(error)
         return
     if allowed is not None and "ALL" not in allowed and not operations <= allowed:
         into.lacking.append(f"{wanted} on consumer group {group}")
