@@ -1,0 +1,1 @@
+"""Anomalies of one series of numbers, one value for each window of time."""

@@ -1,0 +1,1 @@
+"""Whether a distribution has shifted, judged on sketches."""
