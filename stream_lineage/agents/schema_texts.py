@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from stream_lineage.detect.detector import SchemaText
-from stream_lineage.errors import RegistryUnavailable, StreamLineageError
+from stream_lineage.errors import NotFound, RegistryUnavailable, SchemaError, StreamLineageError
 from stream_lineage.logs import get_logger
 from stream_lineage.model.schema import SchemaReference
 from stream_lineage.wire.registry import SchemaRegistry
@@ -51,6 +51,18 @@ class RegistryTexts:
             except StreamLineageError as error:
                 _log.warning("schema text not available", schema=reference.label(), error=error.message)
                 return None
+
+    def registered(self, reference: SchemaReference) -> bool | None:
+        """Asked once: what is not answered now is asked again with the topic's next observation."""
+        if self._registry is None or (reference.id is None and reference.guid is None):
+            return None
+        try:
+            _asked(self._registry, reference)
+        except (NotFound, SchemaError):
+            return False
+        except StreamLineageError:
+            return None
+        return True
 
 
 def _asked(registry: SchemaRegistry, reference: SchemaReference) -> SchemaText:

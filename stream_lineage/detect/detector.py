@@ -34,10 +34,15 @@ class SchemaText:
 
 
 class SchemaTexts(Protocol):
-    """Where a detector finds the text of a schema."""
+    """What a detector may ask about schemas."""
 
     def text(self, reference: SchemaReference) -> SchemaText | None:
         """The schema's text, or null where nobody can tell it."""
+        ...
+
+    def registered(self, reference: SchemaReference) -> bool | None:
+        """Whether the registry knows the id or GUID and can give its schema; null where it does not say: it is away,
+        or there is none. Never waits long."""
         ...
 
 

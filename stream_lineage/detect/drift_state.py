@@ -19,6 +19,8 @@ MAX_GROUPS = 32
 MAX_PENDING = 64
 """Unresolved ids whose first offsets are kept until the registry answers."""
 MAX_IDS = 256
+MAX_UNKNOWN = 16
+"""Unregistered ids told per role. More: a producer that talks to another registry raises so many more alerts."""
 
 
 class Run(NamedTuple):
@@ -29,13 +31,14 @@ class Run(NamedTuple):
 @dataclass(slots=True)
 class Version:
     """One schema seen. ``first`` maps partition to its first offset there; ``kind`` is what was reported of it, and
-    ``before`` the schema that it was compared with."""
+    ``before`` the schema that it was compared with. ``foreign``: it is registered for something else only."""
 
     reference: SchemaReference
     group: str
     before: SchemaReference | None = None
     kind: str | None = None
     first: dict[int, int] = field(default_factory=dict)
+    foreign: bool = False
 
 
 @dataclass(slots=True)
@@ -48,13 +51,19 @@ class Episode:
 
 @dataclass(slots=True)
 class Group:
-    """``current`` is the latest version seen; ``flips`` are the times (ms) at which versions came back lately."""
+    """``current`` is the latest version seen; ``flips`` are the times (ms) at which versions came back lately.
+
+    ``since_ms`` is when a partition last moved from one version to another, ``lasting`` the versions that have been
+    written long after that, and ``split`` whether it was told that partitions stay on different ones."""
 
     current: str
     runs: dict[int, Run] = field(default_factory=dict)
     returns: dict[str, Episode] = field(default_factory=dict)
     flips: list[int] = field(default_factory=list)
     mixed_ms: int | None = None
+    since_ms: int | None = None
+    lasting: list[str] = field(default_factory=list)
+    split: bool = False
 
 
 @dataclass(slots=True)
@@ -63,6 +72,8 @@ class Line:
     groups: dict[str, Group] = field(default_factory=dict)
     pending: dict[str, dict[int, int]] = field(default_factory=dict)
     ids: dict[str, str] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
+    """Unresolved ids that were told as unregistered, and in how many partitions."""
 
     def bound(self) -> None:
         """Forget the oldest of what is too much; never what a group is on."""
@@ -73,7 +84,7 @@ class Line:
         current = {group.current for group in self.groups.values()}
         for key in [key for key in self.versions if key not in current][: max(0, len(self.versions) - MAX_VERSIONS)]:
             del self.versions[key]
-        for table, limit in ((self.pending, MAX_PENDING), (self.ids, MAX_IDS)):
+        for table, limit in ((self.pending, MAX_PENDING), (self.ids, MAX_IDS), (self.unknown, 2 * MAX_UNKNOWN)):
             for key in list(table)[: max(0, len(table) - limit)]:
                 del table[key]
         for group in self.groups.values():
@@ -87,7 +98,7 @@ class Line:
             key: Version(version.reference, version.group) for key, version in self.versions.items() if key in kept
         }
         self.groups = {name: Group(group.current) for name, group in self.groups.items()}
-        self.pending = {}
+        self.pending, self.unknown = {}, {}
 
     def dump(self) -> dict[str, Any]:
         return {
@@ -98,6 +109,7 @@ class Line:
                     "before": None if version.before is None else reference_to_json(version.before),
                     "kind": version.kind,
                     "first": _text_keys(version.first),
+                    "foreign": version.foreign,
                 }
                 for key, version in self.versions.items()
             },
@@ -111,11 +123,15 @@ class Line:
                     },
                     "flips": list(group.flips),
                     "mixed_ms": group.mixed_ms,
+                    "since_ms": group.since_ms,
+                    "lasting": list(group.lasting),
+                    "split": group.split,
                 }
                 for name, group in self.groups.items()
             },
             "pending": {key: _text_keys(first) for key, first in self.pending.items()},
             "ids": dict(self.ids),
+            "unknown": dict(self.unknown),
         }
 
     @classmethod
@@ -128,6 +144,7 @@ class Line:
                     None if version["before"] is None else reference_from_json(version["before"]),
                     version["kind"],
                     _int_keys(version["first"]),
+                    version["foreign"],
                 )
                 for key, version in document["versions"].items()
             },
@@ -141,11 +158,15 @@ class Line:
                     },
                     list(group["flips"]),
                     group["mixed_ms"],
+                    group["since_ms"],
+                    list(group["lasting"]),
+                    group["split"],
                 )
                 for name, group in document["groups"].items()
             },
             pending={key: _int_keys(first) for key, first in document["pending"].items()},
             ids=dict(document["ids"]),
+            unknown=dict(document["unknown"]),
         )
 
 

@@ -5,6 +5,10 @@ drift; one that was seen before and comes back is a return; several returns in a
 is told once. A finding is made at first sight and again, with the same fingerprint and all first offsets so far, when
 further partitions follow.
 
+An id that the registry says it does not know is told as such, with the offsets where it stands; one that it just does
+not answer for is not. In a topic that has a subject of its own, a version that is registered for something else only
+is a wrong subject: one for which neither ``<topic>-value`` nor a name of its record stands.
+
 Bytes that carry no schema (tombstones, garbage) are no version. A schema that is registered anew under another id is
 the same version, for versions are told apart by the fingerprint of their canonical schema.
 """
@@ -16,7 +20,7 @@ from datetime import datetime
 from typing import Any
 
 from stream_lineage.detect.detector import Channel, SchemaTexts, State
-from stream_lineage.detect.drift_state import Episode, Group, Line, Run, Version
+from stream_lineage.detect.drift_state import MAX_UNKNOWN, Episode, Group, Line, Run, Version
 from stream_lineage.detect.epoch import entered, turn
 from stream_lineage.detect.fingerprint import finding_fingerprint
 from stream_lineage.detect.schema_change import (
@@ -27,20 +31,27 @@ from stream_lineage.detect.schema_change import (
     severity,
     verdict_text,
 )
-from stream_lineage.model.finding import Finding, Severity
+from stream_lineage.model.finding import Finding, SchemaChange, Severity
 from stream_lineage.model.observation import Observation, ObservationKind
 from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
 from stream_lineage.model.span import OffsetSpan
+from stream_lineage.wire.registered_schema import record_name
 
 ROLES = ("value", "key")
 MIXED_AFTER = 3
 """So many returns within the window are a mix of writers. Larger values say so later, after more single alerts."""
 WINDOW_SECONDS = 600
-"""Returns further apart than this are separate events. Larger values alert less often on writers that alternate."""
+"""Returns further apart than this are separate events, and partitions that stay on different versions for longer than
+this are a mix. Larger values alert less often on writers that alternate, and later on those that were forgotten."""
+UNKNOWN_WITHOUT_VERSIONS = 2
+"""Unregistered ids told of a topic in which no id was ever known: more of them are bytes that happen to begin so."""
+ASKED_AT_ONCE = 8
+"""Unresolved ids that the registry is asked for with one observation."""
 
 
 class SchemaDrift:
-    """``schema-drift``, ``schema-version-returned``, ``mixed-versions``, ``subject-added``; for keys ``key-`` and that.
+    """``schema-drift``, ``schema-version-returned``, ``mixed-versions``, ``subject-added``, ``wrong-subject``,
+    ``unknown-schema``; for keys ``key-`` and that.
 
     State: the topic's epoch and, per role, a ``Line``.
     """
@@ -64,13 +75,15 @@ class SchemaDrift:
             changed["epoch"] = observation.topic_id
         findings: list[Finding] = []
         for role, reference in zip(ROLES, (observation.value_schema, observation.key_schema), strict=True):
-            if where == "same" and _settled(state[role], role, reference, observation):
+            now_ms = int(now.timestamp() * 1000)
+            if where == "same" and _settled(state[role], role, reference, observation, now_ms):
                 continue
             line = Line.load(state[role])
             if where == "new":
                 line.start_over()
-            watch = _Watch(line, role, observation, int(now.timestamp() * 1000), schemas)
+            watch = _Watch(line, role, observation, now_ms, schemas)
             watch.see(reference)
+            watch.ask()
             findings += watch.findings()
             line.bound()
             changed[role] = line.dump()
@@ -91,6 +104,8 @@ class _Watch:
         self._drifted: dict[str, None] = {}
         self._returned: dict[tuple[str, str], None] = {}
         self._mixed: dict[tuple[str, str], None] = {}
+        self._unknown: dict[str, None] = {}
+        self._split: set[str] = set()
 
     def see(self, reference: SchemaReference) -> None:
         line = self.line
@@ -108,6 +123,7 @@ class _Watch:
         if not is_version(reference, self.role):
             return
         waiting = line.pending.pop(wire_id, {}) if wire_id is not None else {}
+        line.unknown.pop(wire_id or "", None)
         sightings = sorted([*waiting.items(), *seen])
         if not sightings:
             return
@@ -119,21 +135,43 @@ class _Watch:
         for partition, offset in sightings:
             self._sight(key, partition, offset)
 
+    def ask(self) -> None:
+        """Ask the registry for ids that stay unresolved and are not told yet, or not with all of their partitions."""
+        line = self.line
+        for wire_id in _untold(self.role, bool(line.versions), line.pending, line.unknown)[:ASKED_AT_ONCE]:
+            if self.schemas.registered(_unresolved(wire_id)) is False:
+                line.unknown[wire_id] = len(line.pending[wire_id])
+                self._unknown[wire_id] = None
+
     def _admit(self, key: str, reference: SchemaReference) -> None:
         """Take in a version that was never seen, in the group that it is to be compared with."""
         line, name = self.line, _group_name(reference, self.observation.topic, self.role)
         kind: str | None = "schema-drift"
+        foreign = False
         if not line.groups:
             kind = None  # what a topic starts with
         elif name not in line.groups:
             if name == "" or "" in line.groups:  # one side is named after the topic: the other is out of place
+                foreign = "" in line.groups and self._is_foreign(reference)
                 name = "" if "" in line.groups else next(reversed(line.groups))
             else:
                 kind = "subject-added"
         group = line.groups.get(name)
         if group is None:
             line.groups[name] = Group(key)
-        line.versions[key] = Version(reference, name, kind=kind)
+        line.versions[key] = Version(reference, name, kind=kind, foreign=foreign)
+
+    def _is_foreign(self, reference: SchemaReference) -> bool:
+        """Whether a schema is registered under names only that no strategy gives to this topic, which has its own."""
+        subject, topic = _bare(reference.subject), self.observation.topic
+        own = f"{topic}-{self.role}"
+        if subject is None or subject.startswith(f"{topic}-"):
+            return False
+        if all(_bare(version.reference.subject) != own for version in self.line.versions.values()):
+            return False
+        text = self.schemas.text(reference)
+        record = None if text is None else record_name(reference.type, text.text)
+        return record is not None and not subject.startswith(record)
 
     def _sight(self, key: str, partition: int, offset: int) -> None:
         version = self.line.versions[key]
@@ -145,8 +183,11 @@ class _Watch:
                 self._late(key, partition, offset)
             return
         if run is not None and run.key == key:
+            self._stay(group, key)
             return
         group.runs[partition] = Run(key, offset)
+        group.since_ms, group.lasting = self.now_ms, []
+        group.split = group.split and len({each.key for each in group.runs.values()}) > 1
         if not fresh and run is not None:
             self._flip(group, (run.key, key), partition, offset)
         else:
@@ -156,6 +197,18 @@ class _Watch:
             if version.kind is not None:
                 self._drifted[key] = None
         group.current = key
+
+    def _stay(self, group: Group, key: str) -> None:
+        """A partition goes on under its version: so do others under theirs, if long after nothing has moved."""
+        if not _stays(group.split, group.since_ms, {run.key for run in group.runs.values()}, self.now_ms):
+            return
+        if key not in group.lasting:
+            group.lasting.append(key)
+        others = [other for other in group.lasting if other != key]
+        if others:
+            group.split = True
+            self._split.add(self.line.versions[key].group)
+            self._mixed[others[-1], key] = None
 
     def _late(self, key: str, partition: int, offset: int) -> None:
         """A sighting before what the partition is on by now: the registry's answer came late."""
@@ -187,6 +240,9 @@ class _Watch:
     def _flip(self, group: Group, pair: tuple[str, str], partition: int, offset: int) -> None:
         """A known version came back in a partition where it had been replaced."""
         window = WINDOW_SECONDS * 1000
+        left = self.line.versions.get(pair[0])
+        if left is not None and left.foreign:
+            return  # what was out of place is gone: good news
         if group.mixed_ms is not None:
             if self.now_ms - group.mixed_ms <= window:
                 group.mixed_ms = max(group.mixed_ms, self.now_ms)
@@ -217,7 +273,12 @@ class _Watch:
                 yield self._subject_added(key, version)
                 continue
             told = f"the {self.role} schema changed from {_label(version.before)} to {version.reference.label()}"
-            yield self._finding("schema-drift", told, version.before, version.reference, version.first)
+            if version.foreign:
+                told = (
+                    f"{self.role}s are written with {version.reference.label()}, which is registered for something else"
+                )
+            kind = "wrong-subject" if version.foreign else "schema-drift"
+            yield self._finding(kind, told, version.before, version.reference, version.first)
         for old, new in self._returned:
             before, after = self._reference(old, new), versions[new]
             told = f"the {self.role} schema went back from {_label(before)} to {after.reference.label()}"
@@ -228,8 +289,11 @@ class _Watch:
             one, other = self._reference(old, new), versions[new].reference
             if old in versions and order.index(old) > order.index(new):
                 one, other = other, versions[old].reference
-            told = f"writers with {_label(one)} and {other.label()} as {self.role} alternate"
+            how = "write to different partitions" if versions[new].group in self._split else "alternate"
+            told = f"writers with {_label(one)} and {other.label()} as {self.role} {how}"
             yield self._finding("mixed-versions", told, one, other, versions[version_key(other)].first)
+        for wire_id in self._unknown:
+            yield self._unknown_schema(wire_id)
 
     def _reference(self, key: str, than: str) -> SchemaReference | None:
         """The schema of this key; where it is forgotten, the latest one of its group that is not ``than``."""
@@ -250,9 +314,10 @@ class _Watch:
     ) -> Finding:
         topic = self.observation.topic
         difference = schema_change(before, after, self.schemas)
+        grave = severity(difference)
         return Finding(
             kind=self._kind(kind),
-            severity=severity(difference),
+            severity=Severity.WARNING if kind == "wrong-subject" and grave is Severity.INFO else grave,
             topic=topic,
             field_path=common_path(difference.changes),
             summary=f"{topic}: {told}: {changes_text(difference.changes)}; "
@@ -277,6 +342,28 @@ class _Watch:
             fingerprint=self._fingerprint("subject-added", None, key),
             first_offsets=dict(sorted(version.first.items())),
             after=version.reference,
+        )
+
+    def _unknown_schema(self, wire_id: str) -> Finding:
+        topic, after = self.observation.topic, _unresolved(wire_id)
+        first = self.line.pending[wire_id]
+        group = self.line.groups.get("") or next(reversed(self.line.groups.values()), None)
+        current = None if group is None else self.line.versions.get(group.current)
+        before = None if current is None else current.reference
+        old = None if before is None else before.label()
+        return Finding(
+            kind=self._kind("unknown-schema"),
+            # Where an id was ever known, nobody can read these records. Where none was, they may be no ids at all.
+            severity=Severity.CRITICAL if self.line.versions else Severity.WARNING,
+            topic=topic,
+            field_path=None,
+            summary=f"{topic}: {self.role}s name schema {after.wire_name}, which the registry does not know: "
+            f"consumers cannot read them; {offsets_text(first)}",
+            fingerprint=self._fingerprint("unknown-schema", None, wire_id),
+            first_offsets=dict(sorted(first.items())),
+            before=before,
+            after=after,
+            changes=(SchemaChange("schema-changed", "", old, after.label(), ("backward", "forward")),),
         )
 
     def _kind(self, kind: str) -> str:
@@ -313,9 +400,43 @@ def _wire_id(reference: SchemaReference) -> str | None:
     return f"id:{reference.id}" if reference.id is not None else None
 
 
+def _unresolved(wire_id: str) -> SchemaReference:
+    """The reference that ``_wire_id`` gave this for."""
+    kind, _, name = wire_id.partition(":")
+    if kind == "id":
+        return SchemaReference(SchemaType.NONE, Framing.CONFLUENT_PREFIX, id=int(name), unresolved=True)
+    if kind == "guid":
+        return SchemaReference(SchemaType.NONE, Framing.GUID_HEADER, guid=name, unresolved=True)
+    return SchemaReference(SchemaType.NONE, Framing.SINGLE_OBJECT, crc64=name, unresolved=True)
+
+
+def _untold(
+    role: str, versions: bool, pending: Mapping[str, Mapping[Any, int]], unknown: Mapping[str, int]
+) -> list[str]:
+    """The unresolved ids that may have to be told. Keys without any version are numbers that start with 0 more often
+    than with an id; single objects are not asked for by id."""
+    if not pending or (role == "key" and not versions):
+        return []
+    room = max(0, (MAX_UNKNOWN if versions else UNKNOWN_WITHOUT_VERSIONS) - len(unknown))
+    known = [wire_id for wire_id in unknown if len(pending.get(wire_id, ())) > unknown[wire_id]]
+    fresh = [wire_id for wire_id in pending if wire_id not in unknown and not wire_id.startswith("crc64:")]
+    return [*known, *fresh[:room]]
+
+
+def _stays(split: bool, since_ms: int | None, keys: set[str], now_ms: int) -> bool:
+    """Whether what is written now is part of a mix over partitions that is not told yet."""
+    return not split and since_ms is not None and len(keys) > 1 and now_ms - since_ms >= WINDOW_SECONDS * 1000
+
+
+def _bare(subject: str | None) -> str | None:
+    """A subject without the context that it is in (``:.context:subject``)."""
+    return subject.split(":", 2)[-1] if subject is not None and subject.startswith(":.") else subject
+
+
 def _group_name(reference: SchemaReference, topic: str, role: str) -> str:
     """The subject, or nothing for subjects named after the topic, of which a topic has one."""
-    return "" if reference.subject in (None, f"{topic}-{role}") else str(reference.subject)
+    subject = _bare(reference.subject)
+    return "" if subject in (None, f"{topic}-{role}") else str(subject)
 
 
 def _sightings(spans: Iterable[OffsetSpan]) -> list[tuple[int, int]]:
@@ -323,9 +444,13 @@ def _sightings(spans: Iterable[OffsetSpan]) -> list[tuple[int, int]]:
     return sorted((span.partition, span.first_record_offset) for span in spans if span.count)
 
 
-def _settled(line: dict[str, Any], role: str, reference: SchemaReference, observation: Observation) -> bool:
+def _settled(
+    line: dict[str, Any], role: str, reference: SchemaReference, observation: Observation, now_ms: int
+) -> bool:
     """Whether nothing can change: each partition is on this version already. Nearly every observation is settled."""
     if observation.kind is ObservationKind.RESOLUTION or reference.unresolved:
+        return False
+    if _untold(role, bool(line["versions"]), line["pending"], line["unknown"]):
         return False
     if not is_version(reference, role):
         return True
@@ -333,7 +458,12 @@ def _settled(line: dict[str, Any], role: str, reference: SchemaReference, observ
     version = line["versions"].get(key)
     if version is None or wire_id in line["pending"] or (wire_id is not None and wire_id not in line["ids"]):
         return False
-    runs = line["groups"][version["group"]]["runs"]
+    group = line["groups"][version["group"]]
+    runs = group["runs"]
+    if key not in group["lasting"] and _stays(
+        group["split"], group["since_ms"], {run[0] for run in runs.values()}, now_ms
+    ):
+        return False
     return all(
         runs.get(str(partition), ("", 0))[0] == key and offset >= version["first"].get(str(partition), 0)
         for partition, offset in _sightings(observation.spans)

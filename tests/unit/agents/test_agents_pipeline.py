@@ -30,6 +30,9 @@ class NoTexts:
     def text(self, reference: SchemaReference) -> None:
         return None
 
+    def registered(self, reference: SchemaReference) -> None:
+        return None
+
 
 class Crash(Exception):
     """The process dies here."""

@@ -31,6 +31,9 @@ class Texts:
         kind = "int" if (reference.id or 0) % 2 else "string"
         return SchemaText(json.dumps({"type": "record", "name": "R", "fields": [{"name": "a", "type": kind}]}))
 
+    def registered(self, reference: SchemaReference) -> bool | None:
+        return None if reference.id is None else reference.id % 3 > 0
+
 
 REFERENCES = st.one_of(
     st.integers(1, 40).map(avro_reference),

@@ -26,11 +26,20 @@ TEXTS = {
     4: '{"type":"record","name":"C","fields":[{"name":"age","type":"long"}]}',
 }
 V1, V2, V3, V4 = (avro_reference(id) for id in TEXTS)
+TEXTS[41] = '{"type":"record","name":"Refund","namespace":"com.shop","fields":[{"name":"age","type":"int"}]}'
+STRAY = avro_reference(41, subject="refunds-value")  # another topic's
+BY_RECORD = avro_reference(41, subject="com.shop.Refund")
+BY_TOPIC_AND_RECORD = avro_reference(41, subject="clicks-com.shop.Refund")
+IN_CONTEXT = avro_reference(42, subject=":.eu:clicks-value", version=2)
+UNREGISTERED = range(500, 600)
 
 
 class Texts:
     def text(self, reference: SchemaReference) -> SchemaText | None:
         return SchemaText(TEXTS[reference.id]) if reference.id in TEXTS else None
+
+    def registered(self, reference: SchemaReference) -> bool | None:
+        return False if reference.id in UNREGISTERED else None
 
 
 def run(observations: Iterable[Observation], state: State | None = None) -> tuple[State, list[list[Finding]]]:
@@ -319,6 +328,113 @@ TABLE: list[tuple[int, str, list[Observation], list[list[tuple[str, dict[int, in
         [[], [("schema-drift", {0: 10, 1: 10})], [("schema-version-returned", {0: 20})],
          [("schema-version-returned", {0: 20, 1: 20})], [("schema-version-returned", {0: 30})], []],
     ),
+    (
+        40,
+        "an id that the registry does not know: at once, and again with further partitions; then silence",
+        [
+            observation(V1, span(0, 0, 9), span(1, 0, 9)),
+            observation(unresolved_reference(500), span(0, 10, 19)),
+            observation(unresolved_reference(500), span(0, 20, 29), span(1, 10, 19)),
+            observation(unresolved_reference(500), span(0, 30, 39)),
+            observation(V1, span(0, 40, 49)),
+        ],
+        [[], [("unknown-schema", {0: 10})], [("unknown-schema", {0: 10, 1: 10})], [], []],
+    ),
+    (
+        41,
+        "an id that is not known yet since the registry is away",
+        [observation(V1, span(0, 0, 9)), observation(unresolved_reference(2), span(0, 10, 19))]
+        + [observation(V1, span(0, n, n), at=later(n)) for n in range(20, 25)],
+        [[]] * 7,
+    ),
+    (
+        42,
+        "unknown, and registered later: then it is drift",
+        [
+            observation(V1, span(0, 0, 9)),
+            observation(unresolved_reference(500), span(0, 10, 19)),
+            observation(avro_reference(500), kind=ObservationKind.RESOLUTION),
+        ],
+        [[], [("unknown-schema", {0: 10})], [("schema-drift", {0: 10})]],
+    ),
+    (
+        43,
+        "all of a topic's ids are unknown: some are told, for it may be no ids at all",
+        [observation(unresolved_reference(500 + n), span(0, n * 10, n * 10 + 9)) for n in range(5)],
+        [[("unknown-schema", {0: 0})], [("unknown-schema", {0: 10})], [], [], []],
+    ),
+    (
+        44,
+        "keys that are numbers look like unknown ids",
+        [observation(V1, span(0, n * 10, n * 10 + 9), key=unresolved_reference(500 + n)) for n in range(3)],
+        [[], [], []],
+    ),
+    (
+        45,
+        "keys that had a schema have an unknown one",
+        [
+            observation(V1, span(0, 0, 9), key=avro_reference(31, subject="clicks-key")),
+            observation(V1, span(0, 10, 19), key=unresolved_reference(500)),
+        ],
+        [[], [("key-unknown-schema", {0: 10})]],
+    ),
+    (
+        46,
+        "another topic's subject, where this one has its own; what is right comes back without a word",
+        [observation(V1, span(0, 0, 9)), observation(STRAY, span(0, 10, 10)), observation(V1, span(0, 11, 19))],
+        [[], [("wrong-subject", {0: 10})], []],
+    ),
+    (
+        47,
+        "another topic's subject from the start: copies and dead letters keep the ids of what they come from",
+        [observation(STRAY, span(0, 0, 9)), observation(STRAY, span(1, 0, 9))],
+        [[], []],
+    ),
+    (
+        48,
+        "a subject named after the record is no wrong one",
+        [observation(V1, span(0, 0, 9)), observation(BY_RECORD, span(0, 10, 19))],
+        [[], [("schema-drift", {0: 10})]],
+    ),
+    (
+        49,
+        "nor is one named after topic and record",
+        [observation(V1, span(0, 0, 9)), observation(BY_TOPIC_AND_RECORD, span(0, 10, 19))],
+        [[], [("schema-drift", {0: 10})]],
+    ),
+    (
+        50,
+        "nor is the topic's own in a context of the registry",
+        [observation(V1, span(0, 0, 9)), observation(IN_CONTEXT, span(0, 10, 19))],
+        [[], [("schema-drift", {0: 10})]],
+    ),
+    (
+        51,
+        "partitions that stay on different versions: one producer was forgotten",
+        [observation(V1, span(0, 0, 9), span(1, 0, 9)), observation(V2, span(0, 10, 19))]
+        + [observation((V2, V1)[n % 2], span(n % 2, n * 100, n * 100 + 9), at=later(n * 300)) for n in range(1, 9)],
+        [[], [("schema-drift", {0: 10})], [], [], [("mixed-versions", {0: 10})], [], [], [], [], []],
+    ),
+    (
+        52,
+        "a deployment that moves one partition after the other, each within minutes, is no mix",
+        [observation(V1, *(span(p, 0, 9) for p in range(4)))]
+        + [
+            observation(V2 if p <= n else V1, span(p, 100 + n * 10, 109 + n * 10), at=later(n * 400 + p))
+            for n in range(5)
+            for p in range(4)
+        ],
+        [[], [("schema-drift", {0: 100})], [], [], [], [], [("schema-drift", {0: 100, 1: 110})], [], []]
+        + [[], [], [("schema-drift", {0: 100, 1: 110, 2: 120})], []]
+        + [[], [], [], [("schema-drift", {0: 100, 1: 110, 2: 120, 3: 130})]] + [[]] * 4,
+    ),
+    (
+        53,
+        "a partition that is idle stays on the old version, and nobody writes it",
+        [observation(V1, span(0, 0, 9), span(1, 0, 9))]
+        + [observation(V2, span(0, n * 10, n * 10 + 9), at=later(n * 300)) for n in range(1, 9)],
+        [[], [("schema-drift", {0: 10})]] + [[]] * 7,
+    ),
 ]  # fmt: skip
 
 
@@ -494,3 +610,36 @@ def test_many_record_types_are_bounded() -> None:
 
     assert [finding.kind for findings in found for finding in findings] == ["subject-added"] * 99
     assert len(json.dumps(state)) < 60_000
+
+
+def test_an_unknown_id_says_where_and_how_bad() -> None:
+    _, found = run([observation(V1, span(0, 0, 9)), observation(unresolved_reference(500), span(0, 10, 19))])
+    [finding] = found[1]
+
+    assert (finding.severity, finding.before) == (Severity.CRITICAL, V1)
+    assert finding.after is not None
+    assert (finding.after.id, finding.after.subject) == (500, None)
+    assert "schema 500, which the registry does not know" in finding.summary
+    assert finding.summary.endswith("partition 0 from offset 10")
+    _, found = run([observation(unresolved_reference(500), span(0, 10, 19))])
+    assert found[0][0].severity is Severity.WARNING
+
+
+def test_a_wrong_subject_is_a_warning_though_it_reads() -> None:
+    TEXTS[43] = TEXTS[1].replace('"C"', '"C","namespace":"same"')
+    stray = avro_reference(43, subject="same-value")
+    _, found = run([observation(V1, span(0, 0, 9)), observation(stray, span(0, 10, 10))])
+    [finding] = found[1]
+
+    assert (finding.kind, finding.severity) == ("wrong-subject", Severity.WARNING)
+    assert "values have same-value v43 (id 43), which is registered for something else" in finding.summary
+
+
+def test_a_topic_whose_keys_are_numbers_stays_settled() -> None:
+    detector = SchemaDrift()
+    state = detector.initial()
+    for n in range(3):
+        item = observation(V1, span(0, n * 10, n * 10 + 9), key=unresolved_reference(500))
+        before, (state, _) = state, detector.observe(state, item, NOON, Texts())
+
+    assert state is before
