@@ -31,10 +31,18 @@ from stream_lineage.detect.schema_change import (
     severity,
     verdict_text,
 )
+from stream_lineage.detect.schema_versions import (
+    bare_subject,
+    group_name,
+    is_version,
+    sightings_of,
+    unresolved,
+    version_key,
+    wire_id_of,
+)
 from stream_lineage.model.finding import Finding, SchemaChange, Severity
 from stream_lineage.model.observation import Observation, ObservationKind
-from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
-from stream_lineage.model.span import OffsetSpan
+from stream_lineage.model.schema import SchemaReference
 from stream_lineage.wire.registered_schema import record_name
 
 ROLES = ("value", "key")
@@ -109,8 +117,8 @@ class _Watch:
 
     def see(self, reference: SchemaReference) -> None:
         line = self.line
-        wire_id = _wire_id(reference)
-        seen = [] if self.observation.kind is ObservationKind.RESOLUTION else _sightings(self.observation.spans)
+        wire_id = wire_id_of(reference)
+        seen = [] if self.observation.kind is ObservationKind.RESOLUTION else sightings_of(self.observation.spans)
         if reference.unresolved:
             known = line.versions.get(line.ids.get(wire_id or "", ""))
             if known is None:
@@ -139,13 +147,13 @@ class _Watch:
         """Ask the registry for ids that stay unresolved and are not told yet, or not with all of their partitions."""
         line = self.line
         for wire_id in _untold(self.role, bool(line.versions), line.pending, line.unknown)[:ASKED_AT_ONCE]:
-            if self.schemas.registered(_unresolved(wire_id)) is False:
+            if self.schemas.registered(unresolved(wire_id)) is False:
                 line.unknown[wire_id] = len(line.pending[wire_id])
                 self._unknown[wire_id] = None
 
     def _admit(self, key: str, reference: SchemaReference) -> None:
         """Take in a version that was never seen, in the group that it is to be compared with."""
-        line, name = self.line, _group_name(reference, self.observation.topic, self.role)
+        line, name = self.line, group_name(reference, self.observation.topic, self.role)
         kind: str | None = "schema-drift"
         foreign = False
         if not line.groups:
@@ -163,11 +171,11 @@ class _Watch:
 
     def _is_foreign(self, reference: SchemaReference) -> bool:
         """Whether a schema is registered under names only that no strategy gives to this topic, which has its own."""
-        subject, topic = _bare(reference.subject), self.observation.topic
+        subject, topic = bare_subject(reference.subject), self.observation.topic
         own = f"{topic}-{self.role}"
         if subject is None or subject.startswith(f"{topic}-"):
             return False
-        if all(_bare(version.reference.subject) != own for version in self.line.versions.values()):
+        if all(bare_subject(version.reference.subject) != own for version in self.line.versions.values()):
             return False
         text = self.schemas.text(reference)
         record = None if text is None else record_name(reference.type, text.text)
@@ -274,9 +282,7 @@ class _Watch:
                 continue
             told = f"the {self.role} schema changed from {_label(version.before)} to {version.reference.label()}"
             if version.foreign:
-                told = (
-                    f"{self.role}s are written with {version.reference.label()}, which is registered for something else"
-                )
+                told = f"{self.role}s have {version.reference.label()}, which is registered for something else"
             kind = "wrong-subject" if version.foreign else "schema-drift"
             yield self._finding(kind, told, version.before, version.reference, version.first)
         for old, new in self._returned:
@@ -345,7 +351,7 @@ class _Watch:
         )
 
     def _unknown_schema(self, wire_id: str) -> Finding:
-        topic, after = self.observation.topic, _unresolved(wire_id)
+        topic, after = self.observation.topic, unresolved(wire_id)
         first = self.line.pending[wire_id]
         group = self.line.groups.get("") or next(reversed(self.line.groups.values()), None)
         current = None if group is None else self.line.versions.get(group.current)
@@ -377,37 +383,30 @@ def _label(reference: SchemaReference | None) -> str:
     return "one that is forgotten" if reference is None else reference.label()
 
 
-def is_version(reference: SchemaReference, role: str) -> bool:
-    """Whether a reference says which schema the bytes have. JSON without a schema is a format of values only: as keys,
-    texts that happen to look like JSON are everywhere."""
-    if reference.unresolved or reference.type is SchemaType.NONE:
+def _settled(
+    line: dict[str, Any], role: str, reference: SchemaReference, observation: Observation, now_ms: int
+) -> bool:
+    """Whether nothing can change: each partition is on this version already. Nearly every observation is settled."""
+    if observation.kind is ObservationKind.RESOLUTION or reference.unresolved:
         return False
-    return role == "value" or reference.framing is not Framing.PLAIN_JSON
-
-
-def version_key(reference: SchemaReference) -> str:
-    """The same for the same schema under any id."""
-    if reference.fingerprint is not None:
-        return reference.fingerprint
-    return f"{reference.type.value}:{reference.framing.value}:{reference.guid or reference.wire_name}"
-
-
-def _wire_id(reference: SchemaReference) -> str | None:
-    if reference.crc64 is not None:
-        return str(reference.wire_name)
-    if reference.guid is not None:
-        return f"guid:{reference.guid}"
-    return f"id:{reference.id}" if reference.id is not None else None
-
-
-def _unresolved(wire_id: str) -> SchemaReference:
-    """The reference that ``_wire_id`` gave this for."""
-    kind, _, name = wire_id.partition(":")
-    if kind == "id":
-        return SchemaReference(SchemaType.NONE, Framing.CONFLUENT_PREFIX, id=int(name), unresolved=True)
-    if kind == "guid":
-        return SchemaReference(SchemaType.NONE, Framing.GUID_HEADER, guid=name, unresolved=True)
-    return SchemaReference(SchemaType.NONE, Framing.SINGLE_OBJECT, crc64=name, unresolved=True)
+    if _untold(role, bool(line["versions"]), line["pending"], line["unknown"]):
+        return False
+    if not is_version(reference, role):
+        return True
+    key, wire_id = version_key(reference), wire_id_of(reference)
+    version = line["versions"].get(key)
+    if version is None or wire_id in line["pending"] or (wire_id is not None and wire_id not in line["ids"]):
+        return False
+    group = line["groups"][version["group"]]
+    runs = group["runs"]
+    if key not in group["lasting"] and _stays(
+        group["split"], group["since_ms"], {run[0] for run in runs.values()}, now_ms
+    ):
+        return False
+    return all(
+        runs.get(str(partition), ("", 0))[0] == key and offset >= version["first"].get(str(partition), 0)
+        for partition, offset in sightings_of(observation.spans)
+    )
 
 
 def _untold(
@@ -426,45 +425,3 @@ def _untold(
 def _stays(split: bool, since_ms: int | None, keys: set[str], now_ms: int) -> bool:
     """Whether what is written now is part of a mix over partitions that is not told yet."""
     return not split and since_ms is not None and len(keys) > 1 and now_ms - since_ms >= WINDOW_SECONDS * 1000
-
-
-def _bare(subject: str | None) -> str | None:
-    """A subject without the context that it is in (``:.context:subject``)."""
-    return subject.split(":", 2)[-1] if subject is not None and subject.startswith(":.") else subject
-
-
-def _group_name(reference: SchemaReference, topic: str, role: str) -> str:
-    """The subject, or nothing for subjects named after the topic, of which a topic has one."""
-    subject = _bare(reference.subject)
-    return "" if subject in (None, f"{topic}-{role}") else str(subject)
-
-
-def _sightings(spans: Iterable[OffsetSpan]) -> list[tuple[int, int]]:
-    """Partition and first record of each span, ordered. Spans that hold no record say nothing of the schema."""
-    return sorted((span.partition, span.first_record_offset) for span in spans if span.count)
-
-
-def _settled(
-    line: dict[str, Any], role: str, reference: SchemaReference, observation: Observation, now_ms: int
-) -> bool:
-    """Whether nothing can change: each partition is on this version already. Nearly every observation is settled."""
-    if observation.kind is ObservationKind.RESOLUTION or reference.unresolved:
-        return False
-    if _untold(role, bool(line["versions"]), line["pending"], line["unknown"]):
-        return False
-    if not is_version(reference, role):
-        return True
-    key, wire_id = version_key(reference), _wire_id(reference)
-    version = line["versions"].get(key)
-    if version is None or wire_id in line["pending"] or (wire_id is not None and wire_id not in line["ids"]):
-        return False
-    group = line["groups"][version["group"]]
-    runs = group["runs"]
-    if key not in group["lasting"] and _stays(
-        group["split"], group["since_ms"], {run[0] for run in runs.values()}, now_ms
-    ):
-        return False
-    return all(
-        runs.get(str(partition), ("", 0))[0] == key and offset >= version["first"].get(str(partition), 0)
-        for partition, offset in _sightings(observation.spans)
-    )
