@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from stream_lineage.detect.detector import Channel
 from stream_lineage.detect.references import reference_to_json
 from stream_lineage.model.finding import Finding
-from stream_lineage.model.observation import Observation
+from stream_lineage.model.observation import Link
 from stream_lineage.model.schema import SchemaReference
 
 EVENT_TYPES: Mapping[Channel, str] = {
@@ -34,7 +34,23 @@ class Alert:
     headers: tuple[tuple[str, bytes], ...]
 
 
-def alert(finding: Finding, channel: Channel, observation: Observation, public_url: str) -> Alert:
+class Origin(Protocol):
+    """What a finding was made from: an observation, or anything else that has a place of its own."""
+
+    @property
+    def observation_id(self) -> str: ...
+
+    @property
+    def cluster(self) -> str: ...
+
+    @property
+    def observed_at(self) -> datetime: ...
+
+    @property
+    def links(self) -> Sequence[Link]: ...
+
+
+def alert(finding: Finding, channel: Channel, observation: Origin, public_url: str) -> Alert:
     """The alert that a finding becomes. Everything in it follows from the finding and the observation that it was made
     from, so that a worker that does the same work again after a crash writes the same alert, with the same id."""
     event_id = alert_id(finding, observation)
@@ -57,7 +73,7 @@ def alert(finding: Finding, channel: Channel, observation: Observation, public_u
     )
 
 
-def alert_id(finding: Finding, observation: Observation) -> str:
+def alert_id(finding: Finding, observation: Origin) -> str:
     """32 hexadecimal digits: of the problem, of what is known of it by now, and of the place in the provenance log."""
     link = [[link.partition, link.hash.hex()] for link in sorted(observation.links, key=lambda link: link.partition)]
     parts = [

@@ -77,7 +77,7 @@ class Detection:
             after, findings = detector.observe(state, observation, observation.observed_at, self._schemas)
             alerts += [alert(finding, detector.channel, observation, self._public_url) for finding in findings]
             if after is not state:
-                changed.append(Changed(key, _stored(position, observation.observed_at, after)))
+                changed.append(Changed(key, stored_state(position, observation.observed_at, after)))
         return Outcome(tuple(alerts), tuple(changed))
 
     def _kept(self, key: bytes, value: bytes | None) -> _Kept | None:
@@ -106,7 +106,7 @@ def _passed(kept: _Kept, position: LogPosition, observed_at: datetime) -> bool:
     )
 
 
-def _stored(position: LogPosition, at: datetime, state: State) -> bytes:
+def stored_state(position: LogPosition, at: datetime, state: State) -> bytes:
     return orjson.dumps(
         {"position": [position.partition, position.offset], "at_ms": int(at.timestamp() * 1000), "state": state}
     )

@@ -19,7 +19,7 @@ from typing import Generic, Protocol, TypeVar
 
 from stream_lineage.agents.acks import OrderedAcks, Pending
 from stream_lineage.agents.alerts import Alert
-from stream_lineage.agents.detection import Detection, LogPosition
+from stream_lineage.agents.detection import Detection, LogPosition, Outcome
 from stream_lineage.agents.windows import OpenWindow, OpenWindows
 from stream_lineage.errors import DecodeError
 from stream_lineage.logs import get_logger
@@ -92,12 +92,7 @@ class Pipeline(Generic[E]):
                 return
             rows = self._outlet.rows
             outcome = await self._in_thread(lambda: self._detection.observe(observation, position, rows))
-            if outcome.alerts:
-                await self._outlet.publish(outcome.alerts)
-                for alert in outcome.alerts:
-                    _log.info("alert published", topic=observation.topic, alert=alert.event_id, channel=alert.channel)
-            if outcome.changed:
-                await self._outlet.keep(partition, [(row.key, row.value) for row in outcome.changed])
+            await self._tell(partition, outcome)
             if assignment != self._assignment:
                 return  # the partitions were taken away meanwhile: whoever has them now counts it
             due = await self._in_thread(
@@ -107,6 +102,17 @@ class Pipeline(Generic[E]):
                 self._acks.done(pending)
             else:
                 await self._close(due, assignment)
+
+    async def aside(self, work: Callable[[Mapping[bytes, bytes]], list[tuple[int, Outcome]]]) -> None:
+        """Do something between two observations that follows from none. ``work`` is given the table's rows, in the
+        thread of the detectors, and returns what it led to, by the partition whose rows it changes."""
+        async with self._turn:
+            assignment = self._assignment
+            rows = self._outlet.rows
+            for partition, outcome in await self._in_thread(lambda: work(rows)):
+                if assignment != self._assignment:
+                    return  # whoever has the partitions now finds the same
+                await self._tell(partition, outcome)
 
     async def close_due(self) -> None:
         """Store the windows that are over. To be called about once a second."""
@@ -131,6 +137,14 @@ class Pipeline(Generic[E]):
     def waiting(self) -> int:
         """Observations that are read and not acknowledged."""
         return self._acks.waiting
+
+    async def _tell(self, partition: int, outcome: Outcome) -> None:
+        if outcome.alerts:
+            await self._outlet.publish(outcome.alerts)
+            for alert in outcome.alerts:
+                _log.info("alert published", topic=alert.key.decode(), alert=alert.event_id, channel=alert.channel)
+        if outcome.changed:
+            await self._outlet.keep(partition, [(row.key, row.value) for row in outcome.changed])
 
     async def _close(self, due: list[tuple[bytes, OpenWindow[Pending[E]]]], assignment: int) -> None:
         if not due or assignment != self._assignment:

@@ -29,6 +29,14 @@ class AgentsSettings(BaseModel):
         default="http://localhost:8080", description="Address of the web UI as people see it: alerts link to it."
     )
 
+    registry_poll_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="How often the registry is asked for schemas that are registered and not on the wire yet, for 100 "
+        "subjects at a time; 0: never.",
+    )
+
     @field_validator("public_url")
     @classmethod
     def _url_is_whole(cls, url: str) -> str:

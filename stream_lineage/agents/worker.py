@@ -10,6 +10,7 @@ from stream_lineage.agents.detection import Detection
 from stream_lineage.agents.faust_app import FaustOutlet, changelog_topic, make_app, observations_topic
 from stream_lineage.agents.pipeline import Pipeline
 from stream_lineage.agents.progress import Progress
+from stream_lineage.agents.registry_poll import RegistryPoll
 from stream_lineage.agents.schema_texts import RegistryTexts
 from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.agents.topics import prepare_topics
@@ -37,12 +38,16 @@ def run_worker(
     """
     app = make_app(kafka, agents.agents_id, agents.agents_state_dir)
     partitions = prepare_topics(admin(kafka), kafka, changelog_topic(agents.agents_id))
-    schemas = RegistryTexts(SchemaRegistry(registry) if registry.urls else None)
+    asked = SchemaRegistry(registry) if registry.urls else None
+    schemas = RegistryTexts(asked)
     detection = Detection(detectors().values(), schemas, agents.public_url)
     outlet = FaustOutlet(app, kafka, partitions)
     pipeline: Pipeline[Any] = Pipeline(detection, outlet, store, lambda event: event.ack())
     progress = Progress(time.monotonic)
     _wire(app, kafka, pipeline, progress)
+    if asked is not None and agents.registry_poll_seconds > 0:
+        poll = RegistryPoll(asked, schemas, kafka.cluster_name, agents.public_url)
+        _wire_poll(app, kafka, pipeline, outlet, poll, agents.registry_poll_seconds)
     topic = kafka.topic(OBSERVATIONS)
     watchdog = Watchdog(progress, observation_waits(kafka, topic, agents.agents_id))
     watchdog.start()
@@ -103,6 +108,34 @@ def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Pro
 
     app.agent(observations_topic(app), name="observations", concurrency=1)(observations)
     app.timer(WINDOW_CHECK_SECONDS)(close_windows)
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_partitions_revoked.connect(revoked, weak=False)
+
+
+def _wire_poll(
+    app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], outlet: FaustOutlet, poll: RegistryPoll, seconds: float
+) -> None:
+    topic = kafka.topic(OBSERVATIONS)
+
+    async def look() -> None:
+        if app.rebalancing or app.in_recovery:
+            return  # the table is not what it will be
+        rows = dict(outlet.rows)  # the thread that asks must not see it change
+        try:
+            answers = await asyncio.to_thread(poll.ask, rows)
+            await pipeline.aside(lambda kept: poll.judge(answers, kept))
+        except Exception as error:
+            _log.exception("what the registry holds cannot be judged")
+            await app.crash(error)
+            raise
+
+    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
+        poll.assigned(tp.partition for tp in assigned if tp.topic == topic)
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        poll.assigned(())
+
+    app.timer(seconds)(look)
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
 

@@ -66,6 +66,9 @@ class FakeRegistry:
     requests: Counter[str] = field(default_factory=Counter)
     _schemas: dict[int, _Schema] = field(default_factory=dict)
     _subjects: dict[str, list[int]] = field(default_factory=dict)
+    _deleted: dict[str, list[int]] = field(default_factory=dict)
+    levels: dict[str | None, str] = field(default_factory=lambda: {None: "BACKWARD"})
+    """Compatibility levels by subject; the registry's own under null."""
     _server: ThreadingHTTPServer | None = None
     _closing: threading.Event = field(default_factory=threading.Event)
 
@@ -110,11 +113,29 @@ class FakeRegistry:
             versions.append(id_)
         return id_
 
+    def delete(self, subject: str, *, permanently: bool = False) -> None:
+        """Delete a subject, so that it is told still if it is asked for with deleted ones, or for good."""
+        versions = self._subjects.pop(subject, [])
+        if permanently:
+            self._deleted.pop(subject, None)
+        else:
+            self._deleted[subject] = versions
+
+    def restore(self, subject: str) -> None:
+        """Bring a softly deleted subject back."""
+        self._subjects[subject] = self._deleted.pop(subject)
+
     def guid_of(self, id_: int) -> str:
         return self._schemas[id_].guid
 
     def wait_until_closed(self, seconds: float | None = None) -> bool:
         return self._closing.wait(seconds)
+
+    def deleted_versions(self, path: str) -> list[int]:
+        """The versions that a path asks for of a subject that is softly deleted."""
+        parts = [unquote(part) for part in path.strip("/").split("/")]
+        softly = parts[0] == "subjects" and parts[2:] == ["versions"]
+        return list(range(1, len(self._deleted.get(parts[1], ())) + 1)) if softly else []
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         """Status and document, as Confluent's registry gives them."""
@@ -139,6 +160,11 @@ class FakeRegistry:
                 return (200, {**schema.document(), "guid": guid}) if schema else _unknown(40403, "Schema not found")
             case ("GET", ["schemas", "guids", guid, "ids"]) if not self.lacks_guids:
                 return 200, [{"context": ".", "id": s.id} for s in self._schemas.values() if s.guid == guid]
+            case ("GET", ["config"]):
+                return 200, {"compatibilityLevel": self.levels[None]}
+            case ("GET", ["config", subject]):
+                level = self.levels.get(subject)
+                return (200, {"compatibilityLevel": level}) if level else _unknown(40408, "No level configured")
             case ("GET", ["subjects", subject, "versions"]):
                 known = self._subjects.get(subject)
                 return (200, list(range(1, len(known) + 1))) if known else _unknown(40401, "Subject not found")
@@ -194,16 +220,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, method: str, body: Any) -> None:
         fake, path = self.fake, urlsplit(self.path).path
+        deleted = "deleted=true" in urlsplit(self.path).query
         if fake.wait_until_closed(0):
             self.close_connection = True  # kept from before it went away
             return
         fake.requests[f"{method} {path}"] += 1
         try:
-            self._respond(fake, method, path, body)
+            self._respond(fake, method, path, body, deleted)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True  # the client has had enough, as it should
 
-    def _respond(self, fake: FakeRegistry, method: str, path: str, body: Any) -> None:
+    def _respond(self, fake: FakeRegistry, method: str, path: str, body: Any, deleted: bool) -> None:
         document: Any
         match fake.behaviour:
             case Behaviour.HANG:
@@ -244,7 +271,8 @@ class _Handler(BaseHTTPRequestHandler):
             case Behaviour.ANSWER:
                 status, document = 401, {"error_code": 401, "message": "Unauthorized"}
                 if self._let_in(fake.credentials):
-                    status, document = fake.answer(method, path, body)
+                    kept = fake.deleted_versions(path) if deleted else []
+                    status, document = (200, kept) if kept else fake.answer(method, path, body)
                 self._send(status, json.dumps(document).encode())
 
     def _let_in(self, credentials: str | None) -> bool:

@@ -96,10 +96,10 @@ class SchemaRegistry:
         """One version of a subject, deleted or not. Asked for each time. Raises as ``by_id`` does."""
         return self._version(subject, f"{version}?deleted=true")
 
-    def versions(self, subject: str) -> tuple[int, ...]:
-        """The versions of a subject, deleted ones too where the registry tells them. Asked for each time. Raises as
+    def versions(self, subject: str, *, deleted: bool = True) -> tuple[int, ...]:
+        """The versions of a subject, ``deleted`` ones too where the registry tells them. Asked for each time. Raises as
         ``by_id`` does."""
-        path = f"/subjects/{quote(subject, safe='')}/versions?deleted=true"
+        path = f"/subjects/{quote(subject, safe='')}/versions{'?deleted=true' if deleted else ''}"
         answer = self._http.get(path)
         if answer.status == 404 and answer.error_code == _SUBJECT_UNKNOWN:
             raise UnknownSchema(f"the schema registry does not know subject {subject}")
@@ -122,6 +122,18 @@ class SchemaRegistry:
         if answer.status != 200 or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise _no_answer("/subjects", answer)
         return tuple(sorted(names))
+
+    def compatibility(self, subject: str | None = None) -> str | None:
+        """The compatibility level of a subject's own, null where it has none; of the registry where no subject is
+        given. Asked for each time. Raises RegistryUnavailable."""
+        path = "/config" if subject is None else f"/config/{quote(subject, safe='')}"
+        answer = self._http.get(path)
+        if subject is not None and answer.status == 404:
+            return None
+        level = answer.document.get("compatibilityLevel") if isinstance(answer.document, dict) else None
+        if answer.status != 200 or not isinstance(level, str):
+            raise _no_answer(path, answer)
+        return level
 
     def register(
         self,
