@@ -148,7 +148,7 @@ def test_detectors_have_no_clock_and_no_chance(module: ModuleType) -> None:
 
 def test_every_detector_is_registered_under_its_name() -> None:
     assert {name: detector.name for name, detector in detectors().items()} == {name: name for name in EVERY}
-    assert set(EVERY) == {"schema-drift", "data-loss"}
+    assert set(EVERY) == {"schema-drift", "payload-structure", "data-loss"}
 
 
 def test_fingerprints_do_not_depend_on_the_process() -> None:
