@@ -1,0 +1,143 @@
+"""When deviations become an alert, how long it lasts, and when what lasts is the new normal.
+
+Four rules run side by side, each with a threshold that fits its own statistic: one value far out, two of the last
+three, three of the last four, all to the same side; and the moving average of the last dozen or so. So a heavy tail
+makes single values harmless without making the series blind to what persists, and a small shift is found when it lasts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream_lineage.detect.series.tail import Tail
+
+FLOORS = (7.0, 5.0, 4.0, 4.0)
+"""No threshold is lower than these, in scales: one value, two of three, three of four, twice the average."""
+_USUAL = (2.2, 1.4, 1.0, 1.0)
+_AVERAGED = 8.0  # values
+_CLIPPED = 6.0  # scales: what a value counts in the average, at most
+_CALM = 3  # quiet values in a row that end an excursion
+_MOST_SHIFTS = 48
+
+
+class Excursion:
+    __slots__ = ("average", "calm", "count", "open", "recent", "shifts", "since", "strength", "tails", "usual", "wild")
+
+    def __init__(self, state: dict[str, Any], probability: float) -> None:
+        self.open: bool = state["open"]
+        self.since: float = state["since"]
+        self.calm: int = state["calm"]
+        self.average: float = state["average"]
+        self.recent: list[float] = list(state["recent"])
+        self.shifts: list[float] = list(state["shifts"])
+        self.count: int = state["count"]
+        self.usual: float = state["usual"]
+        self.wild: float = state["wild"]
+        self.strength = 0.0
+        self.tails = [
+            Tail(tail, usual=usual, floor=floor, probability=probability)
+            for tail, usual, floor in zip(state["tails"], _USUAL, FLOORS, strict=True)
+        ]
+
+    @staticmethod
+    def initial() -> dict[str, Any]:
+        return {
+            "open": False,
+            "since": 0.0,
+            "calm": 0,
+            "average": 0.0,
+            "recent": [0.0, 0.0, 0.0],
+            "shifts": [],
+            "count": 0,
+            "usual": 0.0,
+            "wild": 0.0,
+            "tails": [Tail.initial(usual) for usual in _USUAL],
+        }
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "open": self.open,
+            "since": self.since,
+            "calm": self.calm,
+            "average": self.average,
+            "recent": list(self.recent),
+            "shifts": list(self.shifts),
+            "count": self.count,
+            "usual": self.usual,
+            "wild": self.wild,
+            "tails": [tail.state() for tail in self.tails],
+        }
+
+    def turn(self, worth: float) -> None:
+        """A block of time ends; ``worth``: what it counts."""
+        for tail in self.tails:
+            tail.turn(worth)
+
+    def forget(self, share: float) -> None:
+        for tail in self.tails:
+            tail.forget(share)
+
+    def judge(self, now: float, deviation: float, matters: bool, bar: float, fewest: int) -> bool:
+        """Whether the series is in an excursion, this value included.
+
+        ``bar`` raises all thresholds; ``fewest``: values out of line that an excursion opens with, at least, 1 to 3.
+        """
+        one, two, three, lasting = self.tails
+        distance = deviation if deviation >= 0 else -deviation
+        a, b, c = self.recent
+        self.recent = [deviation, a, b]
+        if deviation < 0:
+            a, b, c = -a, -b, -c
+        high, low = (a, b) if a >= b else (b, a)
+        second = distance if distance < high else high
+        middle = high if c >= high else (c if c > low else low)
+        third = distance if distance < middle else middle
+        self.average += (min(max(deviation, -_CLIPPED), _CLIPPED) - self.average) / _AVERAGED
+        average = 2 * abs(self.average)
+        strength = max(third / three.threshold, average / lasting.threshold)
+        if fewest < 3:
+            strength = max(strength, second / two.threshold)
+            if fewest < 2:
+                strength = max(strength, distance / one.threshold)
+        self.strength = strength / bar
+        if self.open:
+            quiet = distance < max(2.0, three.threshold / 2) and average < max(2.0, lasting.threshold / 2)
+            self.calm = self.calm + 1 if quiet else 0
+            if self.calm >= _CALM:
+                self.close()
+            return self.open
+        one.highest = max(one.highest, distance)
+        two.highest = max(two.highest, second)
+        three.highest = max(three.highest, third)
+        lasting.highest = max(lasting.highest, average)
+        if matters and self.strength >= 1:
+            self.open, self.since, self.calm = True, now, 0
+            self.shifts, self.count, self.usual, self.wild = [], 0, 0.0, 0.0
+        return self.open
+
+    def take(self, residual: float) -> None:
+        """Learn what the excursion looks like."""
+        self.count += 1
+        off = residual - self.usual
+        self.usual += off / min(self.count, 200)
+        self.wild += (abs(off) - self.wild) / min(self.count, 200)
+
+    def shifted(self, by: float) -> None:
+        """A slot ended in the excursion, off by so much."""
+        self.shifts = [*self.shifts[1 - _MOST_SHIFTS :], by]
+
+    def settled(self, now: float, patience: float) -> float | None:
+        """By how much the new normal differs, once the excursion has lasted and is steady (or has lasted twice)."""
+        lasted = now - self.since
+        if not self.open or lasted < patience or not self.shifts:
+            return None
+        latest = sorted(self.shifts[-12:])
+        by = latest[len(latest) // 2]
+        steady = latest[-1] - latest[0] <= max(abs(by), 4 * self.wild)
+        return by if steady or lasted >= 2 * patience else None
+
+    def close(self) -> None:
+        self.open, self.calm = False, 0
+        self.recent = [0.0, 0.0, 0.0]
+        self.average = 0.0
+        self.shifts = []
