@@ -37,6 +37,10 @@ class AgentsSettings(BaseModel):
         "subjects at a time; 0: never.",
     )
 
+    detector_plugins: bool = Field(
+        default=True, description="Whether detectors of other installed packages run beside ours; see docs/detectors.md."
+    )
+
     @field_validator("public_url")
     @classmethod
     def _url_is_whole(cls, url: str) -> str:

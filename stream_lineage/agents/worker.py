@@ -15,7 +15,8 @@ from stream_lineage.agents.schema_texts import RegistryTexts
 from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.agents.topics import prepare_topics
 from stream_lineage.agents.watchdog import Watchdog, observation_waits
-from stream_lineage.detect.registry import detectors
+from stream_lineage.detect.plugins import plugins
+from stream_lineage.detect.registry import RESERVED, detectors
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.topics import OBSERVATIONS
 from stream_lineage.store.ports import MetricStore
@@ -40,7 +41,10 @@ def run_worker(
     partitions = prepare_topics(admin(kafka), kafka, changelog_topic(agents.agents_id))
     asked = SchemaRegistry(registry) if registry.urls else None
     schemas = RegistryTexts(asked)
-    detection = Detection(detectors().values(), schemas, agents.public_url)
+    ours = detectors()
+    others = plugins((*ours, *RESERVED))[0] if agents.detector_plugins else {}
+    _log.info("detectors", ours=sorted(ours), plugins=sorted(others))
+    detection = Detection([*ours.values(), *others.values()], schemas, agents.public_url)
     outlet = FaustOutlet(app, kafka, partitions)
     pipeline: Pipeline[Any] = Pipeline(detection, outlet, store, lambda event: event.ack())
     progress = Progress(time.monotonic)

@@ -7,6 +7,9 @@ from stream_lineage.detect.detector import Detector
 from stream_lineage.detect.payload_structure import PayloadStructure
 from stream_lineage.detect.schema_drift import SchemaDrift
 
+RESERVED = ("registry-watch", "window")
+"""Names under which something else than a detector of observations keeps its states."""
+
 
 def detectors() -> dict[str, Detector]:
     """The detectors, in the order in which they see an observation."""
