@@ -38,7 +38,7 @@ class AgentsSettings(BaseModel):
     )
 
     detector_plugins: bool = Field(
-        default=True, description="Whether detectors of other installed packages run beside ours; see docs/detectors.md."
+        default=True, description="Whether detectors of other installed packages run too; see docs/detectors.md."
     )
 
     @field_validator("public_url")
