@@ -91,17 +91,16 @@ class RegistryPoll:
     def ask(self, rows: Mapping[bytes, bytes]) -> list[tuple[Watched, Holding]]:
         """What the registry holds of the subjects whose turn it is. Those that it does not answer for are left out."""
         answers: list[tuple[Watched, Holding]] = []
-        default: str | None = None
+        failures: list[StreamLineageError] = []
+        default = self._level(None)
         for watched in self._next(watched_subjects(rows, self._mine, self._cluster)):
             try:
-                default = default or self._registry.compatibility()
                 answers.append((watched, self._holding(watched, default)))
-            except RegistryUnavailable as error:
-                _log.warning("registry cannot be polled", subject=watched.subject.name, error=error.message)
-                break  # the next round begins with this one
             except StreamLineageError as error:
-                _log.warning("subject cannot be looked at", subject=watched.subject.name, error=error.message)
+                failures.append(error)  # it may answer for others; where it is away, that is known without asking
             self._last = (watched.subject.topic, watched.subject.name)
+        if failures:
+            _log.warning("subjects cannot be looked at", subjects=len(failures), error=failures[0].message)
         return answers
 
     def judge(
@@ -154,7 +153,14 @@ class RegistryPoll:
                 _log.warning("version cannot be read", subject=name, version=version, error=error.message)
         for reference in (watched.subject.current, *added.values()) if added else ():
             self._schemas.text(reference)  # so that nothing waits for it while it is judged
-        return Holding(versions, compatibility=self._registry.compatibility(name), default=default, added=added)
+        return Holding(versions, level=self._level(name) or default, default=default, added=added)
+
+    def _level(self, subject: str | None) -> str | None:
+        """Null also where we may not read it."""
+        try:
+            return self._registry.compatibility(subject)
+        except RegistryUnavailable:
+            return None
 
     def _is_gone(self, subject: Subject) -> bool:
         """Whether records of a deleted subject can no longer be read, by nobody who has not asked before."""

@@ -3,7 +3,8 @@
 A pure rule over what the registry holds of a subject now, against what it held when it was looked at last. A subject
 that is seen for the first time is taken as it is. Versions whose schema is on the wire already say nothing, nor does
 the same schema under another number. A deletion counts when it is seen twice in a row, since replicas of a registry
-may lag. What is not on the wire breaks nothing yet: a new version is a warning at most.
+may lag. A level that changes with the registry's default is no change of the subject's, and one that cannot be read is
+no change at all. What is not on the wire breaks nothing yet: a new version is a warning at most.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ class Subject:
 @dataclass(frozen=True, slots=True)
 class Holding:
     """What the registry holds of a subject. No ``versions``: it is deleted, ``permanently`` if not even its ids can be
-    asked for under its name. ``compatibility`` is the level of its own, if it has one, else the registry's ``default``
-    holds. ``added`` are the schemas of the versions that ``wanted`` names."""
+    asked for under its name. ``level`` is the compatibility level that holds for it, be it its own or the registry's
+    ``default``. ``added`` are the schemas of the versions that ``wanted`` names."""
 
     versions: tuple[int, ...]
     permanently: bool = False
-    compatibility: str | None = None
+    level: str | None = None
     default: str | None = None
     added: Mapping[int, SchemaReference] = field(default_factory=dict)
 
@@ -59,7 +60,8 @@ class _Known:
     changes were told."""
 
     latest: int
-    compatibility: str | None
+    level: str | None
+    default: str | None
     absent: int = 0
     changes: int = 0
     told: list[str] = field(default_factory=list)
@@ -84,7 +86,7 @@ class RegistryWatch:
         known = _load(state, subject.name)
         if known is None:
             absent = 0 if holding.versions else _TOLD_AS_DELETED
-            known = _Known(max(holding.versions, default=0), holding.compatibility, absent)
+            known = _Known(max(holding.versions, default=0), holding.level, holding.default, absent)
             return _stored(state, subject.name, known), ()
         findings: list[Finding] = []
         if not holding.versions:
@@ -100,12 +102,14 @@ class RegistryWatch:
                     if key not in subject.on_wire and key not in known.told:
                         findings.append(_upcoming(subject, reference, schemas))
                         known.told = [*known.told, key][-MAX_TOLD:]
-            if holding.compatibility != known.compatibility:
-                findings.append(_level(subject, known.compatibility, holding))
+            if _is_its_own(known, holding):
+                findings.append(_level(subject, known.level, holding.level))
             seen = wanted(state, subject.name, holding.versions)
             # Of a burst the rest is taken at the next look; where the newest were deleted, the next one may be lower.
             known.latest = seen[-1] if seen else max(holding.versions)
-            known.compatibility, known.absent = holding.compatibility, 0
+            if holding.level is not None:
+                known.level, known.default = holding.level, holding.default
+            known.absent = 0
         known.changes += len(findings)
         after = _stored(state, subject.name, known)
         return (state if after == state else after), tuple(findings)
@@ -150,19 +154,24 @@ def _upcoming(subject: Subject, reference: SchemaReference, schemas: SchemaTexts
     )
 
 
-def _level(subject: Subject, old: str | None, holding: Holding) -> Finding:
-    before, after = (each or f"the default ({holding.default})" for each in (old, holding.compatibility))
-    kept = _promised(holding.compatibility or holding.default)
-    loosened = any(way not in kept for way in _promised(old or holding.default))
+def _is_its_own(known: _Known, holding: Holding) -> bool:
+    """Whether the level changed, and not just with the default."""
+    if None in (known.level, holding.level) or known.level == holding.level:
+        return False
+    return known.level != known.default or holding.level != holding.default
+
+
+def _level(subject: Subject, old: str | None, new: str | None) -> Finding:
+    loosened = any(way not in _promised(new) for way in _promised(old))
     return _finding(
         subject,
         "compatibility-changed",
-        f"{old}>{holding.compatibility}",
-        f"the compatibility level of subject {subject.name} changed from {before} to {after}"
+        f"{old}>{new}",
+        f"the compatibility level of subject {subject.name} changed from {old} to {new}"
         + ("; what breaks consumers can be registered now" if loosened else ""),
         Severity.WARNING if loosened else Severity.INFO,
         before=subject.current,
-        changes=(SchemaChange("compatibility-changed", "", before, after),),
+        changes=(SchemaChange("compatibility-changed", "", old, new),),
     )
 
 
@@ -207,7 +216,8 @@ def _load(state: State, subject: str) -> _Known | None:
 def _stored(state: State, subject: str, known: _Known) -> State:
     document = {
         "latest": known.latest,
-        "compatibility": known.compatibility,
+        "level": known.level,
+        "default": known.default,
         "absent": known.absent,
         "changes": known.changes,
         "told": list(known.told),

@@ -124,8 +124,8 @@ class SchemaRegistry:
         return tuple(sorted(names))
 
     def compatibility(self, subject: str | None = None) -> str | None:
-        """The compatibility level of a subject's own, null where it has none; of the registry where no subject is
-        given. Asked for each time. Raises RegistryUnavailable."""
+        """The compatibility level of a subject, null where it has none of its own (some registries tell their default
+        then); of the registry where no subject is given. Asked for each time. Raises RegistryUnavailable."""
         path = "/config" if subject is None else f"/config/{quote(subject, safe='')}"
         answer = self._http.get(path)
         if subject is not None and answer.status == 404:

@@ -199,3 +199,20 @@ def test_an_answer_that_is_behind_the_state_counts_for_nothing(agent: Agent) -> 
     assert len(agent.round()) == 1
 
     assert agent.poll.judge(late, agent.rows) == []
+
+
+def test_what_we_may_not_read_holds_up_nothing(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    for topic in ("clicks", "secret", "users"):
+        agent.observed(topic, agent.register(topic, topic))
+    answer = agent.fake.answer
+
+    def refuse(method: str, path: str, body: Any) -> tuple[int, Any]:
+        forbidden = path.startswith("/config") or "secret" in path
+        return (403, {"error_code": 40301, "message": "no"}) if forbidden else answer(method, path, body)
+
+    monkeypatch.setattr(FakeRegistry, "answer", lambda _, *arguments: refuse(*arguments))
+    assert agent.round() == []
+    for topic in ("clicks", "users"):
+        agent.register(topic, topic, "b")
+
+    assert {topic for _, _, topic in told(agent.round())} == {"clicks", "users"}

@@ -56,7 +56,7 @@ def subject(*wire: SchemaReference, role: str = "value") -> Subject:
 def holding(*ids: int, **more: Any) -> Holding:
     """Version n of the subject has the n-th of these ids."""
     added = {version: ref(id, version) for version, id in enumerate(ids, 1)}
-    return Holding(tuple(added), added=added, **{"default": "BACKWARD", **more})
+    return Holding(tuple(added), added=added, **{"level": "BACKWARD", "default": "BACKWARD", **more})
 
 
 GONE = Holding(())
@@ -92,15 +92,19 @@ TABLE: list[tuple[int, str, list[Holding], list[list[tuple[str, Severity]]]]] = 
     (7, "what was told comes under another number", [holding(1), holding(1, 2), holding(1, 2, 2)],
      [[], [(UP, WARNING)], []]),
     (8, "two at once", [holding(1), holding(1, 2, 3)], [[], [(UP, WARNING), (UP, INFO)]]),
-    (9, "no level of its own, then none is promised", [holding(1), holding(1, compatibility="NONE")],
-     [[], [(LEVEL, WARNING)]]),
-    (10, "a stricter level", [holding(1), holding(1, compatibility="FULL_TRANSITIVE")], [[], [(LEVEL, INFO)]]),
-    (11, "another direction is another promise", [holding(1, compatibility="FORWARD"), holding(1)],
-     [[], [(LEVEL, WARNING)]]),
-    (12, "back and forth: each is told", [holding(1), holding(1, compatibility="NONE"), holding(1)],
+    (9, "none is promised any more", [holding(1), holding(1, level="NONE")], [[], [(LEVEL, WARNING)]]),
+    (10, "a stricter level", [holding(1), holding(1, level="FULL_TRANSITIVE")], [[], [(LEVEL, INFO)]]),
+    (11, "another direction is another promise", [holding(1, level="FORWARD"), holding(1)], [[], [(LEVEL, WARNING)]]),
+    (12, "back and forth: each is told", [holding(1), holding(1, level="NONE"), holding(1)],
      [[], [(LEVEL, WARNING)], [(LEVEL, INFO)]]),
-    (13, "the registry's default alone changes: no subject's own level does",
-     [holding(1), holding(1, default="NONE")], [[], []]),
+    (13, "the registry's default changes, which is no subject's own level",
+     [holding(1), holding(1, level="NONE", default="NONE")], [[], []]),
+    (22, "nor is it one where the subject's own stays", [holding(1), holding(1, default="NONE")], [[], []]),
+    (23, "a level of its own goes: the default holds", [holding(1, level="FULL"), holding(1)],
+     [[], [(LEVEL, WARNING)]]),
+    (24, "levels that cannot be read", [holding(1), holding(1, level=None, default=None), holding(1)], [[], [], []]),
+    (25, "levels that can be read by now", [holding(1, level=None, default=None), holding(1), holding(1, level="NONE")],
+     [[], [], [(LEVEL, WARNING)]]),
     (14, "a deletion is seen twice, then told once", [holding(1), GONE, GONE, GONE],
      [[], [], [(DELETED, WARNING)], []]),
     (15, "a replica that lags", [holding(1), GONE, holding(1), GONE, holding(1)], [[], [], [], [], []]),
@@ -112,8 +116,9 @@ TABLE: list[tuple[int, str, list[Holding], list[list[tuple[str, Severity]]]]] = 
     (19, "deleted and made anew as it was", [holding(1), GONE, GONE, holding(1)],
      [[], [], [(DELETED, WARNING)], []]),
     (20, "the newest version deleted, another one registered", [holding(1, 2), holding(1), Holding((1, 3),
-     added={3: ref(4, 3)}, default="BACKWARD")], [[], [], [(UP, WARNING)]]),
-    (21, "a version whose schema cannot be read", [holding(1), Holding((1, 2), default="BACKWARD")], [[], []]),
+     added={3: ref(4, 3)}, level="BACKWARD", default="BACKWARD")], [[], [], [(UP, WARNING)]]),
+    (21, "a version whose schema cannot be read",
+     [holding(1), Holding((1, 2), level="BACKWARD", default="BACKWARD")], [[], []]),
 ]  # fmt: skip
 
 
@@ -181,7 +186,7 @@ def test_the_state_is_bounded_and_forgets_what_is_not_on_the_wire() -> None:
 
 HOLDINGS = st.one_of(
     st.lists(st.integers(1, 6), min_size=1, max_size=6).map(lambda ids: holding(*ids)),
-    st.sampled_from(["NONE", "BACKWARD", "FULL", "ODD"]).map(lambda level: holding(1, compatibility=level)),
+    st.sampled_from(["NONE", "BACKWARD", "FULL", "ODD"]).map(lambda level: holding(1, level=level)),
     st.just(GONE),
     st.just(GONE_FOR_GOOD),
 )
