@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "record": "Show where a record comes from and its schema.",
     "verify": "Check the provenance log for gaps and damage.",
     "schema": "Compare schemas: what changed and what breaks.",
+    "backtest": "Try the metric detector on recorded series.",
     "detector": "List detectors, start one of your own.",
     "doctor": "Check each hop, from settings to stores.",
     "sandbox": "Run a Kafka and a schema registry for trying things out.",

@@ -22,6 +22,8 @@ _HELD_BACK = 30  # values for which a novel one is not yet remembered
 _NOVEL = 0.3
 _OF_ALL = 0.02  # of the standard deviation of all values: no level is more certain
 _RULES = 4
+_ECHO = 0.1  # novelty that goes on counts more than a novel moment
+_LASTING = 16.0
 _FIRST_DAY = 0.15  # what the first day tells of how far values lie out
 _FIRST_DAY_VALUES = 50
 _FEW_MOVES = 8
@@ -39,6 +41,7 @@ class LiveSeries:
         "_block",
         "_block_seconds",
         "_clock",
+        "_echo",
         "_excursion",
         "_extra",
         "_kind",
@@ -69,6 +72,7 @@ class LiveSeries:
         self._excursion = Excursion(now["excursion"], sensitivity * self._block_seconds / _MONTH / _RULES)
         self._block: int | None = now["block"]
         self._seen: int = now["seen"]
+        self._echo: float = now["echo"]
         self._extra: float = now["extra"]
         self._knows_days: bool = now["knows_days"]
         self._bar: float = now["bar"]
@@ -86,6 +90,7 @@ class LiveSeries:
                 "excursion": Excursion.initial(),
                 "block": None,
                 "seen": 0,
+                "echo": 0.0,
                 "extra": 0.0,
                 "knows_days": False,
                 "bar": 4.0,
@@ -107,6 +112,7 @@ class LiveSeries:
                 "excursion": self._excursion.state(),
                 "block": self._block,
                 "seen": self._seen,
+                "echo": self._echo,
                 "extra": self._extra,
                 "knows_days": self._knows_days,
                 "bar": self._bar,
@@ -131,6 +137,7 @@ class LiveSeries:
             return self._nothing(self._novelty.score(value, hour))
         hour = int(now % DAY / DAY * HOURS) % HOURS
         novel = self._novelty.score(value, hour)
+        self._echo += _ECHO * (novel - self._echo)
         was_open = excursion.open
         self._go_on(now)
         season, spread = self._season, self._spread
@@ -162,8 +169,8 @@ class LiveSeries:
             self._remember(value, hour, novel)
         season.take(value, anomalous=alert)
         phase: Phase = "open" if alert else "close" if was_open else "quiet"
-        strength = excursion.strength
-        score = (novel + strength / (1 + strength)) / 2
+        lasting = 4 * excursion.average * excursion.average
+        score = (2 * novel + 2 * self._echo + lasting / (lasting + _LASTING)) / 5
         return Verdict(score, alert, expected, scale, deviation, self._warming_up(), phase)
 
     def _go_on(self, now: float) -> None:
