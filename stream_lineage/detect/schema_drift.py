@@ -399,9 +399,8 @@ def _settled(
         return False
     group = line["groups"][version["group"]]
     runs = group["runs"]
-    if key not in group["lasting"] and _stays(
-        group["split"], group["since_ms"], {run[0] for run in runs.values()}, now_ms
-    ):
+    mixed = len(line["versions"]) > 1 and key not in group["lasting"]
+    if mixed and _stays(group["split"], group["since_ms"], {run[0] for run in runs.values()}, now_ms):
         return False
     return all(
         runs.get(str(partition), ("", 0))[0] == key and offset >= version["first"].get(str(partition), 0)
