@@ -21,6 +21,7 @@ from stream_lineage.collect.decode_stage import DecodeStage
 from stream_lineage.collect.end_offsets import EndOffsets
 from stream_lineage.collect.flush import Flush
 from stream_lineage.collect.gaps import GapClassifier
+from stream_lineage.collect.group_member import bounds_of_answers, member_config, session_seconds
 from stream_lineage.collect.instance import InstanceName
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.memory import MEBIBYTE, MemoryWatch
@@ -28,7 +29,7 @@ from stream_lineage.collect.open_flush import FlushBounds
 from stream_lineage.collect.pipeline import Pipeline, Totals
 from stream_lineage.collect.places import Places
 from stream_lineage.collect.quarantine import Quarantine
-from stream_lineage.collect.read_probe import ONE_BATCH, ReadProbe, Trial
+from stream_lineage.collect.read_probe import ReadProbe, Trial
 from stream_lineage.collect.recorder import Recorder, Recording
 from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.collect.rival import has_rival
@@ -75,18 +76,7 @@ _OWN_SCHEMAS: tuple[tuple[str, str, SchemaType], ...] = (
 
 _AT_THE_END_MS = 20
 """How long a broker waits for more before it says that a partition ends: whoever reads up to the end waits for that."""
-_PREFETCHED_RECORDS = 10_000
-"""The prefetch counts the bytes of values alone: records with long keys and headers are bounded by their number."""
-_LARGEST_ANSWER = 128 * 1024 * 1024
-"""Brokers take requests of 100 MiB unless configured otherwise. An answer that is larger than this would have the
-client break the connection again and again, for all partitions of that broker."""
-_LARGEST_MESSAGE = 1_048_576
-"""What brokers take as one message unless configured otherwise; fetches are never smaller."""
-
-
 _SESSION_SLACK_SECONDS = 3.0
-_BROKERS_SESSION_SECONDS = 45.0
-"""Brokers' default for groups of the newer protocol, of which they decide how long a member may be silent."""
 _LARGEST_COPY = 1_000_000_000
 """Bytes, the most that the client allows."""
 
@@ -193,7 +183,24 @@ def collector(
         process.start()
         ledger, codes = Ledger(), SchemaCodes(resolver)
         careful = memory.restarts()
-        consumer = _group_member(settings, instance, careful=careful > 0)
+        topic_filter = TopicFilter(
+            collect.include,
+            collect.exclude,
+            own_prefix=settings.kafka.topic_prefix,
+            traced_suffix=collect.tap_suffix,
+            include_internal=collect.include_internal,
+        )
+        counts = facts.topics()
+        watched = {topic: counts[topic] for topic in topic_filter.watched(counts)}
+        member = member_config(
+            collect,
+            settings.kafka.kafka,
+            instance.value,
+            static=instance.static,
+            partitions=sum(watched.values()),
+            careful=careful > 0,
+        )
+        consumer = kafka.consumer(settings.kafka, collect.group_id, member)
         transactions = Transactions(
             lambda: _transactional_producer(settings, instance), consumer, collect.transaction_timeout_seconds
         )
@@ -222,16 +229,8 @@ def collector(
             tap=tap,
             on_committed=on_committed,
         )
-        topic_filter = TopicFilter(
-            collect.include,
-            collect.exclude,
-            own_prefix=settings.kafka.topic_prefix,
-            traced_suffix=collect.tap_suffix,
-            include_internal=collect.include_internal,
-        )
         if tap is not None:
-            counts = facts.topics()
-            tap.prepare({topic: counts[topic] for topic in topic_filter.watched(counts)})
+            tap.prepare(watched)
         yield Collector(
             consumer=consumer,
             pipeline=pipeline,
@@ -282,7 +281,7 @@ def _caution(settings: Settings, restarts: int) -> Caution:
     prefetch = collect.prefetch_kilobytes * 1024
     # What a reader survives with a third of the memory, the collector survives too: it holds a value four times.
     limit = max(64, collect.memory_limit_mb // 3)
-    probe = ReadProbe(settings.kafka, collect.group_id, limit, _bounds_of_answers(settings))
+    probe = ReadProbe(settings.kafka, collect.group_id, limit, bounds_of_answers(settings.kafka.kafka))
     return Caution(probe, Trial(probe, most_bytes=2 * prefetch), prefetch, restarts)
 
 
@@ -306,53 +305,16 @@ def run_again_if_alone(settings: Settings, collector: Collector) -> None:
     _log.warning(
         "put out of the group; looking whether anybody else goes by this name", instance_id=collect.instance_id
     )
+    most = sum(ClusterFacts(kafka.admin(settings.kafka), _no_reader).topics().values())
     if not has_rival(
         lambda: kafka.admin(settings.kafka),
         collect.group_id,
         collect.instance_id,
-        session_seconds=_session_seconds(settings) + _SESSION_SLACK_SECONDS,
+        session_seconds=session_seconds(collect, most) + _SESSION_SLACK_SECONDS,
         stopping=collector.stopping,
     ):
         _log.warning("nobody else goes by this name: starting again", instance_id=collect.instance_id)
         memory.start_again(for_memory=False)
-
-
-def _bounds_of_answers(settings: Settings) -> dict[str, str | int | float | bool]:
-    given = settings.kafka.kafka
-    return {} if "receive.message.max.bytes" in given else {"receive.message.max.bytes": _LARGEST_ANSWER}
-
-
-def _session_seconds(settings: Settings) -> float:
-    classic = settings.kafka.client_config().get("group.protocol", "classic").lower() == "classic"
-    return settings.collect.session_timeout_seconds if classic else _BROKERS_SESSION_SECONDS
-
-
-def _group_member(settings: Settings, instance: InstanceName, *, careful: bool) -> Consumer:
-    collect = settings.collect
-    config: dict[str, str | int | float | bool] = {
-        "client.id": f"stream-lineage-{instance.value}",
-        "auto.offset.reset": "error",  # where the log does not hold our offset, we want to know
-        "enable.partition.eof": "true",
-        "queued.max.messages.kbytes": collect.prefetch_kilobytes,
-        "queued.min.messages": _PREFETCHED_RECORDS,
-        "check.crcs": "true",  # else damage on a broker's disk would be taken for data
-        "fetch.queue.backoff.ms": 10,  # a full queue is looked at again at once, not after a second
-        "topic.metadata.refresh.interval.ms": int(collect.topic_refresh_seconds * 1000),
-    }
-    if "fetch.max.bytes" not in settings.kafka.kafka:
-        # One answer of a broker may exceed the prefetch by this, and is larger still when it is decompressed.
-        config["fetch.max.bytes"] = max(_LARGEST_MESSAGE, collect.prefetch_kilobytes * 1024 // 8)
-    if careful:
-        config |= ONE_BATCH
-        config["queued.min.messages"] = _PREFETCHED_RECORDS // 100
-    config |= _bounds_of_answers(settings)
-    if instance.static:
-        config["group.instance.id"] = instance.value
-    if settings.kafka.client_config().get("group.protocol", "classic").lower() == "classic":
-        config["partition.assignment.strategy"] = "cooperative-sticky"
-        config["session.timeout.ms"] = int(collect.session_timeout_seconds * 1000)
-        config["heartbeat.interval.ms"] = min(3000, int(collect.session_timeout_seconds * 1000 / 3))
-    return kafka.consumer(settings.kafka, collect.group_id, config)
 
 
 def _transactional_producer(settings: Settings, instance: InstanceName) -> Producer:

@@ -64,7 +64,7 @@ class Assignment:
         self.must_rewind = False
         self.failure: StreamLineageError | None = None
         self.assigned_at: float | None = None
-        self._must_realign = False
+        self._unsure: set[PartitionId] = set()  # owned when partitions last came or went
 
     def subscribe(self, topics: list[str]) -> None:
         """Join the group for these topics, or leave it where there are none.
@@ -89,20 +89,23 @@ class Assignment:
 
         A rebalance has librdkafka fetch again from where it believes the application to stand. Having handed out an
         end of partition in a batch it believes that to be one offset further, and leaves out a record (seen in 2.12.1).
+        Those that have just come are read from where they were told to.
         """
-        if not self._must_realign:
+        if not self._unsure:
             return messages
         trusted: list[Message] = []
-        positions = {key: state.position or 0 for key, state in self.owned.items()}
+        positions = {key: state.position or 0 for key, state in self.owned.items() if key in self._unsure}
         for message in messages:
             error, key = message.error(), (message.topic(), message.partition())
-            if error is None and message.offset() == positions.get(key):
-                positions[key] += 1
+            sure = key in self.owned and key not in self._unsure
+            if error is None and (sure or message.offset() == positions.get(key)):
+                if not sure:
+                    positions[key] += 1
                 trusted.append(message)
-            elif error is not None and error.code() != KafkaError._PARTITION_EOF:
+            elif error is not None and (sure or error.code() != KafkaError._PARTITION_EOF):
                 trusted.append(message)
-        if self.move({key: positions[key] for key in self.owned}):
-            self._must_realign = False
+        if self._go_to(positions):
+            self._unsure.clear()
         return trusted
 
     def rewind(self) -> None:
@@ -131,17 +134,37 @@ class Assignment:
         for place in places:
             self._adopt(place)
         self._keep_aside(aside.keys() & found)
-        if self.move({}):
-            self._must_realign = False
+        if self._go_to(self._positions()):
+            self._unsure.clear()
         else:
             self.must_rewind = True
 
-    def move(self, positions: Mapping[PartitionId, int]) -> bool:
-        """Go on reading at other offsets; whether that was possible. All other owned partitions are told theirs too."""
-        everything = {key: positions.get(key, state.position or 0) for key, state in self.owned.items()}
-        targets = [TopicPartition(*key, offset) for key, offset in everything.items()]
+    def move(self, key: PartitionId, offset: int) -> bool:
+        """Go on reading a partition at another offset; whether that was possible."""
+        others = {other: position for other, position in self._positions().items() if other != key}
+        return self._put_on_again({key: offset}) and self._go_to(others)
+
+    def _positions(self) -> dict[PartitionId, int]:
+        return {key: state.position or 0 for key, state in self.owned.items()}
+
+    def _go_to(self, positions: Mapping[PartitionId, int]) -> bool:
+        """Go on reading at these offsets; whether that was possible.
+
+        Seeking takes a time that is linear in the number of partitions; taking them off and on again, one that is
+        quadratic: 20,000 take 5 s and 30 s on a busy machine (librdkafka 2.12).
+        """
+        refused: dict[PartitionId, int] = {}
+        for key, offset in positions.items():
+            try:
+                self._consumer.seek(TopicPartition(*key, offset))
+            except KafkaException:  # it is not read, or its offset was out of range
+                refused[key] = offset
+        return not refused or self._put_on_again(refused)
+
+    def _put_on_again(self, positions: Mapping[PartitionId, int]) -> bool:
+        """Take partitions off and on again, at these offsets; what was fetched of them is gone."""
+        targets = [TopicPartition(*key, offset) for key, offset in positions.items()]
         try:
-            # Not by seeking: that is refused where an offset was out of range.
             reading = {(tp.topic, tp.partition) for tp in self._consumer.assignment()}
             stopped = [tp for tp in targets if (tp.topic, tp.partition) in reading]
             if stopped:
@@ -231,7 +254,7 @@ class Assignment:
     def shed(self) -> None:
         """Let go of what was fetched ahead; it is fetched again."""
         _log.warning("memory is short: what was fetched ahead is let go")
-        if not self.move({}):
+        if not self._put_on_again(self._positions()):
             self.must_rewind = True
 
     def resume(self) -> None:
@@ -239,7 +262,7 @@ class Assignment:
         if not self._suspended:
             return
         self._suspended = False
-        if not self.move({}):
+        if not self._put_on_again(self._positions()):
             self.must_rewind = True
         try:
             self._consumer.resume(_positions(self.owned.values()))
@@ -284,7 +307,7 @@ class Assignment:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             self.assigned_at = time.monotonic()
-            self._must_realign = True
+            self._unsure |= self.owned.keys()
             if not partitions:
                 return
             self._flush.settle(self._shutdown_seconds)
@@ -336,7 +359,7 @@ class Assignment:
         self.must_rewind = True
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
-        self._must_realign = True
+        self._unsure |= self.owned.keys()
         if self.must_rewind:
             self._flush.discard()
         for tp in partitions:

@@ -128,5 +128,5 @@ class ConsumerEvents:
                 "reading stopped and goes on", topic=state.topic, partition=state.partition, offset=position,
                 reason=reason,
             )  # fmt: skip
-        if not self._assignment.move({state.key: min(max(position, low), high)}):
+        if not self._assignment.move(state.key, min(max(position, low), high)):
             self._assignment.must_rewind = True

@@ -25,6 +25,12 @@ class CollectSettings(BaseModel):
         max_length=249,
         description="Consumer group of the collectors. What it has committed is what has been observed.",
     )
+    group_protocol: Literal["classic", "consumer"] = Field(
+        default="classic",
+        description="How the group agrees on who reads what. classic: the collectors do, on every version of Kafka. "
+        "consumer (KIP-848, brokers of 4.0 and later): the brokers do, and only those concerned notice; better for "
+        "thousands of partitions. A group may be changed from one to the other while it runs.",
+    )
     instance_id: str | None = Field(
         default=None,
         description="Name of this collector, unique in its group and the same after a restart (static membership). "
@@ -138,7 +144,9 @@ class CollectSettings(BaseModel):
         default=10.0,
         ge=1,
         le=1_800,
-        description="How long a collector may be silent before others take its partitions.",
+        description="How long a collector may be silent before others take its partitions: longer where there are more "
+        "than 3,000 partitions (3 ms for each). Under group_protocol consumer the brokers' "
+        "group.consumer.session.timeout.ms decides.",
     )
     transaction_timeout_seconds: float = Field(
         default=10.0, ge=1, le=900, description="How long one of our transactions may stay open. It holds readers back."

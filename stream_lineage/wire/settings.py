@@ -22,6 +22,7 @@ RESERVED_KAFKA_SETTINGS: Mapping[str, str] = {
     "metadata.broker.list": "use the setting bootstrap_servers",
     "group.id": "use the setting group_id",
     "group.instance.id": "use the setting instance_id",
+    "group.protocol": "use the setting group_protocol",
     "auto.offset.reset": "use the setting start_from",
     "enable.auto.commit": "offsets are committed with the observations, in one transaction",
     "auto.commit.interval.ms": "offsets are committed with the observations, in one transaction",

@@ -35,7 +35,7 @@ def test_collectors_share_every_record_under_the_new_protocol_too(lab: Lab) -> N
     """KIP-848: the broker decides who gets what. It also decides when a member is dead, hence no killing here."""
     topic = lab.topic("clicks", partitions=6)
     known = Acknowledged()
-    flags = ("--flush-interval-seconds", "0.3", "--kafka", "group.protocol=consumer")
+    flags = ("--flush-interval-seconds", "0.3", "--group-protocol", "consumer")
     with Traffic(lab, [topic], lab.clicks(topic), known, rate=2_000):
         first, second = started_in_turn(lab, 2, flags)
         assert first.terminate() == 0
