@@ -18,7 +18,7 @@ def test_a_member_that_is_restarted_moves_no_partition_of_another(lab: Lab, prot
     """KIP-345: who comes back under its name within the session gets what it had, and nobody else hears of it."""
     topic = lab.topic("clicks", partitions=4)
     known = Acknowledged()
-    flags: tuple[str, ...] = ("--kafka", f"group.protocol={protocol}", "--flush-interval-seconds", "0.3")
+    flags: tuple[str, ...] = ("--group-protocol", protocol, "--flush-interval-seconds", "0.3")
     if protocol == "classic":
         flags = (*flags, "--session-timeout-seconds", "30")  # with the other one it is the broker's to say
     with Traffic(lab, [topic], lab.clicks(topic), known, rate=1_000):
