@@ -15,6 +15,9 @@ from stream_lineage.provenance.heads import EpochPartition
 from stream_lineage.wire.kafka import translated
 
 _log = get_logger("stream_lineage.collect")
+_ASKED_AT_ONCE = 1_000
+"""librdkafka searches what it was asked for each partition of the answer, one after the other."""
+_MOST_NAMED = 20
 FindLinks = Callable[[Iterable[EpochPartition]], "dict[EpochPartition, Head]"]
 
 
@@ -113,8 +116,11 @@ class Places:
         heads: dict[PartitionId, Head] = {}
         if not keys:
             return offsets, heads
+        committed: list[TopicPartition] = []
         try:
-            committed = self.consumer.committed([TopicPartition(*key) for key in keys], timeout=self.timeout_seconds)
+            for first in range(0, len(keys), _ASKED_AT_ONCE):
+                asked = [TopicPartition(*key) for key in keys[first : first + _ASKED_AT_ONCE]]
+                committed += self.consumer.committed(asked, timeout=self.timeout_seconds)
         except KafkaException as error:
             raise translated(error, "read committed offsets") from error
         for found in committed:
@@ -133,14 +139,17 @@ class Places:
         if not headless:
             return {}
         found = self.find_links([_epoch(key, topic_ids[key[0]]) for key in headless])
-        for (topic, topic_id, partition), head in found.items():
-            if topic_id == topic_ids[topic]:
-                _log.info(
-                    "no head is committed: the chain goes on from the last link in the log",
-                    topic=topic,
-                    partition=partition,
-                    next_offset=head.next_offset,
-                )
+        carried_on = [
+            f"{topic}[{partition}] from {head.next_offset}"
+            for (topic, topic_id, partition), head in found.items()
+            if topic_id == topic_ids[topic]
+        ]
+        if carried_on:
+            _log.info(
+                "no head is committed: the chain goes on from the last link in the log",
+                partitions=len(carried_on),
+                names=carried_on[:_MOST_NAMED],
+            )
         return found
 
     def _first_offsets(

@@ -17,6 +17,7 @@ from stream_lineage.wire.kafka import translated
 
 _log = get_logger("stream_lineage.collect")
 _POLL_EVERY = 256
+_MEMBERSHIP_SECONDS = 60.0
 _SLACK_SECONDS = 1.0
 _PORTION_BYTES = 600_000
 """Below the 1 MB that brokers take as one message unless configured otherwise."""
@@ -90,6 +91,7 @@ class Transactions:
         self.prepare()
         producer = self._producer
         assert producer is not None  # noqa: S101  (prepare has just made it)
+        membership = self._membership()
         self._failed = []
         try:
             producer.begin_transaction()
@@ -98,7 +100,7 @@ class Transactions:
                 if number % _POLL_EVERY == 0:
                     producer.poll(0)
             for positions in portions(offsets):
-                self._retried(partial(self._send_offsets, producer, positions))
+                self._retried(partial(producer.send_offsets_to_transaction, positions, membership))
             if self._failed:
                 raise KafkaException(self._failed[0][0])
             self._retried(producer.commit_transaction)
@@ -155,8 +157,18 @@ class Transactions:
             else:
                 return
 
-    def _send_offsets(self, producer: Producer, positions: list[TopicPartition], seconds: float) -> None:
-        producer.send_offsets_to_transaction(positions, self.consumer.consumer_group_metadata(), seconds)
+    def _membership(self) -> Any:
+        """As what the consumer is in its group now.
+
+        Asked before the transaction is open: the consumer answers when it has done what it was told before, and with
+        20,000 new partitions that has been seen to take 14 s.
+        """
+        answers: list[Any] = []
+        try:
+            within(_MEMBERSHIP_SECONDS, lambda: answers.append(self.consumer.consumer_group_metadata()))
+        except TimeoutError as error:
+            raise KafkaUnavailable("could not commit a flush: the consumer does not say what it is") from error
+        return answers[0]
 
     def _retried(self, call: Callable[[float], Any]) -> None:
         """Calls of the transaction may be repeated as they are while the error is retriable."""
