@@ -1,12 +1,14 @@
 """How a collector starts and idles beside very many topics.
 
-    python benchmarks/scale.py                          10,000 topics, 20,000 partitions: about six minutes
+    python benchmarks/scale.py                          10,000 topics, 20,000 partitions: about fifteen minutes
     python benchmarks/scale.py --topics 1000
+    python benchmarks/scale.py --protocols consumer
 
 On a real Kafka of three brokers, since one process may not open as many files as one broker would have to. A hundred of
-the topics get records all the while; of the others most are empty. The collector is started twice: first
-knowing nothing, then with all offsets committed. Each start is timed from the process to its first commit. Then it is
-left alone for a while, and what it takes of processor, memory and network is measured.
+the topics get records all the while; of the others most are empty. The collector is started twice under each
+protocol: first knowing nothing, then with all offsets committed. Each start is timed from the process to its first
+commit. Then it is left alone for a while, and what it takes of processor, memory and network is measured, and how long
+records in topics that were still until then take to be committed as observed.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream_lineage.sandbox import Sandbox, SandboxSettings
@@ -38,6 +42,9 @@ RATE = 200
 AT_ONCE = 250
 GROUP = "scale"
 START_SECONDS = 600
+END_SECONDS = 180
+LONE_RECORDS = 7
+_SS = shutil.which("ss") or "/usr/bin/ss"
 _BYTES = re.compile(r"bytes_(sent|received):(\d+)")
 _SENT = re.compile(r"Sent (\w+)Request \(v\d+, (\d+) bytes")
 
@@ -47,6 +54,7 @@ def main() -> None:
     arguments.add_argument("--topics", type=int, default=10_000)
     arguments.add_argument("--partitions", type=int, default=2, help="of each topic")
     arguments.add_argument("--idle-seconds", type=float, default=60)
+    arguments.add_argument("--protocols", nargs="+", choices=("classic", "consumer"), default=["classic", "consumer"])
     arguments.add_argument("--heap", default="768m", help="of each broker")
     arguments.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="of the collector")
     given = arguments.parse_args()
@@ -56,20 +64,25 @@ def main() -> None:
         told("topics created", create(sandbox.bootstrap_servers, names, given.partitions))
         told("records written", fill(sandbox.bootstrap_servers, names, given.partitions))
         settle(sandbox.bootstrap_servers)
-        for start in ("first", "second"):
-            with collecting(sandbox.bootstrap_servers, Path(directory), start, given.flags) as log, traffic(
-                sandbox.bootstrap_servers, names[:BUSY]
-            ):
-                begin = time.monotonic()
-                wait_for(log, "partitions assigned", START_SECONDS)
-                told(f"{start} start: partitions assigned", time.monotonic() - begin)
-                wait_for(log, "first commit", START_SECONDS)
-                told(f"{start} start: first commit", time.monotonic() - begin)
-                idle(log, given.idle_seconds)
+        for protocol in given.protocols:
+            for start in ("first", "second"):
+                flags = ["--group-id", f"{GROUP}-{protocol}", "--group-protocol", protocol, "--include", r"t\d+",
+                         "--topic-prefix", f"{protocol}.", *given.flags]  # fmt: skip
+                name = f"{protocol}, {start} start"
+                with (
+                    collecting(sandbox.bootstrap_servers, Path(directory), name, flags) as log,
+                    traffic(sandbox.bootstrap_servers, names[:BUSY]),
+                ):
+                    for event in ("partitions assigned", "first commit"):
+                        wait_for(log, event, START_SECONDS)
+                        told(f"{name}: {event}", time.monotonic() - log.began, processor(log.family()))
+                    idle(log, given.idle_seconds)
+                    lone(sandbox.bootstrap_servers, f"{GROUP}-{protocol}", names[BUSY:])
 
 
-def told(what: str, seconds: float) -> None:
-    print(f"{what:42} {seconds:8.1f} s", flush=True)
+def told(what: str, seconds: float, processor_seconds: float | None = None) -> None:
+    more = "" if processor_seconds is None else f", of processor {processor_seconds:6.1f} s"
+    print(f"{what:42} {seconds:8.1f} s{more}", flush=True)
 
 
 def create(bootstrap_servers: str, names: list[str], partitions: int) -> float:
@@ -86,7 +99,7 @@ def create(bootstrap_servers: str, names: list[str], partitions: int) -> float:
 def fill(bootstrap_servers: str, names: list[str], partitions: int) -> float:
     """One record into every tenth topic: the client takes a while to find out where so many are."""
     began = time.monotonic()
-    producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 100})
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 100, "log_level": 3})
     for number, name in enumerate(names[::10]):
         producer.produce(name, b'{"number": %d}' % number, partition=number % partitions)
         producer.poll(0)
@@ -109,7 +122,8 @@ def settle(bootstrap_servers: str) -> None:
 @contextmanager
 def traffic(bootstrap_servers: str, names: list[str]) -> Iterator[None]:
     """Records at a steady rate."""
-    producer, stopping = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 50}), threading.Event()
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "linger.ms": 50, "log_level": 3})
+    stopping = threading.Event()
 
     def run() -> None:
         number = 0
@@ -134,6 +148,10 @@ class Log:
 
     def __init__(self, process: subprocess.Popen[bytes], path: Path) -> None:
         self.process, self.path = process, path
+        self.began = time.monotonic()
+
+    def family(self) -> list[psutil.Process]:
+        return [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
 
     def events(self) -> list[dict[str, Any]]:
         lines = self.path.read_text(errors="replace").split("\n")[:-1]
@@ -144,7 +162,7 @@ class Log:
 def collecting(bootstrap_servers: str, directory: Path, name: str, flags: list[str]) -> Iterator[Log]:
     """With a log of each request once it has started; that is what ``debug=protocol`` gives."""
     command = [
-        sys.executable, __file__, "--collector", "--bootstrap-servers", bootstrap_servers, "--group-id", GROUP,
+        sys.executable, __file__, "--collector", "--bootstrap-servers", bootstrap_servers,
         "--state-dir", str(directory / "state"), "--log-level", "debug", "--log-format", "json",
         "--kafka", "debug=protocol", *flags,
     ]  # fmt: skip
@@ -155,8 +173,8 @@ def collecting(bootstrap_servers: str, directory: Path, name: str, flags: list[s
         yield Log(process, path)
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-        told(f"{name} start: end", time.monotonic() - began)
+        assert process.wait(END_SECONDS) == 0
+        told(f"{name}: end", time.monotonic() - began)
     finally:
         process.kill()
         process.wait()
@@ -172,7 +190,7 @@ def wait_for(log: Log, event: str, seconds: float) -> None:
 
 def idle(log: Log, seconds: float) -> None:
     """What the collector costs while next to nothing happens."""
-    family = [psutil.Process(log.process.pid), *psutil.Process(log.process.pid).children(recursive=True)]
+    family = log.family()
     skipped, cpu, network = len(log.events()), processor(family), bytes_on_the_wire(log.process.pid)
     time.sleep(seconds)
     minutes = seconds / 60
@@ -193,13 +211,36 @@ def idle(log: Log, seconds: float) -> None:
         print(f"  {name + ' requests':22} {count / minutes:7.0f} a minute, {sizes[name] / minutes / 2**20:8.2f} MiB")
 
 
+def lone(bootstrap_servers: str, group_id: str, names: list[str]) -> None:
+    """How long single records take from their producer to the group's offset."""
+    producer = Producer({"bootstrap.servers": bootstrap_servers, "log_level": 3})
+    group = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group_id, "log_level": 3})
+    took: list[float] = []
+    for name in random.sample(names, LONE_RECORDS):
+        written: list[Message] = []
+        producer.produce(name, b"{}", partition=0, on_delivery=lambda _, message, seen=written: seen.append(message))
+        assert producer.flush(60) == 0
+        began, end = time.monotonic(), int(written[0].offset() or 0) + 1
+        while group.committed([TopicPartition(name, 0)], timeout=60)[0].offset < end:
+            assert time.monotonic() - began < START_SECONDS
+            time.sleep(0.1)
+        took.append(time.monotonic() - began)
+    group.close()
+    took.sort()
+    middle = took[len(took) // 2]
+    print(
+        f"  a lone record       {middle:10.1f} s until it is observed and committed, {took[-1]:.1f} s at most",
+        flush=True,
+    )
+
+
 def processor(family: list[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in family)
 
 
 def bytes_on_the_wire(pid: int) -> tuple[int, int]:
     """Sent and received over the connections that are open now."""
-    found = subprocess.run(["ss", "-tipnO"], capture_output=True, text=True, check=True).stdout
+    found = subprocess.run([_SS, "-tipnO"], capture_output=True, text=True, check=True).stdout
     totals = Counter({"sent": 0, "received": 0})
     for line in found.splitlines():
         if f"pid={pid}," in line:

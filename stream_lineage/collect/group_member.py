@@ -21,8 +21,11 @@ _ASSIGNING_MS = 3
 """Per partition: how long librdkafka may take to compute an assignment, during which the member is silent. It took 25
 to 30 s for 20,000 partitions on a busy machine (2.12)."""
 _MANY_PARTITIONS = 2_000
-_MANY: Configuration = {"fetch.min.bytes": 65_536, "fetch.wait.max.ms": 1_000}
-"""librdkafka names every partition in every fetch: with many of them each fetch should be worth it, or be late."""
+"""librdkafka names every partition in every fetch and searches its list of topics for each in the answer, which takes a
+second of one core with 20,000 of them (2.12): with so many each fetch should be worth it, or be late."""
+_WORTH_A_FETCH = 65_536
+_PARTITIONS_PER_MS = 8
+_LEAST_WAIT_MS, _MOST_WAIT_MS = 500, 5_000
 BROKERS_SESSION_SECONDS = 45.0
 """Brokers' default for groups of the newer protocol, of which they decide how long a member may be silent."""
 
@@ -65,9 +68,12 @@ def member_config(
         "topic.metadata.refresh.interval.ms": int(collect.topic_refresh_seconds * 1000),
         # One answer of a broker may exceed the prefetch by this, and is larger still when it is decompressed.
         "fetch.max.bytes": max(_LARGEST_MESSAGE, collect.prefetch_kilobytes * 1024 // 8),
-        **(_MANY if partitions > _MANY_PARTITIONS else {}),
     }
-    for name in ("fetch.max.bytes", *_MANY):
+    if partitions > _MANY_PARTITIONS:
+        config["fetch.min.bytes"] = _WORTH_A_FETCH
+        wait_ms = partitions // _PARTITIONS_PER_MS
+        config["fetch.wait.max.ms"] = min(_MOST_WAIT_MS, max(_LEAST_WAIT_MS, wait_ms))
+    for name in ("fetch.max.bytes", "fetch.min.bytes", "fetch.wait.max.ms"):
         if name in given:
             config.pop(name, None)
     if careful:

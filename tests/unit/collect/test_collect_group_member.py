@@ -39,6 +39,9 @@ def test_only_a_static_member_is_known_by_name() -> None:
 def test_fetches_of_many_partitions_wait_until_they_are_worth_it() -> None:
     assert "fetch.min.bytes" not in config(partitions=1_000)
     assert config(partitions=20_000)["fetch.min.bytes"] > 1
+    assert config(partitions=2_500)["fetch.wait.max.ms"] == 500
+    assert config(partitions=20_000)["fetch.wait.max.ms"] == 2_500
+    assert config(partitions=1_000_000)["fetch.wait.max.ms"] == 5_000
     assert "fetch.min.bytes" not in config(partitions=20_000, given=("fetch.min.bytes",))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from stream_lineage.collect.transaction import CommittedOffset, portions
+from typing import Any
+
+from stream_lineage.collect.transaction import CommittedOffset, Transactions, portions
 
 
 def test_offsets_are_sent_in_portions_that_fit_a_message() -> None:
@@ -24,3 +26,23 @@ def test_one_that_is_too_large_goes_alone() -> None:
 
 def test_no_offsets_make_no_portion() -> None:
     assert list(portions([])) == []
+
+
+class Client:
+    """A producer and a consumer that write down what they are told."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: self.calls.append(name)
+
+
+def test_the_consumer_is_asked_once_and_before_a_transaction_is_open() -> None:
+    client = Client()
+    transactions = Transactions(lambda: client, client, 5.0)  # type: ignore[arg-type, return-value]
+    transactions.commit([], [CommittedOffset("t" * 249, number, number, "m" * 150) for number in range(5_000)])
+    before, after = client.calls.index("begin_transaction"), client.calls.index("commit_transaction")
+    assert client.calls.index("consumer_group_metadata") < before
+    assert client.calls.count("consumer_group_metadata") == 1
+    assert set(client.calls[before + 1 : after]) == {"send_offsets_to_transaction"}
