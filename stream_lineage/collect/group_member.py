@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from stream_lineage.collect.read_probe import ONE_BATCH
 from stream_lineage.collect.settings import CollectSettings
+from stream_lineage.collect.topic_watcher import refresh_seconds
 
 Configuration = dict[str, str | int | float | bool]
 
@@ -65,7 +66,7 @@ def member_config(
         "queued.min.messages": _PREFETCHED_RECORDS,
         "check.crcs": "true",  # else damage on a broker's disk would be taken for data
         "fetch.queue.backoff.ms": 10,  # a full queue is looked at again at once, not after a second
-        "topic.metadata.refresh.interval.ms": int(collect.topic_refresh_seconds * 1000),
+        "topic.metadata.refresh.interval.ms": int(1000 * refresh_seconds(collect.topic_refresh_seconds, partitions)),
         # One answer of a broker may exceed the prefetch by this, and is larger still when it is decompressed.
         "fetch.max.bytes": max(_LARGEST_MESSAGE, collect.prefetch_kilobytes * 1024 // 8),
     }

@@ -68,7 +68,10 @@ class CollectSettings(BaseModel):
     )
     until_end: bool = Field(default=False, description="Observe up to the end offsets at the start, then exit.")
     topic_refresh_seconds: float = Field(
-        default=10.0, gt=0, le=3_600, description="How often to look for new, changed and deleted topics."
+        default=10.0,
+        gt=0,
+        le=3_600,
+        description="How often to look for new, changed and deleted topics. At least 1 ms for each partition is waited.",
     )
 
     flush_interval_seconds: float = Field(

@@ -48,3 +48,9 @@ def test_fetches_of_many_partitions_wait_until_they_are_worth_it() -> None:
 def test_what_the_user_gives_is_left_alone() -> None:
     assert "fetch.max.bytes" not in config(given=("fetch.max.bytes",))
     assert "receive.message.max.bytes" not in config(given=("receive.message.max.bytes",))
+
+
+def test_metadata_is_asked_for_less_often_the_larger_it_is() -> None:
+    assert config(topic_refresh_seconds=2)["topic.metadata.refresh.interval.ms"] == 2_000
+    assert config(partitions=20_000, topic_refresh_seconds=2)["topic.metadata.refresh.interval.ms"] == 20_000
+    assert config(partitions=20_000, topic_refresh_seconds=60)["topic.metadata.refresh.interval.ms"] == 60_000
