@@ -71,7 +71,7 @@ class CollectSettings(BaseModel):
         default=10.0,
         gt=0,
         le=3_600,
-        description="How often to look for new, changed and deleted topics. At least 1 ms for each partition is waited.",
+        description="How often to look for new, changed and deleted topics: at least 1 ms for each partition apart.",
     )
 
     flush_interval_seconds: float = Field(
