@@ -35,24 +35,24 @@ def topics(lab: Lab) -> Iterator[list[str]]:
 def create(lab: Lab, names: list[str]) -> None:
     for first in range(0, len(names), AT_ONCE):
         wanted = [NewTopic(name, PARTITIONS, 1) for name in names[first : first + AT_ONCE]]
-        for future in lab.admin.create_topics(wanted).values():
+        for future in lab.admin.create_topics(wanted, operation_timeout=30).values():
             future.result(60)
 
 
 def send(lab: Lab, names: Iterable[str], known: Acknowledged) -> None:
     """One record to each partition of these topics."""
-    producer = lab.producer({"linger.ms": 50, "log_level": 3})
+    producer = lab.producer({"linger.ms": 50, "log_level": 3, "topic.metadata.propagation.max.ms": 120_000})
     for name in names:
         for partition in range(PARTITIONS):
             producer.produce(name, b'{"of": "many"}', partition=partition, on_delivery=known.callback(None))
         producer.poll(0)
-    assert producer.flush(60) == 0
+    assert producer.flush(120) == 0
     assert not known.failed
 
 
 def knows_all(lab: Lab, partitions: int) -> None:
     """Wait until the group has an offset of every partition, also of those that never held a record."""
-    eventually(lambda: len(lab.committed()) == partitions, 60, f"{partitions} partitions have an offset")
+    eventually(lambda: len(lab.committed()) == partitions, 120, f"{partitions} partitions have an offset")
 
 
 def requests(collector: Running) -> Counter[str]:
@@ -67,7 +67,7 @@ def test_a_thousand_topics_each_record_once_under_either_protocol(lab: Lab, topi
     send(lab, topics[::20], known)
 
     first = lab.collect("--group-protocol", "classic", *flags)
-    lab.caught_up(known)
+    lab.caught_up(known, 120)
     knows_all(lab, partitions)
     # None of what it asks the brokers is asked once for each topic.
     counts = requests(first)
@@ -76,13 +76,13 @@ def test_a_thousand_topics_each_record_once_under_either_protocol(lab: Lab, topi
     late = [f"{lab.name}.late{number}" for number in range(LATE)]
     create(lab, late)
     send(lab, [*late, *topics[::50]], known)
-    lab.caught_up(known)
+    lab.caught_up(known, 120)
     assert first.terminate(40) == 0
 
     # The same group under the other protocol goes on where it stood.
     send(lab, topics[::30], known)
     second = lab.collect("--group-protocol", "consumer", *flags)
-    lab.caught_up(known)
+    lab.caught_up(known, 120)
     knows_all(lab, partitions + LATE * PARTITIONS)
     assert all(count < 200 for name, count in requests(second).items() if name not in BY_TIME), requests(second)
     assert second.terminate(40) == 0
