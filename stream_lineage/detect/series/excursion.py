@@ -7,26 +7,54 @@ makes single values harmless without making the series blind to what persists, a
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from stream_lineage.detect.series.tail import Tail
 
 FLOORS = (7.0, 5.0, 4.0, 4.0)
-"""No threshold is lower than these, in scales: one value, two of three, three of four, twice the average."""
+"""No threshold is lower than these, in scales, where a block may exceed it once in half a million times: one value,
+two of three, three of four, twice the average. Where it may do so more or less often, they fall or rise as the
+quantiles of a normal distribution do."""
+_FLOORS_AT = math.log(2e-6)
 _USUAL = (2.2, 1.4, 1.0, 1.0)
 _AVERAGED = 8.0  # values
 _CLIPPED = 6.0  # scales: what a value counts in the average, at most
+_RETURNS_WITHIN = 7 * 86_400.0
+_NEAR = 3.0  # scales
 _CALM = 3  # quiet values in a row that end an excursion
 _MOST_SHIFTS = 48
 
 
 class Excursion:
-    __slots__ = ("average", "calm", "count", "open", "recent", "shifts", "since", "strength", "tails", "usual", "wild")
+    __slots__ = (
+        "_shares",
+        "accepted",
+        "accepted_at",
+        "average",
+        "calm",
+        "count",
+        "open",
+        "recent",
+        "returned",
+        "shifts",
+        "since",
+        "strength",
+        "tails",
+        "usual",
+        "wild",
+    )
 
-    def __init__(self, state: dict[str, Any], probability: float) -> None:
+    def __init__(self, state: dict[str, Any], probability: float, windows: float) -> None:
+        """``probability``: that a block of so many ``windows`` exceeds a threshold when nothing is wrong."""
+        chance = min(max(probability, 1e-12), 1e-2) / windows
+        # How often a single value may exceed what two of three, or three of four, may exceed by chance alone.
+        self._shares = (min(windows * math.sqrt(chance / 2), 0.5), min(windows * (chance / 4) ** (1 / 3), 0.5))
         self.open: bool = state["open"]
         self.since: float = state["since"]
         self.calm: int = state["calm"]
+        self.accepted: float = state["accepted"]
+        self.accepted_at: float = state["accepted_at"]
         self.average: float = state["average"]
         self.recent: list[float] = list(state["recent"])
         self.shifts: list[float] = list(state["shifts"])
@@ -34,10 +62,14 @@ class Excursion:
         self.usual: float = state["usual"]
         self.wild: float = state["wild"]
         self.strength = 0.0
+        self.returned = 0.0
+        lower = math.sqrt(math.log(min(max(probability, 1e-12), 1e-2)) / _FLOORS_AT)
         self.tails = [
-            Tail(tail, usual=usual, floor=floor, probability=probability)
+            Tail(tail, usual=usual, floor=floor * lower, probability=probability)
             for tail, usual, floor in zip(state["tails"], _USUAL, FLOORS, strict=True)
         ]
+
+        self._independent()
 
     @staticmethod
     def initial() -> dict[str, Any]:
@@ -45,6 +77,8 @@ class Excursion:
             "open": False,
             "since": 0.0,
             "calm": 0,
+            "accepted": 0.0,
+            "accepted_at": 0.0,
             "average": 0.0,
             "recent": [0.0, 0.0, 0.0],
             "shifts": [],
@@ -59,6 +93,8 @@ class Excursion:
             "open": self.open,
             "since": self.since,
             "calm": self.calm,
+            "accepted": self.accepted,
+            "accepted_at": self.accepted_at,
             "average": self.average,
             "recent": list(self.recent),
             "shifts": list(self.shifts),
@@ -72,12 +108,20 @@ class Excursion:
         """A block of time ends; ``worth``: what it counts."""
         for tail in self.tails:
             tail.turn(worth)
+        self._independent()
 
     def forget(self, share: float) -> None:
         for tail in self.tails:
             tail.forget(share)
+        self._independent()
 
-    def judge(self, now: float, deviation: float, matters: bool, bar: float, fewest: int) -> bool:
+    def _independent(self) -> None:
+        """Where single values are often far out, two of them meet by chance before that was ever seen."""
+        one, two, three, _ = self.tails
+        for tail, share in zip((two, three), self._shares, strict=True):
+            tail.threshold = max(tail.threshold, one.size(share))
+
+    def judge(self, now: float, residual: float, deviation: float, matters: bool, bar: float, fewest: int) -> bool:
         """Whether the series is in an excursion, this value included.
 
         ``bar`` raises all thresholds; ``fewest``: values out of line that an excursion opens with, at least, 1 to 3.
@@ -110,10 +154,20 @@ class Excursion:
         two.highest = max(two.highest, second)
         three.highest = max(three.highest, third)
         lasting.highest = max(lasting.highest, average)
-        if matters and self.strength >= 1:
+        if matters and self.strength >= 1 and not self._returned(now, residual, deviation):
             self.open, self.since, self.calm = True, now, 0
             self.shifts, self.count, self.usual, self.wild = [], 0, 0.0, 0.0
         return self.open
+
+    def _returned(self, now: float, residual: float, deviation: float) -> bool:
+        """Whether the series went back to where it was before the last new normal."""
+        if not self.accepted or now - self.accepted_at > _RETURNS_WITHIN:
+            return False
+        if abs(residual + self.accepted) * abs(deviation) >= _NEAR * abs(residual):
+            return False
+        self.returned, self.accepted = -self.accepted, 0.0
+        self.recent, self.average = [0.0, 0.0, 0.0], 0.0
+        return True
 
     def take(self, residual: float) -> None:
         """Learn what the excursion looks like."""
@@ -135,6 +189,11 @@ class Excursion:
         by = latest[len(latest) // 2]
         steady = latest[-1] - latest[0] <= max(abs(by), 4 * self.wild)
         return by if steady or lasted >= 2 * patience else None
+
+    def accept(self, now: float, by: float) -> None:
+        """What lasts is the new normal."""
+        self.accepted, self.accepted_at = by, now
+        self.close()
 
     def close(self) -> None:
         self.open, self.calm = False, 0

@@ -69,7 +69,8 @@ class LiveSeries:
         self._season = Season(now["season"], state["days"], self._slots)
         self._spread = Spread(now["spread"], state["spread"], self._slots, per_slot)
         self._novelty = Novelty(now["novelty"], state["novelty"])
-        self._excursion = Excursion(now["excursion"], sensitivity * self._block_seconds / _MONTH / _RULES)
+        chance = sensitivity * self._block_seconds / _MONTH / _RULES
+        self._excursion = Excursion(now["excursion"], chance, self._block_seconds / window_seconds)
         self._block: int | None = now["block"]
         self._seen: int = now["seen"]
         self._echo: float = now["echo"]
@@ -159,7 +160,10 @@ class LiveSeries:
         if spread.moved < _FEW_MOVES:
             deviation = min(max(deviation, -_MOST_UNTRIED), _MOST_UNTRIED)
         matters = self._seen > _FEWEST and abs(residual) >= least_effect(self._kind, expected)
-        alert = excursion.judge(now, deviation, matters, self._bar, self._steps)
+        alert = excursion.judge(now, residual, deviation, matters, self._bar, self._steps)
+        if excursion.returned:
+            self._shift(excursion.returned)
+            excursion.returned = 0.0
         if alert:
             excursion.take(residual)
             if now - excursion.since <= self._slot_seconds:
@@ -199,17 +203,21 @@ class LiveSeries:
 
     def _accept(self, now: float) -> None:
         """Declare what lasts the new normal."""
-        excursion, season = self._excursion, self._season
+        excursion = self._excursion
         patience = max(min(self._clock.age / 4, DAY), 7200.0, 20 * self._window)
         by = excursion.settled(now, patience)
         if by is None:
             return
+        self._shift(by)
+        self._spread.mean = max(self._spread.mean, excursion.wild)
+        excursion.accept(now, by)
+
+    def _shift(self, by: float) -> None:
+        season = self._season
         if self._kind is SeriesKind.COUNT and season.level > 0 and season.level + by > 0:
             season.shift(0.0, (season.level + by) / season.level)
         else:
             season.shift(by, 1.0)
-        self._spread.mean = max(self._spread.mean, excursion.wild)
-        excursion.close()
 
     def _remember(self, value: float, hour: int, novel: float) -> None:
         pending = self._pending

@@ -16,6 +16,7 @@ from stream_lineage.detect.series.packing import packed, unpacked
 HOURS = 24
 _OVERALL = 192
 _OF_AN_HOUR = 14
+_YOUNG = 20.0  # values: of the first ones everything is new
 _USUAL_MEMORY = 5000.0
 
 
@@ -67,7 +68,8 @@ class Novelty:
         if own is None:
             own = overall
         spread = math.sqrt(max(self.moment, 0.0))
-        score = (_share(overall, self.usual, spread) + _share(own, self.usual_hour, spread)) / 2
+        young = count / (count + _YOUNG)
+        score = young * (_share(overall, self.usual, spread) + _share(own, self.usual_hour, spread)) / 2
         pace = 1 / min(count, _USUAL_MEMORY)
         self.usual += (overall - self.usual) * pace
         self.usual_hour += (own - self.usual_hour) * pace

@@ -19,6 +19,8 @@ DAYS = 15
 """Days remembered: two weeks and today."""
 MAX_SLOTS = 48
 _FORECASTS = 4
+_WEEKLY = 3
+_UNTRIED = 1.5
 _FOLLOWED = 0.8  # of what the slot before was off
 _STABLE = 0.9  # a forecast that follows must be better by this factor
 _MOST_POINTS = 64
@@ -46,6 +48,7 @@ class Season:
         "seen",
         "slot",
         "slots",
+        "weekly",
     )
 
     def __init__(self, state: dict[str, Any], days: str, slots: int) -> None:
@@ -55,6 +58,7 @@ class Season:
         self.slot: int | None = state["slot"]
         self.first_slot: int = state["first_slot"]
         self.seen: int = state["seen"]
+        self.weekly: bool = state["weekly"]
         self.level: float = state["level"]
         self.errors: list[float] = list(state["errors"])
         self.off: list[float] = list(state["off"])
@@ -73,6 +77,7 @@ class Season:
             "slot": None,
             "first_slot": 0,
             "seen": 0,
+            "weekly": False,
             "level": 0.0,
             "errors": [0.0] * (2 * _FORECASTS),
             "off": [0.0] * _FORECASTS,
@@ -91,6 +96,7 @@ class Season:
             "slot": self.slot,
             "first_slot": self.first_slot,
             "seen": self.seen,
+            "weekly": self.weekly,
             "level": self.level,
             "errors": list(self.errors),
             "off": list(self.off),
@@ -185,6 +191,9 @@ class Season:
                 ):
                     error = self.errors[which]
                     self.errors[which] = error + (abs(median - guess) - error) * pace
+            if not self.weekly:  # what was not tried yet is not believed before it was
+                untried = _UNTRIED * max(self.errors)
+                self.errors[_WEEKLY] = self.errors[_WEEKLY + _FORECASTS] = untried
             self.off = [median - forecast for forecast in self.forecasts]
             self.level += (median - self.level) / min(self.seen + 1, 2 * self.slots)
         else:
@@ -192,9 +201,9 @@ class Season:
         self.seen += 1
 
     def _forecast(self, slot: int) -> None:
-        self.forecasts = self._guesses(slot)
         following = self._guesses(slot + 1)
         previous = self._guesses(slot - 1)
+        self.forecasts = self._guesses(slot)
         errors = self.errors
         best, least = 0, math.inf
         for which in range(2 * _FORECASTS):
@@ -213,6 +222,7 @@ class Season:
         at = [days[(day - back) % DAYS * slots + place] for back in range(1, 15)]
         recent = [each for each in at[:7] if each == each]  # noqa: PLR0124  (what is unknown is not itself)
         weekly = [each for each in (at[6], at[13]) if each == each]  # noqa: PLR0124
+        self.weekly = bool(weekly)
         by_day = _median(recent) if recent else self.level
         same = self._same_type(slot)
         by_type = _median(same) if same else by_day

@@ -66,19 +66,24 @@ class Tail:
         self.threshold = self._threshold()
 
     def _threshold(self) -> float:
+        return min(max(self._floor, _MARGIN * self.size(self._probability)), _HIGHEST)
+
+    def size(self, probability: float) -> float:
+        """The size that a block's maximum exceeds with this probability."""
         total = sum(self.counts)
         rare = _FEWEST_BEYOND / total
+        if probability >= rare:
+            return self._quantile(probability * total)
         common = min(10 * rare, 0.5)
         near, far = self._quantile(common * total), self._quantile(rare * total)
         depth = math.log(rare) / math.log(common)
         seen = math.log(far / near) / math.log(depth)
         believed = total / (total + _PRIOR_WORTH)
         theta = max(believed * seen + (1 - believed) * _PRIOR_THETA, _LEAST_THETA)
-        light = theta * math.log(math.log(self._probability) / math.log(rare))
-        heavy = math.log(far / near) * math.log(rare / self._probability) / math.log(common / rare)
+        light = theta * math.log(math.log(probability) / math.log(rare))
+        heavy = math.log(far / near) * math.log(rare / probability) / math.log(common / rare)
         share = believed * min(max((theta - _HEAVY_FROM) / _HEAVY_OVER, 0.0), 1.0)
-        high = math.log(far) + light + share * max(heavy - light, 0.0)
-        return min(max(self._floor, _MARGIN * math.exp(min(high, 50.0))), _HIGHEST)
+        return math.exp(min(math.log(far) + light + share * max(heavy - light, 0.0), 50.0))
 
     def _quantile(self, beyond: float) -> float:
         """The size that so many blocks exceed."""
