@@ -26,12 +26,17 @@ class Suspect:
 
 @dataclass(slots=True)
 class Structure:
-    """``paths`` is what is usual, learned from ``records`` since ``since_ms``. ``through`` is the last offset of each
+    """``paths`` is what is usual, learned from ``records`` in ``looks`` flushes from ``since_ms`` to ``last_ms``.
+
+    It is ``ready`` once types are known, ``settled`` once presence is too. ``through`` is the last offset of each
     partition that was taken in when the state was written last."""
 
     since_ms: int | None = None
     records: int = 0
+    last_ms: int = 0
+    looks: int = 0
     ready: bool = False
+    settled: bool = False
     paths: dict[str, Tally] = field(default_factory=dict)
     maps: list[str] = field(default_factory=list)
     suspects: dict[str, Suspect] = field(default_factory=dict)
@@ -50,7 +55,10 @@ class Structure:
         return {
             "since_ms": self.since_ms,
             "records": self.records,
+            "last_ms": self.last_ms,
+            "looks": self.looks,
             "ready": self.ready,
+            "settled": self.settled,
             "paths": {path: _row(tally) for path, tally in self.paths.items()},
             "maps": list(self.maps),
             "suspects": {
@@ -70,7 +78,10 @@ class Structure:
         return cls(
             since_ms=document["since_ms"],
             records=document["records"],
+            last_ms=document["last_ms"],
+            looks=document["looks"],
             ready=document["ready"],
+            settled=document["settled"],
             paths={path: _tally(row) for path, row in document["paths"].items()},
             maps=list(document["maps"]),
             suspects={

@@ -1,9 +1,9 @@
 """Schema drift where there is no schema: JSON whose structure changes.
 
-What is usual at each field path is learned from the first records: which types, whether it is always there, whether it
-is ever null. After that a flush that differs opens a suspicion, and enough of it is drift, told once for all paths
-that it concerns, in the words that changes of schemas have. What is told, or turns out to be rare, is usual from then
-on: each change is told once.
+What is usual at each field path is learned from the first records: which types, and, for longer, whether it is always
+there and ever null. Flushes are looked at from time to time meanwhile, since each look is written down. Then a flush
+that differs opens a suspicion, and enough of it is drift, told once for all paths that it concerns, in the words that
+changes of schemas have. What is told, or turns out to be rare, is usual from then on: each change is told once.
 
 Not told: fields that are in few records, fields that come back, keys of maps, anything that a path has not been seen
 often enough for. A flush in which old and new records meet decides nothing by itself.
@@ -31,8 +31,12 @@ from stream_lineage.profile.paths import ROOT
 
 WARM_UP_RECORDS = 300
 WARM_UP_SECONDS = 60
-"""So much is seen before anything is usual. Larger: rare kinds of records are known by then, and drift in the first
-minutes goes unnoticed."""
+PRESENCE_SECONDS = 600
+PRESENCE_LOOKS = 10
+"""So much is seen before types are usual, and before it is usual that a field is there. Larger: what comes and goes is
+known by then, and drift in the first minutes goes unnoticed."""
+EARLY_GAP_MS, LATE_GAP_MS = 2_000, 15_000
+"""Between two looks, once there are enough records, and once types are usual. Smaller: more is learned and written."""
 FAMILIAR = 300
 """Slots of a path after which what never happened there is unusual; until then it is learned."""
 ENOUGH = 50
@@ -91,8 +95,8 @@ class PayloadStructure:
             return state, ()
         fold(structure, [path for path in declared_maps(profile) if path not in structure.maps])
         seen = tallies(profile, (*structure.paths, *structure.suspected_paths()), structure.maps)
-        watch = _Watch(structure, seen, observation)
-        findings = tuple(watch.learn(now) if not structure.ready else watch.compare())
+        watch = _Watch(structure, seen, observation, int(now.timestamp() * 1000))
+        findings = tuple(watch.compare() if structure.ready else watch.learn())
         if not watch.changed and structure.maps == state["structure"]["maps"] and epochs["epoch"] == state["epoch"]:
             return state, findings
         structure.bound()
@@ -106,48 +110,45 @@ class PayloadStructure:
 class _Watch:
     """One flush held against what is usual."""
 
-    def __init__(self, structure: Structure, seen: dict[str, Tally], observation: Observation) -> None:
+    def __init__(self, structure: Structure, seen: dict[str, Tally], observation: Observation, now_ms: int) -> None:
         self.structure = structure
+        self.now_ms = now_ms
         self.seen = seen
         self.observation = observation
         self.changed = False
         self._told: list[tuple[SchemaChange, dict[int, int]]] = []
         self._adopted: set[str] = set()
 
-    def learn(self, now: datetime) -> Iterable[Finding]:
+    def learn(self) -> Iterable[Finding]:
         """Take all of it for usual."""
-        structure, now_ms = self.structure, int(now.timestamp() * 1000)
-        structure.since_ms = now_ms if structure.since_ms is None else structure.since_ms
-        before = structure.records
-        objects = {path: tally.types.get("object", 0) for path, tally in structure.paths.items()}
-        structure.records += self.seen[ROOT].slots if ROOT in self.seen else 0
-        for path, tally in self.seen.items():
-            if path in structure.paths:
-                structure.paths[path].add(tally)
-            elif len(structure.paths) < MAX_PATHS:
-                fresh = tally.copy()
-                if not path.endswith(("[]", "{}")) and path != ROOT:
-                    parent = parent_of(path)
-                    earlier = objects.get(parent, 0) if parent else before  # so many objects did not have it
-                    fresh.add(Tally(earlier, missing=earlier))
-                structure.paths[path] = fresh
-        fold(self.structure, maps_among(self.structure.paths, self.structure.maps))
-        age = now_ms - structure.since_ms
-        structure.ready = structure.records >= WARM_UP_RECORDS and age >= WARM_UP_SECONDS * 1000
-        self.changed = True
+        structure = self.structure
+        if structure.records < WARM_UP_RECORDS or self.now_ms - structure.last_ms >= EARLY_GAP_MS:
+            self._look()
+            for path, tally in self.seen.items():
+                if path in structure.paths:
+                    structure.paths[path].add(tally)
+            structure.ready = structure.records >= WARM_UP_RECORDS and self._age() >= WARM_UP_SECONDS
         return ()
 
     def compare(self) -> Iterable[Finding]:
         """Look at each path; what there is to tell is told at once."""
-        paths = self.structure.paths
+        structure = self.structure
+        looks = not structure.settled and self.now_ms - structure.last_ms >= LATE_GAP_MS
+        if looks:
+            self._look()
         for path, tally in self.seen.items():
-            usual = paths.get(path)
+            usual = structure.paths.get(path)
             if not tally.slots or path in self._adopted:
                 continue
             if usual is None:
-                self._appeared(path, tally)
+                if structure.settled:
+                    self._appeared(path, tally)
                 continue
             if self._type_changed(path, usual, tally):
+                continue
+            if not structure.settled:
+                if looks:
+                    usual.add(_known_types(usual, tally))
                 continue
             if "{}" not in path and path != ROOT:
                 self._vanished(path, usual, tally)
@@ -156,8 +157,32 @@ class _Watch:
             if usual.slots < FAMILIAR and not self._suspected(path):
                 usual.add(tally)
                 self.changed = True
+        if looks:
+            structure.settled = self._age() >= PRESENCE_SECONDS and structure.looks >= PRESENCE_LOOKS
         if self._told:
             yield self._finding()
+
+    def _age(self) -> float:
+        return (self.now_ms - (self.structure.since_ms or 0)) / 1000
+
+    def _look(self) -> None:
+        """Count a flush that is learned from, and take in the paths that are new: they were in no object so far."""
+        structure = self.structure
+        before, records = structure.records, self.seen[ROOT].slots if ROOT in self.seen else 0
+        objects = {path: tally.types.get("object", 0) for path, tally in structure.paths.items()}
+        for path in self.seen:
+            if path not in structure.paths and len(structure.paths) < MAX_PATHS:
+                earlier = 0
+                if not path.endswith(("[]", "{}")) and path != ROOT:
+                    parent = parent_of(path)
+                    earlier = objects.get(parent, 0) if parent else before
+                structure.paths[path] = Tally(earlier, missing=earlier)
+        fold(structure, maps_among(structure.paths, structure.maps))
+        structure.since_ms = self.now_ms if structure.since_ms is None else structure.since_ms
+        structure.last_ms = max(structure.last_ms, self.now_ms)
+        structure.records += records
+        structure.looks += 1
+        self.changed = True
 
     def _appeared(self, path: str, tally: Tally) -> None:
         parent = parent_of(path)
@@ -170,7 +195,7 @@ class _Watch:
             return
         named = "{}" not in path and not path.endswith("[]")
         suspect.pure = suspect.pure + tally.present if tally.present >= DENSE * tally.slots else 0
-        if named and suspect.pure >= ENOUGH:
+        if named and suspect.pure >= ENOUGH and suspect.flushes >= MIXED_FLUSHES:
             self._tell("added", path, SchemaChange("field-added", path, None, _types(suspect.seen.types)))
             self._adopt(path, tally)
         elif _is_over(suspect, suspect.seen.slots) or (not named and suspect.seen.slots >= ENOUGH):
@@ -192,7 +217,13 @@ class _Watch:
             self._drop("removed", path)
             return
         suspect = self._suspect("removed", path, tally)
-        if suspect is not None and suspect.seen.slots >= ENOUGH:
+        if suspect is None:
+            return
+        began = self.structure.suspects.get(_name("optional", path))  # in a flush that had some still
+        flushes = suspect.flushes if began is None else max(began.flushes + 1, suspect.flushes)
+        if suspect.seen.slots >= ENOUGH and flushes >= MIXED_FLUSHES:
+            if began is not None:
+                suspect.first = {**suspect.first, **began.first}
             change = SchemaChange("field-removed", path, _types(usual.types), None, ("forward",))
             self._tell("removed", path, change)
             usual.missing += usual.slots  # rare from now on: that it comes back is no news
@@ -334,7 +365,7 @@ def fold(structure: Structure, maps: Collection[str]) -> None:
 
 def _settled(structure: dict[str, Any], profile: Profile) -> bool:
     """Whether all is as usual, so that nothing can change. Nearly every flush is."""
-    if not structure["ready"] or structure["suspects"]:
+    if not structure["settled"] or structure["suspects"]:
         return False
     paths: dict[str, list[Any]] = structure["paths"]
     there = set()
@@ -350,6 +381,13 @@ def _settled(structure: dict[str, Any], profile: Profile) -> bool:
     return not any(
         path not in there and path != ROOT and row[0] - row[1] >= USUAL * row[0] for path, row in paths.items()
     )
+
+
+def _known_types(usual: Tally, tally: Tally) -> Tally:
+    """Without values of types that are strange there: those are for the comparison of types to judge."""
+    if usual.values < ENOUGH:
+        return tally
+    return replace(tally, types={name: count for name, count in tally.types.items() if name in usual.types})
 
 
 def _is_mixed(suspect: Suspect, strange: int, among: int) -> bool:

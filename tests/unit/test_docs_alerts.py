@@ -43,8 +43,9 @@ def test_the_kinds_of_structural_changes() -> None:
 
 def test_the_numbers_of_structural_changes() -> None:
     words = {
-        "300 records": payload_structure.WARM_UP_RECORDS == 300,
-        "first minute": payload_structure.WARM_UP_SECONDS == 60,
+        "300 of them": payload_structure.WARM_UP_RECORDS == 300,
+        "at least a minute": payload_structure.WARM_UP_SECONDS == 60,
+        "at least ten minutes": payload_structure.PRESENCE_SECONDS == 600,
         "20 values in a row": payload_structure.SURE == 20,
         "missing 50 times": payload_structure.ENOUGH == 50,
         "a twentieth of the values": payload_structure.MIXED_RATIO == 0.05,
