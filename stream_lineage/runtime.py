@@ -168,7 +168,7 @@ def collector(
             registry,
             negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
             retry_seconds=settings.registry.registry_retry_seconds,
-            single_objects=_single_objects(settings, registry),
+            single_objects=single_objects(settings, registry),
         )
         stack.callback(resolver.close)
         options = WorkerOptions(
@@ -263,7 +263,8 @@ def _tap(settings: Settings, admin: AdminClient, facts: ClusterFacts, secret: by
     )
 
 
-def _single_objects(settings: Settings, registry: SchemaRegistry | None) -> SingleObjectSchemas | None:
+def single_objects(settings: Settings, registry: SchemaRegistry | None) -> SingleObjectSchemas | None:
+    """Where the schemas of Avro single objects are found; null where there is nowhere to look."""
     found = SingleObjectSchemas(
         registry,
         settings.registry.avro_schemas,

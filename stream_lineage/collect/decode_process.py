@@ -23,6 +23,7 @@ from stream_lineage.errors import WorkerLost
 from stream_lineage.logs import get_logger
 from stream_lineage.model.profile import Decoder
 from stream_lineage.model.schema import Framing, SchemaType
+from stream_lineage.profile.options import DEFAULT_QUANTILES_K
 
 _log = get_logger("stream_lineage.collect")
 _START_SECONDS = 60
@@ -73,6 +74,7 @@ class WorkerOptions:
     reveal_fields: tuple[str, ...]
     memory_mb: int
     deadline_seconds: float
+    quantiles_k: int = DEFAULT_QUANTILES_K
 
 
 class DecodeProcess:
@@ -137,6 +139,7 @@ class DecodeProcess:
             "hash_key": self._options.hash_key.hex(),
             "max_fields": self._options.max_fields,
             "reveal_fields": self._options.reveal_fields,
+            "quantiles_k": self._options.quantiles_k,
         }
         self._send(orjson.dumps(options))
         self._receive(_START_SECONDS)

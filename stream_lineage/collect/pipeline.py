@@ -10,26 +10,24 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 
 from stream_lineage.collect.cluster_facts import ClusterFacts
-from stream_lineage.collect.decode_process import DecodeSchema
-from stream_lineage.collect.decode_stage import DecodeStage, GroupResult, Plan
+from stream_lineage.collect.decode_stage import DecodeStage, GroupResult
 from stream_lineage.collect.flush import Flush, Group, GroupKey, Piece
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.progress import PartitionId
 from stream_lineage.collect.recorder import GroupSchemas, Recorder, Recording, Resolution
 from stream_lineage.collect.resolver import Question, SchemaResolver
+from stream_lineage.collect.schema_answers import SchemaAnswers
 from stream_lineage.collect.schema_key import SchemaCodes, SchemaKey
 from stream_lineage.collect.tap import Tap
 from stream_lineage.collect.transaction import Transactions
 from stream_lineage.errors import StreamLineageError
 from stream_lineage.logs import get_logger, trail
-from stream_lineage.model.schema import OPAQUE, PLAIN_JSON, Framing, SchemaReference, SchemaType
-from stream_lineage.wire.registered_schema import Role
 
 _log = get_logger("stream_lineage.collect")
 _QUEUED_TASKS = 64
@@ -37,8 +35,6 @@ _BUDGET_SHARE = 0.012
 """Sketches may take this share of the observed bytes; with coordinates and links an observation stays below 2%."""
 _LARGEST_PROFILE = 512 * 1024
 """Bytes: with the coordinates an observation stays below what brokers take as one message (1 MB)."""
-_OPAQUE_SCHEMA = DecodeSchema(SchemaType.NONE, Framing.OPAQUE, None)
-_JSON_SCHEMA = DecodeSchema(SchemaType.JSON, Framing.PLAIN_JSON, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +64,6 @@ class Totals:
     decoders: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Answer:
-    """How records under a schema key of a topic are recorded, and decoded if they can be."""
-
-    reference: SchemaReference
-    schema: DecodeSchema | None
-    error: tuple[str, str] | None = None
-
-
 class Pipeline:
     """One thread. ``era`` is raised by the main thread when everything under way has become void."""
 
@@ -94,7 +81,7 @@ class Pipeline:
         tap: Tap | None = None,
         on_committed: Callable[[Recording, Flush], None] | None = None,
     ) -> None:
-        self._codes = codes
+        self._answers = SchemaAnswers(codes, resolver)
         self._resolver = resolver
         self._stage = stage
         self._recorder = recorder
@@ -221,25 +208,24 @@ class Pipeline:
             return
         self._enter(task.flush)
         task.group.pieces += task.pieces
-        value, key = self._answers(task.group)
-        if value.schema is not None and key.schema is not None:
-            self._stage.feed(task.flush, task.group, self._plan(task.group, value, key))
+        plan = self._answers.plan(task.group)
+        if plan is not None:
+            self._stage.feed(task.flush, task.group, plan)
 
     def _finish(self, flush: Flush) -> None:
         if self.failure is not None:
             return
         self._enter(flush)
-        questions = [question for key in flush.groups for question in self._questions(key)]
-        self._resolver.settle(questions)
+        self._resolver.settle(question for key in flush.groups for question in self._answers.questions(key))
         self._ask_again()
         schemas: dict[GroupKey, GroupSchemas] = {}
         results: dict[GroupKey, GroupResult] = {}
         for key, group in flush.groups.items():
-            value, key_answer = self._answers(group)
+            value, key_answer = self._answers.of(group)
             schemas[key] = GroupSchemas(value.reference, key_answer.reference, value.error, key_answer.error)
-            if value.schema is None or key_answer.schema is None:
+            plan = self._answers.plan(group)
+            if plan is None:
                 continue
-            plan = self._plan(group, value, key_answer)
             self._stage.feed(flush, group, plan)
             results[key] = self._stage.finish(flush, group, self._budget(group))
         if flush.era != self.era:
@@ -282,62 +268,6 @@ class Pipeline:
     def _budget(self, group: Group) -> int:
         """Bytes that the profile of a group may take: a share of what was observed, or what a quiet topic may have."""
         return min(max(int(group.bytes * _BUDGET_SHARE), self.observation_bytes // 2), _LARGEST_PROFILE)
-
-    def _questions(self, key: GroupKey) -> Iterable[Question]:
-        topic, value_code, key_code = key
-        roles: tuple[tuple[Role, int], ...] = (("value", value_code), ("key", key_code))
-        for role, code in roles:
-            schema_key = self._codes.key(code)
-            if schema_key.registered:
-                yield Question(topic, role, schema_key)
-
-    def _answers(self, group: Group) -> tuple[_Answer, _Answer]:
-        return (
-            self._answer(group.topic, "value", group.value_code),
-            self._answer(group.topic, "key", group.key_code),
-        )
-
-    def _answer(self, topic: str, role: Role, code: int) -> _Answer:
-        key = self._codes.key(code)
-        if key.registered:
-            question = Question(topic, role, key)
-            known = self._resolver.answer(question)
-            if known is not None:
-                references = tuple(known.references.items())
-                in_header = known.type is SchemaType.PROTOBUF and key.framing is Framing.GUID_HEADER
-                indexes = self._codes.indexes(code) if in_header else None
-                schema = DecodeSchema(known.type, key.framing, known.text, references, indexes=indexes)
-                return _Answer(known.reference, schema)
-            if key.framing is not Framing.GUID_HEADER and self._resolver.looks_opaque(topic, role):
-                return _Answer(OPAQUE, _OPAQUE_SCHEMA)
-            error = None
-            if self._resolver.is_unknown(question):
-                said = (
-                    "no schema is known with the fingerprint"
-                    if key.is_crc64
-                    else "the schema registry does not know schema"
-                )
-                error = ("unknown-schema", f"{said} {key.id}")
-            return _Answer(key.unresolved_reference(), None, error)
-        expected = self._resolver.is_framed(topic, role)
-        error = ("wrong-magic", "this topic has registered schemas, but the record names none") if expected else None
-        if key.framing is Framing.PLAIN_JSON:
-            return _Answer(PLAIN_JSON, _OPAQUE_SCHEMA if error else _JSON_SCHEMA, error)
-        envelope = self._codes.envelope(code)
-        if envelope is not None:
-            reference = SchemaReference(SchemaType.JSON, key.framing, fingerprint=envelope.fingerprint)
-            schema = DecodeSchema(SchemaType.JSON, key.framing, envelope.schema, tail=len(envelope.tail))
-            return _Answer(reference, _OPAQUE_SCHEMA if error else schema, error)
-        return _Answer(OPAQUE, _OPAQUE_SCHEMA, error)
-
-    def _plan(self, group: Group, value: _Answer, key: _Answer) -> Plan:
-        assert value.schema is not None  # noqa: S101  (callers have looked)
-        assert key.schema is not None  # noqa: S101
-        skips = tuple(
-            0 if schema is _OPAQUE_SCHEMA else self._codes.payload_offset(code)
-            for schema, code in ((value.schema, group.value_code), (key.schema, group.key_code))
-        )
-        return Plan(value.schema, key.schema, (skips[0], skips[1]))
 
     def _check_epochs(self, flush: Flush) -> None:
         """A topic that still has the id that we knew when we read from it was not replaced before we did."""

@@ -31,7 +31,7 @@ from stream_lineage.model.profile import Decoder
 from stream_lineage.model.schema import Framing, SchemaType
 from stream_lineage.profile.builder import ProfileBuilder
 from stream_lineage.profile.encoding import encode_profile
-from stream_lineage.profile.options import ProfileOptions
+from stream_lineage.profile.options import DEFAULT_QUANTILES_K, ProfileOptions, revealed_paths
 from stream_lineage.wire.columns import BadRecord, Batch, Decoded
 from stream_lineage.wire.decoder import DecodeLimits, RecordDecoder, decoder_for
 from stream_lineage.wire.json_records import JsonRecords
@@ -68,6 +68,7 @@ class Worker:
     hash_key: bytes
     max_fields: int
     reveal_fields: tuple[str, ...]
+    quantiles_k: int = DEFAULT_QUANTILES_K
     decoders: dict[int, RecordDecoder] = field(default_factory=dict)
     groups: dict[int, _Group] = field(default_factory=dict)
     _json: OrderedDict[tuple[int, str, str], JsonRecords] = field(default_factory=OrderedDict)
@@ -140,8 +141,9 @@ class Worker:
         if group is None:
             options = ProfileOptions(
                 hash_key=self.hash_key,
+                quantiles_k=self.quantiles_k,
                 max_fields=self.max_fields,
-                reveal_fields=_revealed(self.reveal_fields, request["topic"]),
+                reveal_fields=revealed_paths(self.reveal_fields, request["topic"]),
             )
             group = self.groups[request["group"]] = _Group(ProfileBuilder(options), value_kind, key_kind)
         return group
@@ -167,18 +169,6 @@ def _payloads(data: bytes, starts: bytes, lengths: bytes, skip: int) -> _Payload
 
 def _bad(role: str, payloads: _Payloads, bad: list[BadRecord]) -> list[list[Any]]:
     return [[int(payloads.places[record.index]), role, record.kind, record.error] for record in bad]
-
-
-def _revealed(patterns: tuple[str, ...], topic: str) -> frozenset[str]:
-    """Paths that may be shown of this topic: ``topic:path`` for one topic, ``path`` for all."""
-    own = set()
-    for pattern in patterns:
-        where, separator, path = pattern.partition(":")
-        if not separator:
-            own.add(where)
-        elif where == topic:
-            own.add(path)
-    return frozenset(own)
 
 
 def serve(connection: Connection, worker: Worker) -> None:
@@ -242,7 +232,12 @@ def main() -> None:
     no_core_dumps()
     connection = Connection(int(sys.argv[1]))
     options = orjson.loads(connection.recv_bytes())
-    worker = Worker(bytes.fromhex(options["hash_key"]), options["max_fields"], tuple(options["reveal_fields"]))
+    worker = Worker(
+        bytes.fromhex(options["hash_key"]),
+        options["max_fields"],
+        tuple(options["reveal_fields"]),
+        options["quantiles_k"],
+    )
     _limit_memory(int(sys.argv[2]))
     connection.send_bytes(b"ready")
     try:

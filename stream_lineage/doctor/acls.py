@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stream_lineage.agents.faust_app import changelog_topic
-from stream_lineage.provenance.topics import ANOMALY_ALERTS, DEAD_LETTERS, DRIFT_ALERTS, OBSERVATIONS
+from stream_lineage.provenance.topics import ANOMALY_ALERTS, BASELINES, DEAD_LETTERS, DRIFT_ALERTS, OBSERVATIONS
 from stream_lineage.settings import Settings
 
-Role = Literal["setup", "collector", "tap", "agents", "reader"]
+Role = Literal["setup", "collector", "tap", "agents", "reader", "baseline"]
 ROLES: dict[Role, str] = {
     "setup": "Whoever starts first creates our topics. Not needed where they exist, nor any more once they do.",
     "collector": "`collect`.",
     "tap": "`collect --tap`, beside what the collector needs.",
     "agents": "`agents`.",
     "reader": "`spans`, `record` and `verify`.",
+    "baseline": "`baseline`.",
 }
 """What each role is. ``run`` is collector and agents; ``doctor`` needs nothing beyond what it looks for."""
 
@@ -108,6 +109,14 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
                 "read the record itself (`record`), see what is committed of it (`verify`)",
                 prefixed=prefixed, watched=True,
             )
+            for name, prefixed in watched
+        ),
+        Grant("baseline", "topic", topic(BASELINES), ("Read", "Write"), "keep the baselines; `list`, `show` and "
+              "`compare` only read them"),
+        Grant("baseline", "topic", own, ("Describe",), "see which of our own topics exist", prefixed=True),
+        Grant("baseline", "group", helpers, ("Describe",), "read without joining a group", prefixed=True),
+        *(
+            Grant("baseline", "topic", name, ("Read",), "read the records", prefixed=prefixed, watched=True)
             for name, prefixed in watched
         ),
     )  # fmt: skip

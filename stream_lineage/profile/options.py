@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+DEFAULT_QUANTILES_K = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class ProfileOptions:
     """
 
     hash_key: bytes
-    quantiles_k: int = 64
+    quantiles_k: int = DEFAULT_QUANTILES_K
     distinct_lg_k: int = 10
     max_categories: int = 256
     max_fields: int = 500
@@ -38,6 +41,18 @@ class ProfileOptions:
             raise ValueError(f"max_categories must be from 0 to 256, not {self.max_categories}")
         if self.max_fields < 1:
             raise ValueError(f"max_fields must be 1 or more, not {self.max_fields}")
+
+
+def revealed_paths(patterns: Iterable[str], topic: str | None) -> frozenset[str]:
+    """Paths that may be shown of this topic: ``topic:path`` is for one topic, ``path`` for all."""
+    own = set()
+    for pattern in patterns:
+        where, separator, path = pattern.partition(":")
+        if not separator:
+            own.add(where)
+        elif where == topic:
+            own.add(path)
+    return frozenset(own)
 
 
 class PathPatterns:

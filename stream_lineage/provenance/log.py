@@ -15,7 +15,7 @@ from stream_lineage.wire.kafka import translated
 from stream_lineage.wire.record_headers import readable_headers
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer
+    from confluent_kafka import Consumer, Message
 
 DIGEST_HEADER = "lineage-digest"
 """Message header: the digest of the observation in hexadecimal, so that an edited one can be told from its siblings."""
@@ -72,6 +72,20 @@ def read_log(
         KafkaUnavailable: no broker answered within the timeout, or a transaction stayed open for so long.
     """
     wanted = None if keys is None else {key.encode() for key in keys}
+    for message in read_messages(consumer, topic, timeout_seconds=timeout_seconds, progress=progress):
+        key = message.key()
+        if wanted is None or key in wanted:
+            yield _entry(message, key)
+
+
+def read_messages(
+    consumer: Consumer, topic: str, *, timeout_seconds: float = 30.0, progress: Progress | None = None
+) -> Iterator[Message]:
+    """Every message of a topic of ours as it is, as ``read_log`` reads them.
+
+    Raises:
+        NotFound, KafkaUnavailable: see ``read_log``.
+    """
     remaining, total = _assign(consumer, topic, timeout_seconds)
     done = 0
     last_heard = time.monotonic()
@@ -97,10 +111,7 @@ def read_log(
             done += 1
             if partition in remaining and message.offset() + 1 >= remaining[partition]:
                 del remaining[partition]
-            key = message.key()
-            if wanted is not None and key not in wanted:
-                continue
-            yield _entry(message, key)
+            yield message
         if messages:
             last_heard = time.monotonic()
         if progress is not None:

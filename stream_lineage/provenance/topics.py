@@ -21,6 +21,7 @@ GRAPH = "graph"
 EDGES = "edges"
 STATE = "state"
 DEAD_LETTERS = "dead-letters"
+BASELINES = "baselines"
 
 _DAY = 24 * 60 * 60 * 1000
 _YEAR = 365 * _DAY
@@ -49,6 +50,7 @@ OWN_TOPICS: tuple[OwnTopic, ...] = (
     OwnTopic(GRAPH, 1, "delete", _FOREVER, "evidence for nodes and edges of the lineage graph"),
     OwnTopic(EDGES, None, "delete", _YEAR, "record edges from headers"),
     OwnTopic(STATE, 1, "compact", _FOREVER, "mutes, labels, token hashes, checkpoints"),
+    OwnTopic(BASELINES, 1, "compact", _FOREVER, "training baselines, the newest of each name"),
     OwnTopic(DEAD_LETTERS, 1, "delete", 90 * _DAY, "records that could not be decoded: where and why"),
 )
 
