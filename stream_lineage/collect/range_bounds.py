@@ -188,6 +188,8 @@ def _time(text: str, now: datetime) -> datetime:
         return now
     ago = _AGO.fullmatch(text)
     try:
+        if text.isdigit():  # ISO 8601 without its dashes cannot be told from an offset
+            raise ValueError
         if ago is not None:
             return now - timedelta(seconds=float(ago["count"]) * _SECONDS[ago["unit"].lower()])
         time = datetime.fromisoformat(text)

@@ -1,0 +1,221 @@
+"""If this failed, a training baseline would be of other records than it says, or would say nothing of drift."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from collecting import CLICK, CLICK_2, COUNTRIES, Acknowledged, Answer, Lab, click, eventually
+from confluent_kafka import Consumer
+from confluent_kafka import TopicPartition as Where
+
+from stream_lineage.cli.main import run
+
+pytestmark = pytest.mark.kafka
+
+Command = Callable[..., Answer]
+COUNT = 600
+
+
+@pytest.fixture
+def baseline(lab: Lab, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """``baseline`` commands, in this process."""
+    for name in list(os.environ):
+        if name.startswith("STREAM_LINEAGE_"):
+            monkeypatch.delenv(name)
+    own = [*lab.flags(), "--group-id", lab.group]
+    registry = ["--schema-registry-url", lab.registry_url]
+
+    def called(command: str, *arguments: str, settings: tuple[str, ...] = ()) -> Answer:
+        capsys.readouterr()
+        more = registry if command in ("create", "compare") else []
+        code = run(["baseline", command, *arguments, *own, *more, *settings, "--output", "json"])
+        said = capsys.readouterr()
+        return Answer(code, said.out, said.err)
+
+    return called
+
+
+def produced(
+    lab: Lab, topic: str, schema: Mapping[str, Any] = CLICK, partitions: tuple[int, ...] = (0,)
+) -> Acknowledged:
+    """Clicks, ``COUNT`` in all."""
+    known = Acknowledged()
+    payloads = lab.clicks(topic, schema, COUNT)
+    for place, partition in enumerate(partitions):
+        lab.send(topic, payloads[place :: len(partitions)], known, partition=partition)
+    return known
+
+
+def kinds(answer: Answer) -> set[tuple[str, str | None]]:
+    return {(row["kind"], row["field"]) for row in answer.json["findings"]}
+
+
+def groups(lab: Lab) -> set[str]:
+    listed = lab.admin.list_consumer_groups().result(30)
+    return {group.group_id for group in listed.valid if group.group_id.startswith(lab.name)}
+
+
+def test_a_range_is_kept_and_compared(lab: Lab, baseline: Command) -> None:
+    topic = lab.topic("clicks", 2)
+    known = produced(lab, topic, partitions=(0, 1))
+    first, second = (sorted(known.of(topic)[number]) for number in (0, 1))
+
+    made = baseline("create", "all", "--topic", topic)
+    assert made.code == 0, made.err
+    assert made.json["source"]["ranges"] == [
+        {"partition": number, "first_offset": 0, "last_offset": len(own) - 1, "records": len(own)}
+        for number, own in ((0, first), (1, second))
+    ]
+    assert (made.json["records"], made.json["left_out"]) == (COUNT, {})
+    assert made.json["fields"] == ["user", "amount", "country"]
+    [share] = made.json["schemas"]
+    assert (share["schema"]["subject"], share["records"]) == (f"{topic}-value", COUNT)
+
+    part = baseline("create", "part", "--topic", topic, "--from", "0:10-109,1:0-49", "--ignore", "user")
+    assert part.json["source"]["ranges"] == [
+        {"partition": 0, "first_offset": 10, "last_offset": 109, "records": 100},
+        {"partition": 1, "first_offset": 0, "last_offset": 49, "records": 50},
+    ]
+    shown = baseline("show", "part").json
+    fields = {field["path"]: field for field in shown["fields"]}
+    assert {name: (field["slots"], field["types"]) for name, field in fields.items()} == {
+        "user": (150, {"integer": 150}), "amount": (150, {"number": 150}), "country": (150, {"string": 150}),
+    }  # fmt: skip
+    expected = [
+        value for number, low, high in ((0, 10, 109), (1, 0, 49)) for value in amounts(lab, topic, number, low, high)
+    ]
+    assert fields["amount"]["numeric"]["min"] == pytest.approx(min(expected))
+    assert fields["amount"]["numeric"]["max"] == pytest.approx(max(expected))
+    assert fields["amount"]["numeric"]["mean"] == pytest.approx(sum(expected) / len(expected))
+    assert shown["ignored"] == ["user"]
+    # Values are hidden unless their field is revealed.
+    assert all(item.startswith("#") for item in fields["country"]["categories"])
+    assert not any(country in json.dumps(shown) for country in COUNTRIES)
+
+    assert {each["name"] for each in baseline("list").json} == {"all", "part"}
+    same = baseline("compare", "all", "--from", "0", "--fail-on", "any")
+    assert (same.code, same.json["findings"], same.json["judged"], same.json["fields_compared"]) == (0, [], True, 3)
+    assert groups(lab) == set()  # nobody joined one, and nothing was committed
+
+    again = baseline("create", "all", "--topic", topic)
+    assert (again.code, "already" in again.err) == (1, True)
+    assert baseline("create", "all", "--topic", topic, "--from", "5", "--to", "9", "--replace").json["records"] == 10
+    few = baseline("compare", "all", "--from", "0", "--fail-on", "any")
+    assert (few.code, few.json["judged"]) == (0, False)
+    assert baseline("delete", "part").json == {"deleted": "part"}
+    gone = baseline("show", "part")
+    assert (gone.code, gone.out) == (1, "")
+    assert "There are: all" in gone.err
+
+
+def amounts(lab: Lab, topic: str, partition: int, first: int, last: int) -> list[float]:
+    """The field ``amount`` of records, as a plain consumer and fastavro read them."""
+    import io
+
+    import fastavro
+
+    reader: Consumer = lab.consumer(auto_offset_reset="earliest")
+    out: list[float] = []
+    try:
+        reader.assign([Where(topic, partition, first)])
+        while len(out) < last - first + 1:
+            message = reader.poll(30)
+            assert message is not None
+            assert message.error() is None
+            value = fastavro.schemaless_reader(io.BytesIO((message.value() or b"")[5:]), dict(CLICK), None)
+            out.append(value["amount"])
+    finally:
+        reader.close()
+    return out
+
+
+def test_drift_is_told(lab: Lab, baseline: Command, tmp_path: Path) -> None:
+    topic = lab.topic("clicks")
+    produced(lab, topic)
+    assert baseline("create", "m", "--topic", topic).code == 0
+    # A new version with one field more, and half of the records of a country that training never saw.
+    end = COUNT
+    produced(lab, topic, CLICK_2)
+    found = baseline("compare", "m", "--topic", topic, "--from", str(end), "--fail-on", "drift")
+    assert kinds(found) == {("extra-feature", "age"), ("feature-count", None), ("schema-changed", None)}
+    assert found.code == 0  # more than training had is no drift
+    assert baseline("compare", "m", "--from", str(end), "--fail-on", "any").code == 3
+
+    live = lab.topic("json")
+    records = [{**click(n), "country": "XX" if n % 2 else "DE", "amount": 1e6 + n} for n in range(COUNT)]
+    lines = [json.dumps({name: value for name, value in row.items() if name not in ("age", "user")}) for row in records]
+    lab.send(live, [(line.encode(), None) for line in [*lines, "{broken"]], Acknowledged())
+    found = baseline("compare", "m", "--topic", live, "--from", "0", "--fail-on", "drift")
+    assert found.code == 3
+    assert kinds(found) >= {
+        ("missing-feature", "user"), ("feature-count", None), ("new-category", "country"),
+        ("shifted-distribution", "amount"), ("out-of-range", "amount"),
+    }  # fmt: skip
+    assert found.json["given"]["left_out"] == {"invalid-json": 1}
+
+    # The same records from a file.
+    train = tmp_path / "train.csv"
+    rows = [click(n) for n in range(COUNT)]
+    train.write_text("user,amount,country\n" + "".join(f"{r['user']},{r['amount']!r},{r['country']}\n" for r in rows))
+    filed = baseline("create", "file", "--file", str(train), "--topic", topic)
+    assert filed.json["source"]["name"] == "train.csv"
+    assert filed.json["hash_key_id"] == found.json["given"]["hash_key_id"]
+    same = baseline("compare", "file", "--from", "0", "--to", str(end - 1), "--fail-on", "any")
+    assert (same.code, same.json["findings"], same.json["fields_compared"]) == (0, [], 3)
+    assert kinds(baseline("compare", "file", "--topic", live, "--from", "0")) >= {("new-category", "country")}
+    assert baseline("compare", "m", "--file", str(train), "--fail-on", "any").code == 0
+
+
+REFUSED = [
+    (("create", "x", "--topic", "{topic}ss"), "Did you mean {topic}?", 1),
+    (("create", "x", "--topic", "{topic}", "--from", "9:0"), "has no partition 9", 1),
+    (("create", "x", "--topic", "{topic}", "--from", "0:0-99"), "does not hold offsets 0 to 99", 1),
+    (("create", "x", "--topic", "{topic}", "--from", "2099-01-01"), "no offset of {topic} lies in that range", 1),
+    (("create", "x", "--topic", "{topic}"), "none of the 10 records of {topic} in that range has fields: 10 opaque", 1),
+    (("create", "x y", "--topic", "{topic}"), "a name is made of", 2),
+    (("create", "x", "--topic", "{topic}", "--from", "soon"), "is not understood", 2),
+    (("create", "x"), "--topic TOPIC", 2),
+    (("compare", "x", "--topic", "{topic}"), "there is no baseline x", 1),
+    (("delete", "x"), "there is no baseline x", 1),
+]
+
+
+def test_what_is_not_there(lab: Lab, baseline: Command) -> None:
+    topic = lab.topic("texts")
+    lab.send(topic, [(b"a,b,c", None)] * 10, Acknowledged())
+    for arguments, said, code in REFUSED:
+        answer = baseline(*(argument.format(topic=topic) for argument in arguments))
+        assert (answer.code, answer.out) == (code, ""), answer
+        assert said.format(topic=topic) in " ".join(answer.err.split())
+
+
+@pytest.fixture
+def interrupted(lab: Lab) -> Iterator[subprocess.Popen[bytes]]:
+    """A command that is at work on many records."""
+    topic = lab.topic("many")
+    lab.send(topic, [(b'{"a": "%s"}' % (b"x" * 2_000), None)] * 20_000, Acknowledged())
+    command = [sys.executable, "-m", "stream_lineage.cli.main", "baseline", "create", "half", "--topic", topic]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_LINEAGE_")}
+    process = subprocess.Popen([*command, *lab.flags(), "--flush-max-records", "1"], env=environment)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_ctrl_c_leaves_nothing(interrupted: subprocess.Popen[bytes], lab: Lab, baseline: Command) -> None:
+    import psutil  # type: ignore[import-untyped]
+
+    parent = psutil.Process(interrupted.pid)
+    [worker] = eventually(lambda: parent.children(recursive=True), 30, "it decodes")
+    interrupted.send_signal(signal.SIGINT)
+    assert interrupted.wait(20) == 130
+    eventually(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 10, "its worker is gone")
+    assert baseline("list").json == []
