@@ -64,6 +64,17 @@ class RegistryTexts:
             return None
         return True
 
+    def has_subject(self, subject: str) -> bool | None:
+        """Asked once."""
+        if self._registry is None:
+            return None
+        try:
+            return bool(self._registry.versions(subject, deleted=False))
+        except NotFound:
+            return False
+        except StreamLineageError:
+            return None
+
 
 def _asked(registry: SchemaRegistry, reference: SchemaReference) -> SchemaText:
     # The topic and the role only choose among the names of a schema: its text is the same under all of them.

@@ -45,6 +45,10 @@ class SchemaTexts(Protocol):
         or there is none. Never waits long."""
         ...
 
+    def has_subject(self, subject: str) -> bool | None:
+        """Whether the registry has a subject that is not deleted; null where it does not say. Never waits long."""
+        ...
+
 
 class Detector(Protocol):
     """One rule. ``name`` is stable: its state is kept under it."""

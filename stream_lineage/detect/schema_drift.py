@@ -156,8 +156,10 @@ class _Watch:
         line, name = self.line, group_name(reference, self.observation.topic, self.role)
         kind: str | None = "schema-drift"
         foreign = False
-        if not line.groups:
-            kind = None  # what a topic starts with
+        if all(version.foreign for version in line.versions.values()):
+            foreign = self._is_foreign(reference)
+            kind = "schema-drift" if foreign else None  # what a topic starts with, but for what is out of place
+            name = next(reversed(line.groups), name)
         elif name not in line.groups:
             if name == "" or "" in line.groups:  # one side is named after the topic: the other is out of place
                 foreign = "" in line.groups and self._is_foreign(reference)
@@ -175,11 +177,16 @@ class _Watch:
         own = f"{topic}-{self.role}"
         if subject is None or subject.startswith(f"{topic}-"):
             return False
-        if all(bare_subject(version.reference.subject) != own for version in self.line.versions.values()):
+        known = [
+            bare_subject(version.reference.subject) for version in self.line.versions.values() if not version.foreign
+        ]
+        if known and own not in known:
             return False
         text = self.schemas.text(reference)
         record = None if text is None else record_name(reference.type, text.text)
-        return record is not None and not subject.startswith(record)
+        if record is None or subject.startswith(record):
+            return False
+        return bool(right) or self.schemas.has_subject(own) is True
 
     def _sight(self, key: str, partition: int, offset: int) -> None:
         version = self.line.versions[key]

@@ -28,7 +28,8 @@ _NUMBERS = (0.0, 1.0, -1e300, 1e300, float("nan"), float("inf"))
 
 
 class Schemas:
-    """Schemas of one field, an int under odd ids and a string under even ones; one id in three is not registered."""
+    """Schemas of one field, an int under odd ids and a string under even ones; one id in three is not registered,
+    subjects of an odd length are."""
 
     def text(self, reference: SchemaReference) -> SchemaText | None:
         kind = "int" if (reference.id or 0) % 2 else "string"
@@ -36,6 +37,9 @@ class Schemas:
 
     def registered(self, reference: SchemaReference) -> bool | None:
         return None if reference.id is None else reference.id % 3 > 0
+
+    def has_subject(self, subject: str) -> bool | None:
+        return len(subject) % 2 > 0
 
 
 def history(seed: int) -> list[Observation]:

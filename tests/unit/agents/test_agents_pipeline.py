@@ -33,6 +33,9 @@ class NoTexts:
     def registered(self, reference: SchemaReference) -> None:
         return None
 
+    def has_subject(self, subject: str) -> None:
+        return None
+
 
 class Crash(Exception):
     """The process dies here."""

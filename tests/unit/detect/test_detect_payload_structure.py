@@ -34,6 +34,9 @@ class NoTexts:
     def registered(self, reference: SchemaReference) -> None:
         return None
 
+    def has_subject(self, subject: str) -> None:
+        return None
+
 
 Record = Any
 Make = Callable[[int], Record]

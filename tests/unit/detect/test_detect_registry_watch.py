@@ -43,6 +43,9 @@ class Texts:
     def registered(self, reference: SchemaReference) -> bool | None:
         return None
 
+    def has_subject(self, subject: str) -> None:
+        return None
+
 
 def ref(id: int, version: int | None = None) -> SchemaReference:
     return avro_reference(id, version=version)

@@ -41,6 +41,9 @@ class Texts:
     def registered(self, reference: SchemaReference) -> bool | None:
         return False if reference.id in UNREGISTERED else None
 
+    def has_subject(self, subject: str) -> bool:
+        return subject == "unborn-value"
+
 
 def run(observations: Iterable[Observation], state: State | None = None) -> tuple[State, list[list[Finding]]]:
     detector = SchemaDrift()
@@ -389,6 +392,23 @@ TABLE: list[tuple[int, str, list[Observation], list[list[tuple[str, dict[int, in
         "another topic's subject from the start: copies and dead letters keep the ids of what they come from",
         [observation(STRAY, span(0, 0, 9)), observation(STRAY, span(1, 0, 9))],
         [[], []],
+    ),
+    (
+        54,
+        "another topic's subject from the start, where this one has its own in the registry; what is right is no news",
+        [
+            observation(STRAY, span(0, 0, 9), topic="unborn"),
+            observation(STRAY, span(1, 0, 9), topic="unborn"),
+            observation(avro_reference(1, subject="unborn-value"), span(0, 10, 19), topic="unborn"),
+            observation(avro_reference(2, subject="unborn-value"), span(0, 20, 29), topic="unborn"),
+        ],
+        [[("wrong-subject", {0: 0})], [("wrong-subject", {0: 0, 1: 0})], [], [("schema-drift", {0: 20})]],
+    ),
+    (
+        55,
+        "a subject named after the record from the start, and a topic's own in the registry",
+        [observation(BY_RECORD, span(0, 0, 9), topic="unborn")],
+        [[]],
     ),
     (
         48,
