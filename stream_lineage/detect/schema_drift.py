@@ -186,7 +186,7 @@ class _Watch:
         record = None if text is None else record_name(reference.type, text.text)
         if record is None or subject.startswith(record):
             return False
-        return bool(right) or self.schemas.has_subject(own) is True
+        return bool(known) or self.schemas.has_subject(own) is True
 
     def _sight(self, key: str, partition: int, offset: int) -> None:
         version = self.line.versions[key]
