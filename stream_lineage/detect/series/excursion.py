@@ -121,10 +121,13 @@ class Excursion:
         for tail, share in zip((two, three), self._shares, strict=True):
             tail.threshold = max(tail.threshold, one.size(share))
 
-    def judge(self, now: float, residual: float, deviation: float, matters: bool, bar: float, fewest: int) -> bool:
+    def judge(
+        self, now: float, residual: float, deviation: float, matters: bool, bar: float, fewest: int, stuck: float
+    ) -> bool:
         """Whether the series is in an excursion, this value included.
 
         ``bar`` raises all thresholds; ``fewest``: values out of line that an excursion opens with, at least, 1 to 3.
+        ``stuck``: from 1 on, the value stands still as it never did, which is an excursion of its own.
         """
         one, two, three, lasting = self.tails
         distance = deviation if deviation >= 0 else -deviation
@@ -146,7 +149,7 @@ class Excursion:
         self.strength = strength / bar
         if self.open:
             quiet = distance < max(2.0, three.threshold / 2) and average < max(2.0, lasting.threshold / 2)
-            self.calm = self.calm + 1 if quiet else 0
+            self.calm = self.calm + 1 if quiet and stuck < 1 else 0
             if self.calm >= _CALM:
                 self.close()
             return self.open
@@ -154,7 +157,8 @@ class Excursion:
         two.highest = max(two.highest, second)
         three.highest = max(three.highest, third)
         lasting.highest = max(lasting.highest, average)
-        if matters and self.strength >= 1 and not self._returned(now, residual, deviation):
+        far = matters and self.strength >= 1 and not self._returned(now, residual, deviation)
+        if far or (stuck >= 1 and fewest == 1):
             self.open, self.since, self.calm = True, now, 0
             self.shifts, self.count, self.usual, self.wild = [], 0, 0.0, 0.0
         return self.open

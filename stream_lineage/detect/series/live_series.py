@@ -11,6 +11,7 @@ from stream_lineage.detect.series.kind import SeriesKind
 from stream_lineage.detect.series.novelty import HOURS, Novelty
 from stream_lineage.detect.series.season import Season, slots_of
 from stream_lineage.detect.series.spread import Spread, least_effect, scale_floor
+from stream_lineage.detect.series.stuck import Stuck
 from stream_lineage.detect.series.verdict import Phase, Verdict
 
 _FURTHEST = 1e100
@@ -54,6 +55,7 @@ class LiveSeries:
         "_slots",
         "_spread",
         "_steps",
+        "_stuck",
         "_window",
     )
 
@@ -74,6 +76,7 @@ class LiveSeries:
         self._block: int | None = now["block"]
         self._seen: int = now["seen"]
         self._echo: float = now["echo"]
+        self._stuck = Stuck(now["stuck"])
         self._extra: float = now["extra"]
         self._knows_days: bool = now["knows_days"]
         self._bar: float = now["bar"]
@@ -92,6 +95,7 @@ class LiveSeries:
                 "block": None,
                 "seen": 0,
                 "echo": 0.0,
+                "stuck": Stuck.initial(),
                 "extra": 0.0,
                 "knows_days": False,
                 "bar": 4.0,
@@ -114,6 +118,7 @@ class LiveSeries:
                 "block": self._block,
                 "seen": self._seen,
                 "echo": self._echo,
+                "stuck": self._stuck.state(),
                 "extra": self._extra,
                 "knows_days": self._knows_days,
                 "bar": self._bar,
@@ -160,7 +165,8 @@ class LiveSeries:
         if spread.moved < _FEW_MOVES:
             deviation = min(max(deviation, -_MOST_UNTRIED), _MOST_UNTRIED)
         matters = self._seen > _FEWEST and abs(residual) >= least_effect(self._kind, expected)
-        alert = excursion.judge(now, residual, deviation, matters, self._bar, self._steps)
+        stuck = self._stuck.take(value) if self._kind is SeriesKind.LEVEL else 0.0
+        alert = excursion.judge(now, residual, deviation, matters, self._bar, self._steps, stuck)
         if excursion.returned:
             self._shift(excursion.returned)
             excursion.returned = 0.0
@@ -174,7 +180,8 @@ class LiveSeries:
         season.take(value, anomalous=alert)
         phase: Phase = "open" if alert else "close" if was_open else "quiet"
         lasting = 4 * excursion.average * excursion.average
-        score = (2 * novel + 2 * self._echo + lasting / (lasting + _LASTING)) / 5
+        odd = max(lasting / (lasting + _LASTING), stuck / (stuck + 1))
+        score = (2 * novel + 2 * self._echo + odd) / 5
         return Verdict(score, alert, expected, scale, deviation, self._warming_up(), phase)
 
     def _go_on(self, now: float) -> None:
@@ -193,7 +200,7 @@ class LiveSeries:
                 self._excursion.forget(_FIRST_DAY)
                 self._spread.count = min(self._spread.count, _FIRST_DAY_VALUES)
             self._bar = 1.0 + 3.0 * max(0.0, 1.0 - age / _YOUNG_SECONDS) ** 2
-            self._steps = 1 if age >= 2 * DAY else 2 if age >= DAY else 3
+            self._steps = 1 if age >= _YOUNG_SECONDS else 2 if age >= _YOUNG_SECONDS / 2 else 3
             self._extra = 0.0 if season.known_weekday(slot) else _FIRST_WEEKEND * season.range_of_a_day()
         block = int(now // self._block_seconds)
         if block != self._block:
@@ -211,6 +218,7 @@ class LiveSeries:
         self._shift(by)
         self._spread.mean = max(self._spread.mean, excursion.wild)
         excursion.accept(now, by)
+        self._stuck = Stuck(Stuck.initial())
 
     def _shift(self, by: float) -> None:
         season = self._season

@@ -136,8 +136,8 @@ class Season:
         ended, shifted = self.slot, None
         if ended is None:
             self.first_slot = slot
-        elif len(self.points) >= max(1, len(self.held)):
-            self._learn(ended, _median(self.points))
+        elif self.points and len(self.points) >= len(self.held):
+            self._learn(ended, _median(self.points + self.held))
         else:
             if self.held:
                 shifted = _median(self.held) - self.now
