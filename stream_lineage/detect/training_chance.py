@@ -43,15 +43,6 @@ def chi_square_tail(statistic: float, degrees: int) -> float:
     return log_normal_tail(((statistic / degrees) ** (1 / 3) - (1 - spread)) / math.sqrt(spread))
 
 
-def kolmogorov_tail(distance: float, first: int, second: int) -> float:
-    """That two samples of one continuous distribution are at least so far apart (Dvoretzky, Kiefer, Wolfowitz, 1956,
-    with Massart's constant for each, 1990): an upper bound, for all sizes."""
-    if distance <= 0 or first <= 0 or second <= 0:
-        return 0.0
-    effective = first * second / (first + second)
-    return min(0.0, math.log(2) - 2 * effective * distance * distance)
-
-
 def log_normal_tail(z: float) -> float:
     """That a standard normal variable exceeds ``z``."""
     if z <= 0:

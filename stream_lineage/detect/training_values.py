@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
+from typing import Literal
 
-from stream_lineage.detect.training_chance import LOG_ALPHA, all_in_second, kolmogorov_tail, ratios_differ
+import numpy as np
+
+from stream_lineage.detect.shift.compare import QuantileShift
+from stream_lineage.detect.shift.compare import compare as compare_shift
+from stream_lineage.detect.shift.ranks import ranks_of
+from stream_lineage.detect.training_chance import LOG_ALPHA, all_in_second, ratios_differ
 from stream_lineage.detect.training_finding import TrainingFinding, TrainingKind, shown_share
-from stream_lineage.detect.training_sketches import rank_distance, share_above, share_below
 from stream_lineage.model.finding import Severity
 from stream_lineage.model.profile import FieldProfile, NumericProfile
-from stream_lineage.profile.reading import quantiles
 
 MIN_RATIO_CHANGE = 0.02
 """Nulls, missing members or NaN must gain or lose so large a share. Larger: smaller changes go unnoticed."""
@@ -18,7 +23,7 @@ MIN_DISTANCE = 0.1
 smaller shifts go unnoticed. A shift of the mean by a quarter of a standard deviation is 0.1."""
 MIN_OUTSIDE = 0.001
 """So large a share of the numbers must lie beyond the training range."""
-_RANKS = (0.05, 0.5, 0.95)
+_SHOWN_SHARES = (0.05, 0.5, 0.95)
 
 
 def find_ratios(base: FieldProfile, given: FieldProfile, *, apart: bool) -> Iterator[TrainingFinding]:
@@ -48,12 +53,10 @@ def find_shift(base: FieldProfile, given: FieldProfile) -> Iterator[TrainingFind
     before, after = base.numeric, given.numeric
     if before is None or after is None or not before.quantiles or not after.quantiles:
         return
-    distance = rank_distance(before.quantiles, after.quantiles)
-    if distance < MIN_DISTANCE or kolmogorov_tail(distance, before.count, after.count) > LOG_ALPHA:
-        return
-    yield TrainingFinding(
-        TrainingKind.SHIFTED, Severity.WARNING, base.path, _shown_quantiles(base), _shown_quantiles(given), distance
-    )
+    found = compare_shift(before.quantiles, after.quantiles, least_effect=MIN_DISTANCE, probability=math.exp(LOG_ALPHA))
+    if found.shifted:
+        was, now = (_shown_quantiles(found.quantiles, side) for side in ("before", "after"))
+        yield TrainingFinding(TrainingKind.SHIFTED, Severity.WARNING, base.path, was, now, found.corrected)
 
 
 def find_range(base: FieldProfile, given: FieldProfile) -> Iterator[TrainingFinding]:
@@ -65,11 +68,9 @@ def find_range(base: FieldProfile, given: FieldProfile) -> Iterator[TrainingFind
     before, after = base.numeric, given.numeric
     if before is None or after is None or before.min is None or before.max is None:
         return
-    if after.min is None or after.max is None or not after.quantiles or not before.count:
+    if not after.quantiles or not before.count:
         return
-    below = share_below(after.quantiles, before.min) if after.min < before.min else 0.0
-    above = share_above(after.quantiles, before.max) if after.max > before.max else 0.0
-    outside = below + above
+    outside = _share_outside(after.quantiles, before.min, before.max)
     if outside < MIN_OUTSIDE or all_in_second(outside * after.count, before.count, after.count) > LOG_ALPHA:
         return
     yield TrainingFinding(
@@ -89,9 +90,18 @@ def _ratio(
     yield TrainingFinding(kind, Severity.WARNING, path, shown_share(was), shown_share(now), abs(now - was))
 
 
-def _shown_quantiles(field: FieldProfile) -> str:
-    values = quantiles(field, _RANKS) or []
-    return ", ".join(f"p{round(100 * rank):02d} {value:.4g}" for rank, value in zip(_RANKS, values, strict=False))
+def _share_outside(image: bytes, low: float, high: float) -> float:
+    """Which share of the values is below ``low`` or above ``high`` at least."""
+    ranks = ranks_of(image)
+    if not ranks.count:
+        return 0.0
+    below, upto = ranks.share_at(np.array([np.nextafter(low, -np.inf), high])).tolist()
+    return float(max(0.0, below - ranks.error) + max(0.0, 1.0 - upto - ranks.error))
+
+
+def _shown_quantiles(shifts: Iterable[QuantileShift], side: Literal["before", "after"]) -> str:
+    shown = (each for each in shifts if each.share in _SHOWN_SHARES)
+    return ", ".join(f"p{round(100 * each.share):02d} {getattr(each, side):.4g}" for each in shown)
 
 
 def _shown_range(numeric: NumericProfile) -> str:
