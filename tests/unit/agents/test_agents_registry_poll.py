@@ -216,3 +216,44 @@ def test_what_we_may_not_read_holds_up_nothing(agent: Agent, monkeypatch: pytest
         agent.register(topic, topic, "b")
 
     assert {topic for _, _, topic in told(agent.round())} == {"clicks", "users"}
+
+
+def acts(agent: Agent) -> list[Any]:
+    """What happens in the registry and on the wire, a round after each."""
+    fake, places = agent.fake, (("a", 0), ("b", 3))
+    return [
+        lambda: [agent.observed(topic, agent.register(topic, topic), partition) for topic, partition in places],
+        lambda: agent.register("a", "a", "more"),
+        lambda: [agent.register("b", "b", "more"), agent.register("b", "b", "other")],
+        lambda: fake.levels.update({"a-value": "NONE", "b-value": "FULL"}),
+        lambda: agent.observed("a", agent.register("a", "a", "more")),
+        lambda: fake.levels.update({"a-value": "FULL"}),
+        lambda: fake.delete("b-value"),
+        lambda: None,
+        lambda: fake.levels.update({"a-value": "NONE"}),
+        lambda: [fake.restore("b-value"), agent.register("b", "b", "last")],
+    ]  # fmt: skip
+
+
+def lived_through(crashes: set[int]) -> tuple[set[str], int]:
+    """The ids that are told when the worker dies after publishing in these rounds, and how many messages that took."""
+    with FakeRegistry() as fake:
+        agent = Agent(fake)
+        told_ids: list[str] = []
+        for number, act in enumerate(acts(agent)):
+            act()
+            if number in crashes:
+                told_ids += [alert.event_id for alert in agent.round(kept=False)]
+            told_ids += [alert.event_id for alert in agent.round()]
+        agent.registry.close()
+        return set(told_ids), len(told_ids)
+
+
+def test_whenever_the_worker_dies_none_is_missing_and_none_extra() -> None:
+    expected, messages = lived_through(set())
+    assert len(expected) == messages == 9
+
+    for crash in range(10):
+        assert lived_through({crash})[0] == expected, crash
+    again, more = lived_through(set(range(10)))
+    assert (again, more) == (expected, 2 * messages)
