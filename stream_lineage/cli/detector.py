@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import keyword
 from pathlib import Path
 
 import click
@@ -66,6 +68,9 @@ def new(name: str, directory: Path) -> None:
         raise click.UsageError(f"{name} is no name: lower case letters, digits and hyphens, a letter first.")
     if name in (*detectors(), *RESERVED):
         raise SettingsError(f"there is a detector {name} already")
+    module = name.replace("-", "_")
+    if keyword.iskeyword(module) or importlib.util.find_spec(module) is not None:
+        raise SettingsError(f"{module} means something else in Python: the package needs another name")
     target = directory / name
     if target.exists():
         raise SettingsError(f"{target} is there already")

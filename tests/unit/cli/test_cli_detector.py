@@ -51,7 +51,7 @@ def test_the_new_package_passes_its_tests_and_is_found(tmp_path: Path) -> None:
     assert {each["from"] for each in found["detectors"] if each["name"] == "schema-drift"} == {"built in"}
 
 
-@pytest.mark.parametrize("name", ["Late", "late orders", "../late", "-x", "schema-drift", "window"])
+@pytest.mark.parametrize("name", ["Late", "late orders", "../late", "-x", "schema-drift", "window", "import", "json"])
 def test_names_that_cannot_be(tmp_path: Path, name: str) -> None:
     assert run("new", "--directory", str(tmp_path), "--", name).exit_code != 0
     assert list(tmp_path.iterdir()) == []
