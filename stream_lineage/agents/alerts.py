@@ -90,6 +90,8 @@ def _body(finding: Finding, source: str, observed_at: datetime, public_url: str)
     return {
         "kind": finding.kind,
         "severity": finding.severity.value,
+        "phase": finding.phase,
+        "score": finding.score,
         "summary": finding.summary,
         "dataset": {"namespace": source, "name": finding.topic},
         "topic": finding.topic,

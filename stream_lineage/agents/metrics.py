@@ -64,6 +64,9 @@ class TopicWindow:
     unresolved: int = 0
     profile: Profile | None = None
     partitions: dict[tuple[int, str], _PartitionCounts] = field(default_factory=dict)
+    first_offsets: dict[int, int] = field(default_factory=dict)
+    last_offsets: dict[int, int] = field(default_factory=dict)
+    schemas: dict[str, None] = field(default_factory=dict)
 
     @property
     def end(self) -> datetime:
@@ -80,10 +83,16 @@ class TopicWindow:
         for span in observation.spans:
             counts = self.partitions.setdefault((span.partition, version), _PartitionCounts())
             counts.records += span.count
+            if span.count:
+                first, last = span.first_record_offset, span.last_offset
+                self.first_offsets[span.partition] = min(self.first_offsets.get(span.partition, first), first)
+                self.last_offsets[span.partition] = max(self.last_offsets.get(span.partition, last), last)
             for gap in span.missing:
                 counts.missing += gap.length
                 if gap.reason is MissingReason.RETENTION:
                     counts.lost += gap.length
+        if observation.records and observation.value_schema.fingerprint is not None:
+            self.schemas[observation.value_schema.fingerprint] = None
         times = observation.event_times
         if times is not None:
             self.sampled += times.sampled
@@ -106,8 +115,8 @@ class TopicWindow:
         except DecodeError as error:
             _log.error("profile left out of the metrics", topic=self.topic, error=error.message)
 
-    def points(self) -> list[Point]:
-        """The window as points, all of them at its start."""
+    def points(self, extra: Mapping[str, FieldValue] | None = None) -> list[Point]:
+        """The window as points, all of them at its start. ``extra`` is what else is known of the topic as a whole."""
         tags = {"cluster": self.cluster, "topic": self.topic}
         points = [
             Point(
@@ -119,7 +128,7 @@ class TopicWindow:
             for (partition, version), counts in sorted(self.partitions.items())
         ]
         whole = {**tags, "partition": ALL, "schema_version": ALL}
-        points.append(Point("lineage_topic", whole, self._whole(), self.start))
+        points.append(Point("lineage_topic", whole, self._whole() | dict(extra or {}), self.start))
         profile = self.profile
         if profile is not None:
             for decoder, prefix, fields in (
@@ -128,7 +137,10 @@ class TopicWindow:
             ):
                 points += [
                     Point(
-                        "lineage_field", {**tags, "field": _path(prefix, item.path)}, _field(item, decoder), self.start
+                        "lineage_field",
+                        {**tags, "field": field_path(prefix, item.path)},
+                        _field(item, decoder),
+                        self.start,
                     )
                     for item in fields
                 ]
@@ -155,7 +167,7 @@ class TopicWindow:
             fields["key_decoder"] = profile.key_decoder.value
             fields["undecoded"] = profile.undecoded
             fields["truncated_fields"] = profile.truncated_fields
-            keys = _sketched(lambda: distinct_of(profile.key_distinct))
+            keys = sketched(lambda: distinct_of(profile.key_distinct))
             if keys is not None:
                 fields["key_distinct"] = keys
         return fields
@@ -182,7 +194,8 @@ def window_of(observation: Observation) -> datetime:
     return datetime.fromtimestamp(seconds, observation.observed_at.tzinfo)
 
 
-def _path(prefix: str, path: str) -> str:
+def field_path(prefix: str, path: str) -> str:
+    """A path under ``@key``, or as it is without a prefix."""
     if not prefix:
         return path
     return f"{prefix}.{path}" if path else prefix
@@ -197,14 +210,14 @@ def _field(item: FieldProfile, decoder: str) -> dict[str, FieldValue]:
         "decoder": decoder,
         "types": len(item.types),
     }
-    distinct = _sketched(lambda: distinct_estimate(item))
+    distinct = sketched(lambda: distinct_estimate(item))
     if distinct is not None:
         fields["distinct"] = distinct
     if item.numeric is not None and item.numeric.count:
         numbers = {"min": item.numeric.min, "max": item.numeric.max, "variance": variance(item)}
         fields |= {name: value for name, value in numbers.items() if value is not None}
         fields["mean"] = item.numeric.mean
-        values = _sketched(lambda: quantiles(item, list(QUANTILES.values())))
+        values = sketched(lambda: quantiles(item, list(QUANTILES.values())))
         if values is not None:
             fields |= dict(zip(QUANTILES, values, strict=True))
     if item.numeric is not None:
@@ -216,7 +229,8 @@ def _field(item: FieldProfile, decoder: str) -> dict[str, FieldValue]:
     return fields
 
 
-def _sketched(read: Callable[[], T | None]) -> T | None:
+def sketched(read: Callable[[], T | None]) -> T | None:
+    """What is read of a sketch; null, with a line in the log, where it is damaged."""
     try:
         return read()
     except DecodeError as error:

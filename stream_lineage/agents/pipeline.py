@@ -2,10 +2,11 @@
 
 1. The detectors run. 2. Their alerts are on their topics, acknowledged by the brokers. 3. Their states are in the
 changelog, acknowledged. 4. The observation counts in its topic's window; when a window closes, its points are in the
-store, then the note that it is closed is in the changelog. 5. The observation is acknowledged to Kafka.
+store, then its numbers are in the changelog, with the note that it is closed: it is frozen. 5. The baselines judge it,
+and the alerts are on their topic. 6. The observation is acknowledged to Kafka.
 
 After a crash anywhere, what comes next is done again with the same result: alerts have the same ids, states and closed
-windows know the log position up to which they hold, points replace themselves.
+windows know the log position up to which they hold, points replace themselves, frozen windows are judged again.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from stream_lineage.agents.acks import OrderedAcks, Pending
 from stream_lineage.agents.alerts import Alert
 from stream_lineage.agents.detection import Detection, LogPosition, Outcome
+from stream_lineage.agents.log_clocks import LogClocks
+from stream_lineage.agents.metric_watch import MetricWatch
+from stream_lineage.agents.window_facts import window_facts
 from stream_lineage.agents.windows import OpenWindow, OpenWindows
 from stream_lineage.errors import DecodeError
 from stream_lineage.logs import get_logger
@@ -28,6 +32,10 @@ from stream_lineage.store.ports import MetricStore
 
 E = TypeVar("E")
 T = TypeVar("T")
+RESUME_SECONDS = 10.0
+RESUMED_AT_ONCE = 20
+SILENT_AT_ONCE = 200
+"""Windows of silence that are judged between two observations, at most."""
 _log = get_logger("stream_lineage.agents")
 
 
@@ -57,6 +65,7 @@ class Pipeline(Generic[E]):
         outlet: Outlet,
         store: MetricStore,
         acknowledge: Callable[[E], object],
+        watch: MetricWatch,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -68,6 +77,11 @@ class Pipeline(Generic[E]):
         self._wall = wall
         self._acks: OrderedAcks[E] = OrderedAcks(acknowledge)
         self._windows: OpenWindows[Pending[E]] = OpenWindows()
+        self._watch = watch
+        self._clocks = LogClocks(clock)
+        self._partitions: frozenset[int] = frozenset()
+        self._watched = 0
+        self._looked = -RESUME_SECONDS
         self._turn = asyncio.Lock()
         self._assignment = 0
         # One thread: detectors may wait for the registry and points for the disk while Kafka's heartbeats go on.
@@ -80,7 +94,7 @@ class Pipeline(Generic[E]):
             ConnectionFailed: the store cannot be written. The caller must stop the worker: nothing is acknowledged.
         """
         async with self._turn:
-            assignment = self._assignment
+            assignment = self._begin()
             pending = self._acks.begin(partition, event)
             position = LogPosition(partition, offset)
             try:
@@ -90,6 +104,7 @@ class Pipeline(Generic[E]):
                 _log.error("observation cannot be read", partition=partition, offset=offset, error=error.message)
                 self._acks.done(pending)
                 return
+            self._clocks.heard(partition, observation.observed_at.timestamp())
             rows = self._outlet.rows
             outcome = await self._in_thread(lambda: self._detection.observe(observation, position, rows))
             await self._tell(partition, outcome)
@@ -107,7 +122,7 @@ class Pipeline(Generic[E]):
         """Do something between two observations that follows from none. ``work`` is given the table's rows, in the
         thread of the detectors, and returns what it led to, by the partition whose rows it changes."""
         async with self._turn:
-            assignment = self._assignment
+            assignment = self._begin()
             rows = self._outlet.rows
             for partition, outcome in await self._in_thread(lambda: work(rows)):
                 if assignment != self._assignment:
@@ -115,13 +130,26 @@ class Pipeline(Generic[E]):
                 await self._tell(partition, outcome)
 
     async def close_due(self) -> None:
-        """Store the windows that are over. To be called about once a second."""
+        """Store the windows that are over, also those in which nothing came. To be called about once a second."""
         async with self._turn:
-            await self._close(self._windows.due(self._wall(), self._clock()), self._assignment)
+            assignment = self._begin()
+            rows, partitions, now = self._outlet.rows, self._partitions, self._clock()
+            if partitions and now - self._looked >= RESUME_SECONDS:
+                taken = await self._in_thread(lambda: self._watch.resume(rows, partitions, RESUMED_AT_ONCE))
+                self._looked = now if taken.all_there else self._looked
+                await self._publish(taken.alerts)
+            await self._close(self._windows.due(self._wall(), self._clock()), assignment)
+            if partitions and assignment == self._assignment:
+                await self._close_silent(assignment)
+
+    def recovered(self, partitions: Iterable[int]) -> None:
+        """What is kept of these partitions, all that this worker has, is in the table now."""
+        self._partitions = frozenset(partitions)
 
     def revoked(self) -> None:
         """Partitions are being taken away: all that is not stored will be read again."""
         self._assignment += 1
+        self._partitions = frozenset()
         self._windows.drop()
         self._acks.drop()
 
@@ -139,25 +167,69 @@ class Pipeline(Generic[E]):
         return self._acks.waiting
 
     async def _tell(self, partition: int, outcome: Outcome) -> None:
-        if outcome.alerts:
-            await self._outlet.publish(outcome.alerts)
-            for alert in outcome.alerts:
-                _log.info("alert published", topic=alert.key.decode(), alert=alert.event_id, channel=alert.channel)
+        await self._publish(list(outcome.alerts))
         if outcome.changed:
             await self._outlet.keep(partition, [(row.key, row.value) for row in outcome.changed])
+
+    def _begin(self) -> int:
+        """A turn begins: the number of the assignment."""
+        if self._watched != self._assignment:  # not where partitions are taken away, which may be within a turn
+            self._watched = self._assignment
+            self._watch.drop()
+            self._clocks.drop()
+            self._looked = -RESUME_SECONDS
+        return self._assignment
 
     async def _close(self, due: list[tuple[bytes, OpenWindow[Pending[E]]]], assignment: int) -> None:
         if not due or assignment != self._assignment:
             return
+        watch, kept = self._watch, self._outlet.rows
+        topics = [current.window.topic for _, current in due]
+        await self._publish(await self._in_thread(lambda: watch.take_up(topics, kept)))
         await self._in_thread(
-            lambda: self._store.write(point for _, current in due for point in current.window.points())
+            lambda: self._store.write(
+                point for _, current in due for point in current.window.points(watch.warmth(current.window.topic))
+            )
         )
-        for key, current in due:
-            await self._outlet.keep(current.position.partition, [(key, current.stored())])
+        frozen = await self._in_thread(lambda: _frozen(watch, due))
+        if assignment != self._assignment:
+            return
+        await self._judge(frozen, assignment)
         if assignment == self._assignment:
             for _, current in due:
                 for pending in current.waiting:
                     self._acks.done(pending)
 
+    async def _close_silent(self, assignment: int) -> None:
+        wall, busy = self._wall().timestamp(), self._windows.topics
+        rows = await self._in_thread(
+            lambda: self._watch.freeze_silence(
+                lambda partition: self._clocks.known(partition, wall), busy, SILENT_AT_ONCE
+            )
+        )
+        if rows and assignment == self._assignment:
+            await self._judge(rows, assignment)
+
+    async def _judge(self, frozen: Mapping[int, list[tuple[bytes, bytes]]], assignment: int) -> None:
+        for partition, rows in frozen.items():
+            await self._outlet.keep(partition, rows)
+        if assignment == self._assignment:
+            await self._publish(await self._in_thread(self._watch.judge))
+
+    async def _publish(self, alerts: list[Alert]) -> None:
+        if alerts:
+            await self._outlet.publish(alerts)
+            for alert in alerts:
+                _log.info("alert published", topic=alert.key.decode(), alert=alert.event_id, channel=alert.channel)
+
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _frozen(watch: MetricWatch, due: Iterable[tuple[bytes, OpenWindow[Any]]]) -> dict[int, list[tuple[bytes, bytes]]]:
+    """The rows that freeze the windows, by partition of the log."""
+    found: dict[int, list[tuple[bytes, bytes]]] = {}
+    for _, current in due:
+        rows = watch.freeze(window_facts(current.window), current.position)
+        found.setdefault(current.position.partition, []).extend(rows)
+    return found

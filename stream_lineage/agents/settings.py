@@ -29,6 +29,14 @@ class AgentsSettings(BaseModel):
         default="http://localhost:8080", description="Address of the web UI as people see it: alerts link to it."
     )
 
+    metric_sensitivity: float = Field(
+        default=0.01,
+        gt=0,
+        le=10,
+        description="False alarms to expect of one metric of one field in a month. Higher finds smaller deviations, "
+        "and more that are none.",
+    )
+
     registry_poll_seconds: float = Field(
         default=60.0,
         ge=0,

@@ -37,15 +37,6 @@ class OpenWindow(Generic[E]):
     touched: float
     waiting: list[E] = field(default_factory=list)
 
-    def stored(self) -> bytes:
-        """What is noted of it once it is closed."""
-        return orjson.dumps(
-            {
-                "position": [self.position.partition, self.position.offset],
-                "at_ms": int(self.window.end.timestamp() * 1000),
-            }
-        )
-
 
 class OpenWindows(Generic[E]):
     """The open windows of the partitions that this worker has. ``E`` is what acknowledges an observation."""
@@ -100,6 +91,11 @@ class OpenWindows(Generic[E]):
     def drop(self) -> None:
         """Forget all: their observations will be read again, by whoever has their partitions then."""
         self._open.clear()
+
+    @property
+    def topics(self) -> set[str]:
+        """The topics that have one."""
+        return {current.window.topic for current in self._open.values()}
 
     def __len__(self) -> int:
         return len(self._open)

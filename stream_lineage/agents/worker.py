@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from stream_lineage.agents.detection import Detection
 from stream_lineage.agents.faust_app import FaustOutlet, changelog_topic, make_app, observations_topic
+from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.pipeline import Pipeline
 from stream_lineage.agents.progress import Progress
 from stream_lineage.agents.registry_poll import RegistryPoll
@@ -15,6 +16,7 @@ from stream_lineage.agents.schema_texts import RegistryTexts
 from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.agents.topics import prepare_topics
 from stream_lineage.agents.watchdog import Watchdog, observation_waits
+from stream_lineage.detect.metric_anomalies import MetricAnomalies
 from stream_lineage.detect.plugins import plugins
 from stream_lineage.detect.registry import RESERVED, detectors
 from stream_lineage.logs import get_logger
@@ -46,7 +48,8 @@ def run_worker(
     _log.info("detectors", ours=sorted(ours), plugins=sorted(others))
     detection = Detection([*ours.values(), *others.values()], schemas, agents.public_url)
     outlet = FaustOutlet(app, kafka, partitions)
-    pipeline: Pipeline[Any] = Pipeline(detection, outlet, store, lambda event: event.ack())
+    watch = MetricWatch(MetricAnomalies(sensitivity=agents.metric_sensitivity), agents.public_url)
+    pipeline: Pipeline[Any] = Pipeline(detection, outlet, store, lambda event: event.ack(), watch)
     progress = Progress(time.monotonic)
     _wire(app, kafka, pipeline, progress)
     if asked is not None and agents.registry_poll_seconds > 0:
@@ -65,6 +68,7 @@ def run_worker(
 
 def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Progress) -> None:
     topic = kafka.topic(OBSERVATIONS)
+    mine: list[int] = []
 
     async def rewind() -> None:
         _log.info("observations are read again: some were dropped in a rebalance")
@@ -101,9 +105,12 @@ def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Pro
             raise
 
     async def assigned(_: Any, assigned: Any, **__: Any) -> None:
-        mine = sorted(tp.partition for tp in assigned if tp.topic == topic)
+        mine[:] = sorted(tp.partition for tp in assigned if tp.topic == topic)
         progress.assigned(mine)
         _log.info("partitions assigned", partitions=mine)
+
+    async def recovered(*_: Any, **__: Any) -> None:
+        pipeline.recovered(mine)
 
     async def revoked(*_: Any, **__: Any) -> None:
         progress.assigned([])
@@ -114,6 +121,7 @@ def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Pro
     app.timer(WINDOW_CHECK_SECONDS)(close_windows)
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
+    app.on_rebalance_complete.connect(recovered, weak=False)
 
 
 def _wire_poll(

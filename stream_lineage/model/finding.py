@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from stream_lineage.model.schema import SchemaReference
+
+
+Phase = Literal["open", "update", "close"]
+"""Of a problem that lasts: it begins, it is graver than was said, it is over."""
 
 
 class Severity(StrEnum):
@@ -54,7 +59,8 @@ class Finding:
     """One thing that a detector found.
 
     ``fingerprint`` is the same for the same problem, whenever it is found. ``first_offsets`` maps partition to the
-    first affected offset; ``last_offsets`` is given where a finding is about a range (data loss).
+    first affected offset; ``last_offsets`` is given where a finding is about a range (data loss). ``phase`` is null for
+    what happens once; ``score``, 0 to 1, says how unusual it is where that can be said.
     """
 
     kind: str
@@ -69,3 +75,5 @@ class Finding:
     after: SchemaReference | None = None
     compatibility: Compatibility | None = None
     changes: tuple[SchemaChange, ...] = ()
+    phase: Phase | None = None
+    score: float | None = None

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from stream_lineage.agents.alerts import Alert
 from stream_lineage.agents.detection import Detection
+from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.pipeline import Pipeline
+from stream_lineage.detect.metric_anomalies import MetricAnomalies
 from stream_lineage.detect.registry import detectors
 from stream_lineage.model.observation import Observation
 from stream_lineage.model.schema import SchemaReference
@@ -74,6 +76,7 @@ class Process:
             self,
             self,
             self.acknowledge,
+            MetricWatch(MetricAnomalies(), "http://ui"),
             clock=lambda: 0.0,
             wall=lambda: NOON,
         )
@@ -277,11 +280,12 @@ def test_what_comes_after_its_window_was_stored_counts_in_the_next_one() -> None
     for value in (LOG[0], encode_observation(late), encode_observation(last)):
         process = Process(world)  # a new worker each time: what is closed is known from the changelog alone
         process.pipeline._wall = lambda: NOON + timedelta(hours=2)
-        times = iter([0.0, 60.0])
-        process.pipeline._clock = lambda times=times: next(times)  # type: ignore[misc]
+        now = [0.0]
+        process.pipeline._clock = lambda now=now: now[0]  # type: ignore[misc]
 
-        async def work(process: Process = process, value: bytes = value) -> None:
+        async def work(process: Process = process, value: bytes = value, now: list[float] = now) -> None:
             await process.pipeline.take(0, world.committed, value, world.committed)
+            now[0] = 60.0
             await process.pipeline.close_due()
 
         asyncio.run(work())

@@ -1,0 +1,155 @@
+"""The baselines of a topic as a whole: how much comes, how late, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stream_lineage.detect.excursion import Excursion
+from stream_lineage.detect.metric_field import Open
+from stream_lineage.detect.metric_series import MetricSeries
+from stream_lineage.detect.series.detector import SeriesDetector
+from stream_lineage.detect.series.kind import SeriesKind
+from stream_lineage.detect.window import Window
+from stream_lineage.model.finding import Severity
+
+CATCHING_UP_SECONDS = 60.0
+"""Records so much older than usual were not written now: how many of them are read now says nothing."""
+_CATCHING_UP_WINDOWS = 360
+_LEAST: Mapping[str, tuple[float, float]] = {
+    "throughput": (3.0, 0.1),
+    "freshness": (20.0, 1.0),
+    "event-time-lag": (5.0, 1.0),
+    "undecoded-ratio": (0.01, 0.0),
+    "out-of-order-ratio": (0.02, 0.0),
+    "key-ratio": (0.05, 0.0),
+    "bytes-per-record": (1.0, 0.1),
+}
+"""What a metric has to be off to matter to anybody: so much, in its unit, and this part of what is expected."""
+_KINDS: Mapping[str, SeriesKind] = {
+    "throughput": SeriesKind.COUNT,
+    "freshness": SeriesKind.LEVEL,
+    "event-time-lag": SeriesKind.LEVEL,
+    "undecoded-ratio": SeriesKind.RATIO,
+    "out-of-order-ratio": SeriesKind.RATIO,
+    "key-ratio": SeriesKind.RATIO,
+    "bytes-per-record": SeriesKind.LEVEL,
+}
+_LATER_ONLY = frozenset({"freshness", "event-time-lag", "out-of-order-ratio", "undecoded-ratio"})
+_UNITS: Mapping[str, str] = {"freshness": " s", "event-time-lag": " s", "bytes-per-record": " bytes"}
+
+
+class TopicBaselines:
+    """``observe`` each window, also those in which nothing came."""
+
+    __slots__ = ("_last_record", "_series", "_settled", "_usual_lag", "_warming", "_windows")
+
+    def __init__(self, detectors: Mapping[SeriesKind, SeriesDetector], state: Mapping[str, Any] | None = None) -> None:
+        state = state or {}
+        known = state.get("series", {})
+        self._series = {
+            metric: MetricSeries(detectors[kind], kind, known.get(metric)) for metric, kind in _KINDS.items()
+        }
+        self._windows: int = state.get("windows", 0)
+        self._settled: bool = state.get("settled", False)
+        self._usual_lag: float | None = state.get("lag")
+        self._last_record: float | None = state.get("last_record")
+        self._warming = 0
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "series": {metric: series.state() for metric, series in self._series.items()},
+            "windows": self._windows,
+            "settled": self._settled,
+            "lag": self._usual_lag,
+            "last_record": self._last_record,
+        }
+
+    @property
+    def last_record(self) -> float:
+        return self._last_record or 0.0
+
+    @property
+    def warming_up(self) -> int:
+        return self._warming
+
+    @property
+    def series(self) -> int:
+        return len(self._series)
+
+    def observe(self, window: Window) -> Open:
+        """The excursions that the topic is in, this window included."""
+        found: Open = {}
+        self._warming = 0
+        self._windows += 1
+        records = window.records
+        if self._windows == 1:
+            self._last_record = window.end
+            return found  # it has begun somewhere in between
+        catching_up = self._catching_up(window)
+        silence = 0.0 if records else window.end - (self._last_record or window.end)
+        if records:
+            self._last_record = window.end
+        self._judge(found, "throughput", window, None if catching_up else float(records), 1.0)
+        self._judge(found, "freshness", window, max(silence, window.seconds), 1.0)
+        if not records:
+            for metric, series in self._series.items():
+                if series.alert:
+                    found.setdefault(metric, None)
+            return found
+        if window.lag_seconds is not None and self._settled:
+            self._judge(found, "event-time-lag", window, window.lag_seconds, records)
+        self._judge(found, "bytes-per-record", window, window.bytes / records, records)
+        if window.sampled:
+            self._judge(found, "out-of-order-ratio", window, window.out_of_order / window.sampled, window.sampled)
+        if window.profiled + window.undecoded:
+            total = window.profiled + window.undecoded
+            self._judge(found, "undecoded-ratio", window, window.undecoded / total, total)
+        if window.keys is not None:
+            self._judge(found, "key-ratio", window, min(window.keys / records, 1.0), records)
+        return found
+
+    def _catching_up(self, window: Window) -> bool:
+        """Whether these records were written long before: a collector that starts, or comes back, reads what waits."""
+        lag = window.lag_seconds
+        if lag is None:
+            self._settled = self._settled or window.records > 0
+            return False
+        usual = self._usual_lag
+        if not self._settled:
+            self._settled = lag < CATCHING_UP_SECONDS or self._windows > _CATCHING_UP_WINDOWS
+            if not self._settled:
+                return True
+        if usual is None:
+            self._usual_lag = lag
+            return False
+        behind = lag > CATCHING_UP_SECONDS + 5 * usual
+        if not behind:
+            self._usual_lag = usual + (lag - usual) / 100
+        return behind
+
+    def _judge(self, found: Open, metric: str, window: Window, value: float | None, weight: float) -> None:
+        series = self._series[metric]
+        verdict = series.observe(window.start, value, weight)
+        if verdict is None:
+            return
+        self._warming += verdict.warming_up
+        if not verdict.alert:
+            return
+        if value is None or verdict.expected is None:
+            found[metric] = None
+            return
+        off = value - verdict.expected
+        least, part = _LEAST[metric]
+        better = metric in _LATER_ONLY and off < 0
+        if better or abs(off) < max(least, part * abs(verdict.expected)):
+            found[metric] = None
+            return
+        told = series.excursion(metric, None, verdict, value)
+        unit = _UNITS.get(metric, "")
+        severity = Severity.CRITICAL if metric == "throughput" and not window.records else told.severity
+        if metric == "bytes-per-record":
+            severity = min(severity, Severity.WARNING, key=("info", "warning", "critical").index)
+        found[metric] = Excursion(
+            metric, None, told.expected + unit, told.actual + unit, severity, told.began, told.score
+        )
