@@ -9,7 +9,6 @@ from typing import Literal
 
 from stream_lineage.model.schema import SchemaReference
 
-
 Phase = Literal["open", "update", "close"]
 """Of a problem that lasts: it begins, it is graver than was said, it is over."""
 
