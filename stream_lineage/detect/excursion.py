@@ -18,7 +18,7 @@ RANKS = (
 class Excursion:
     """``path`` is null for the topic as a whole. ``expected`` and ``actual`` are text for people.
 
-    ``began`` is how many windows ago the first deviating one was, 0 to 3. ``score`` is from 0 to 1.
+    ``began`` is how many windows ago the first deviating one was. ``score`` is from 0 to 1.
     """
 
     metric: str

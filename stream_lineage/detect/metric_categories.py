@@ -103,7 +103,7 @@ class Categories:
         if new and age < _ACCEPTED:
             found[f"new {item}"] = Excursion(
                 "new-category", path, "never seen", f"{_name(item)} in {percentage(known[3])} of the values",
-                Severity.WARNING, int(min(age, 3)), 1.0,
+                Severity.WARNING, int(age), 1.0,
             )  # fmt: skip
 
     def _miss(self, path: str, items: Mapping[str, int], total: int, found: dict[str, Excursion]) -> None:
@@ -129,7 +129,7 @@ class Categories:
                 usual = f"{_name(item)} in {percentage(share)} of the values"
                 found[f"gone {item}"] = Excursion(
                     "vanished-category", path, usual, f"none for {amount(missed[1])} windows", Severity.WARNING,
-                    int(min(missed[1] - 1, 3)), 1.0,
+                    int(missed[1] - 1), 1.0,
                 )  # fmt: skip
         self._forget()
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from stream_lineage.detect.excursion import Excursion
+from stream_lineage.detect.offset_trail import REMEMBERED
 from stream_lineage.detect.series.detector import SeriesDetector
 from stream_lineage.detect.series.kind import SeriesKind
 from stream_lineage.detect.series.live_series import LiveSeries
@@ -16,6 +17,7 @@ _RETOLD_SECONDS = 3 * 86_400.0
 _RETOLD_VALUES = 200
 _ALONG = 0.3
 """A window belongs to an excursion from when it is off by this part of what it is off at the end."""
+_GAP = 1  # windows in between that are not
 
 
 class MetricSeries:
@@ -31,7 +33,7 @@ class MetricSeries:
         self._first = self._last = 0.0
         self._count = 0
         self._weight = 1.0
-        self._recent: list[float] = [0.0, 0.0, 0.0]
+        self._recent: list[float] = []
         self.alert = False
         if state is None:
             return
@@ -67,16 +69,18 @@ class MetricSeries:
         verdict = live.observe(at, value, weight)
         self.alert = verdict.alert
         if verdict.deviation is not None:
-            self._recent = [verdict.deviation, *self._recent[:2]]
+            self._recent = [verdict.deviation, *self._recent[: REMEMBERED - 1]]
         return verdict
 
     def began(self) -> int:
         """How many windows ago what is now an excursion began."""
-        now, *before = self._recent
+        now, *before = self._recent or [0.0]
         found = 0
         for back, deviation in enumerate(before, 1):
             if deviation * now > 0 and abs(deviation) >= max(2.0, _ALONG * abs(now)):
                 found = back
+            elif back - found > _GAP:
+                break
         return found
 
     def excursion(self, metric: str, path: str | None, verdict: Verdict, value: float) -> Excursion:

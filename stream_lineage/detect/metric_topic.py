@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from stream_lineage.detect.excursion import Excursion
 from stream_lineage.detect.metric_field import Open
-from stream_lineage.detect.metric_series import MetricSeries
+from stream_lineage.detect.metric_series import MetricSeries, amount
 from stream_lineage.detect.series.detector import SeriesDetector
 from stream_lineage.detect.series.kind import SeriesKind
 from stream_lineage.detect.window import Window
@@ -16,6 +17,13 @@ from stream_lineage.model.finding import Severity
 CATCHING_UP_SECONDS = 60.0
 """Records so much older than usual were not written now: how many of them are read now says nothing."""
 _CATCHING_UP_WINDOWS = 360
+_FEWEST_PRESENT = 30
+_PRESENT = 0.98
+_SILENT_WINDOWS = 6
+_LONGER = 3.0
+"""Silence needs no long memory: a topic that has been there in ``_PRESENT`` of its windows is missed after
+``_SILENT_WINDOWS`` without a record, or ``_LONGER`` times its longest pause. Larger: told later, and less often."""
+_MEMORY = 500
 _LEAST: Mapping[str, tuple[float, float]] = {
     "throughput": (3.0, 0.1),
     "freshness": (20.0, 1.0),
@@ -35,6 +43,7 @@ _KINDS: Mapping[str, SeriesKind] = {
     "key-ratio": SeriesKind.RATIO,
     "bytes-per-record": SeriesKind.LEVEL,
 }
+_LONGEST_LAG = 1e10
 _LATER_ONLY = frozenset({"freshness", "event-time-lag", "out-of-order-ratio", "undecoded-ratio"})
 _UNITS: Mapping[str, str] = {"freshness": " s", "event-time-lag": " s", "bytes-per-record": " bytes"}
 
@@ -42,7 +51,7 @@ _UNITS: Mapping[str, str] = {"freshness": " s", "event-time-lag": " s", "bytes-p
 class TopicBaselines:
     """``observe`` each window, also those in which nothing came."""
 
-    __slots__ = ("_last_record", "_series", "_settled", "_usual_lag", "_warming", "_windows")
+    __slots__ = ("_last_record", "_longest", "_present", "_series", "_settled", "_usual_lag", "_warming", "_windows")
 
     def __init__(self, detectors: Mapping[SeriesKind, SeriesDetector], state: Mapping[str, Any] | None = None) -> None:
         state = state or {}
@@ -54,6 +63,8 @@ class TopicBaselines:
         self._settled: bool = state.get("settled", False)
         self._usual_lag: float | None = state.get("lag")
         self._last_record: float | None = state.get("last_record")
+        self._present: float = state.get("present", 1.0)
+        self._longest: float = state.get("longest", 0.0)
         self._warming = 0
 
     def state(self) -> dict[str, Any]:
@@ -63,6 +74,8 @@ class TopicBaselines:
             "settled": self._settled,
             "lag": self._usual_lag,
             "last_record": self._last_record,
+            "present": self._present,
+            "longest": self._longest,
         }
 
     @property
@@ -88,10 +101,13 @@ class TopicBaselines:
             return found  # it has begun somewhere in between
         catching_up = self._catching_up(window)
         silence = 0.0 if records else window.end - (self._last_record or window.end)
+        missed = self._missed(window, silence)
         if records:
             self._last_record = window.end
         self._judge(found, "throughput", window, None if catching_up else float(records), 1.0)
         self._judge(found, "freshness", window, max(silence, window.seconds), 1.0)
+        if missed is not None:
+            found["freshness"] = missed
         if not records:
             for metric, series in self._series.items():
                 if series.alert:
@@ -109,12 +125,32 @@ class TopicBaselines:
             self._judge(found, "key-ratio", window, min(window.keys / records, 1.0), records)
         return found
 
+    def _missed(self, window: Window, silence: float) -> Excursion | None:
+        """Whether a topic that is always there is not."""
+        usual = max(_SILENT_WINDOWS * window.seconds, _LONGER * self._longest)
+        if window.records:
+            pause = window.start - (self._last_record or window.start)
+            if pause < usual or self._present < _PRESENT:
+                self._longest = max(self._longest, pause)
+                pace = 1 / min(self._windows, _MEMORY)
+                self._present *= (1 - pace) ** min(pause / window.seconds, _MEMORY)
+                self._present += (1 - self._present) * pace
+            return None
+        if self._windows < _FEWEST_PRESENT or self._present < _PRESENT or silence < usual:
+            return None
+        expected = f"at most {amount(max(self._longest, window.seconds))} s"
+        return Excursion(
+            "freshness", None, expected, f"{amount(silence)} s without a record", Severity.CRITICAL,
+            int(silence / window.seconds) - 1, 1.0,
+        )  # fmt: skip
+
     def _catching_up(self, window: Window) -> bool:
         """Whether these records were written long before: a collector that starts, or comes back, reads what waits."""
         lag = window.lag_seconds
         if lag is None:
             self._settled = self._settled or window.records > 0
             return False
+        lag = min(max(lag, -_LONGEST_LAG), _LONGEST_LAG) if math.isfinite(lag) else _LONGEST_LAG
         usual = self._usual_lag
         if not self._settled:
             self._settled = lag < CATCHING_UP_SECONDS or self._windows > _CATCHING_UP_WINDOWS

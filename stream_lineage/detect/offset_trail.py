@@ -7,8 +7,8 @@ from typing import Any
 
 from stream_lineage.detect.window import Window
 
-REMEMBERED = 4
-"""As many windows as the rules that look back need."""
+REMEMBERED = 16
+"""Windows that an excursion may have begun before it is one. Larger: larger states of topics with many partitions."""
 
 Offsets = dict[int, int]
 

@@ -11,85 +11,34 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
-import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 import pytest
-from confluent_kafka import Consumer, Message, Producer
+from alerting import NOW, PARTITIONS, Deployment, alerts, body, deployed, headers, produce, wait_for
+from confluent_kafka import Message, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
 from stream_lineage.model.observation import Observation
 from stream_lineage.model.profile import Decoder, Profile
 from stream_lineage.model.schema import SchemaReference
-from stream_lineage.model.schema_files import schema_text
 from stream_lineage.provenance.codec import encode_observation
 from stream_lineage.store.sqlite import SqliteStore
 from stream_lineage.testing.observations import avro_reference, observation, span
 
 pytestmark = pytest.mark.kafka
 
-PARTITIONS = 3
-NOW = datetime.now(UTC).replace(microsecond=0)
-
-
-@dataclass
-class Deployment:
-    """One topic prefix with its topics, and the files of its agents."""
-
-    bootstrap_servers: str
-    registry_url: str
-    prefix: str
-    directory: Path
-
-    def topic(self, name: str) -> str:
-        return self.prefix + name
-
-    def command(self) -> list[str]:
-        return [
-            sys.executable, "-m", "stream_lineage.cli.main", "agents",
-            "--bootstrap-servers", self.bootstrap_servers,
-            "--schema-registry-url", self.registry_url,
-            "--topic-prefix", self.prefix,
-            "--observation-partitions", str(PARTITIONS),
-            "--agents-id", f"{self.prefix}agents",
-            "--agents-state-dir", str(self.directory / "agents"),
-            "--sqlite-path", str(self.directory / "metrics.sqlite"),
-            "--cluster", "test",
-        ]  # fmt: skip
-
-    @contextmanager
-    def agents(self, name: str = "agents") -> Iterator[subprocess.Popen[bytes]]:
-        with (self.directory / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(self.command(), stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": "."})
-            try:
-                yield process
-            finally:
-                if process.poll() is None:
-                    process.kill()
-                process.wait()
-
-    def log(self, name: str = "agents") -> str:
-        return (self.directory / f"{name}.log").read_text(errors="replace")
-
 
 @pytest.fixture
 def deployment(cluster: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Deployment:
-    prefix = f"t{hashlib.sha256(f'{request.node.name}{time.time()}'.encode()).hexdigest()[:8]}."
-    made = Deployment(cluster.bootstrap_servers, cluster.schema_registry_url, prefix, tmp_path)
-    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
-    topics = [NewTopic(made.topic("observations"), num_partitions=PARTITIONS, replication_factor=1)]
-    topics += [NewTopic(made.topic(name), num_partitions=1) for name in ("drift-alerts", "anomaly-alerts")]
-    for future in admin.create_topics(topics).values():
-        future.result(30)
-    return made
+    return deployed(cluster, tmp_path, request.node.name)
 
 
 def registered(deployment: Deployment, subject: str, schema: dict[str, Any]) -> SchemaReference:
@@ -104,74 +53,6 @@ def registered(deployment: Deployment, subject: str, schema: dict[str, Any]) -> 
 
 def customer(age: str) -> dict[str, Any]:
     return {"type": "record", "name": "Customer", "fields": [{"name": "age", "type": age}]}
-
-
-def produce(deployment: Deployment, observations: list[Observation], *, transactional: bool = True) -> None:
-    config: dict[str, Any] = {"bootstrap.servers": deployment.bootstrap_servers, "partitioner": "murmur2_random"}
-    if transactional:
-        config["transactional.id"] = f"{deployment.prefix}collector"
-    producer = Producer(config)
-    if transactional:
-        producer.init_transactions(30)
-        producer.begin_transaction()
-    for item in observations:
-        producer.produce(deployment.topic("observations"), encode_observation(item), key=item.topic.encode())
-    if transactional:
-        producer.commit_transaction(30)
-    assert producer.flush(30) == 0
-
-
-def consumed(deployment: Deployment, name: str) -> Iterator[Message | None]:
-    """Messages of one of our topics from its beginning, null when there is none at the moment."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": deployment.bootstrap_servers,
-            "group.id": f"{deployment.prefix}reader-{random.random()}",
-            "auto.offset.reset": "earliest",
-            "enable.auto.commit": False,
-        }
-    )
-    consumer.subscribe([deployment.topic(name)])
-    try:
-        while True:
-            message = consumer.poll(0.2)
-            if message is not None and message.error():
-                continue
-            yield message
-    finally:
-        consumer.close()
-
-
-def alerts(
-    deployment: Deployment, name: str, until: Callable[[list[Message]], bool], seconds: float = 60
-) -> list[Message]:
-    """Wait for alerts until a condition holds."""
-    deadline = time.monotonic() + seconds
-    found: list[Message] = []
-    messages = consumed(deployment, name)
-    with closing(messages):  # type: ignore[type-var]
-        for message in messages:
-            if message is not None:
-                found.append(message)
-            if until(found):
-                return found
-            if time.monotonic() > deadline:
-                logs = "\n".join(path.read_text()[-6000:] for path in sorted(deployment.directory.glob("*.log")))
-                raise AssertionError(f"{len(found)} alerts within {seconds} s\n{logs}")
-    raise AssertionError("unreachable")
-
-
-def headers(message: Message) -> dict[str, str]:
-    return {name: value.decode() for name, value in message.headers() or []}
-
-
-ALERT = jsonschema.Draft202012Validator(json.loads(schema_text("alert.schema.json")))
-
-
-def body(message: Message) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(message.value() or b"")
-    ALERT.validate(document)
-    return document
 
 
 def test_a_changed_schema_is_an_alert_with_exact_offsets(deployment: Deployment) -> None:
@@ -364,13 +245,6 @@ def test_killed_again_and_again_no_alert_is_missing_or_extra(deployment: Deploym
                 if item.topic == f"topic-{index}" and item.observed_at < closed + timedelta(seconds=10)
             )
             assert counted == expected_records
-
-
-def wait_for(condition: Callable[[], object], what: Callable[[], str], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.1)
 
 
 def assigned(deployment: Deployment, name: str) -> list[int]:

@@ -1,0 +1,114 @@
+"""If this failed, a metric that jumps on a real Kafka would raise no alert, or others after a crash."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from alerting import NOW, Deployment, alerts, body, deployed, headers, produce
+from confluent_kafka import Message
+
+from stream_lineage.model.observation import Observation
+from stream_lineage.model.profile import Decoder, FieldProfile, Profile, TypeCount
+from stream_lineage.store.sqlite import SqliteStore
+from stream_lineage.testing.observations import avro_reference, observation, span
+
+pytestmark = pytest.mark.kafka
+
+WINDOW = 10
+RECORDS = 500
+
+
+@pytest.fixture
+def deployment(cluster: Any, tmp_path: Any, request: pytest.FixtureRequest) -> Deployment:
+    return deployed(cluster, tmp_path, request.node.name)
+
+
+def steady(topic: str, windows: range, *, jump: range = range(0), seed: int = 1) -> Iterator[Observation]:
+    """One observation in each window, of windows that begin before now and end after it: so none is silent. Nulls of
+    ``user`` jump from 2 to 40 percent in ``jump``."""
+    chance = random.Random(f"{topic}{seed}")
+    start = NOW.timestamp() // WINDOW * WINDOW - 600
+    first = 0
+    for number in range(windows.stop):
+        records = RECORDS + chance.randrange(-50, 51)
+        share = 0.4 if number in jump else 0.02
+        nulls = sum(chance.random() < share for _ in range(records))
+        first += records
+        if number not in windows:
+            continue
+        field = FieldProfile("user", (TypeCount("string", records - nulls),), records, nulls, 0)
+        profile = Profile(Decoder.COLUMNAR, Decoder.OPAQUE, records, 0, None, (field,), ())
+        at = NOW + timedelta(seconds=start + number * WINDOW + 5 - NOW.timestamp())
+        yield observation(
+            avro_reference(1), span(0, first - records, first - 1), topic=topic, at=at, profile=profile,
+            observation_id=f"{topic}/{number}",
+        )  # fmt: skip
+
+
+def lost(after: Observation) -> Observation:
+    """An observation that is an alert at once: what comes of the windows before it has come by then."""
+    first, at = after.spans[-1].last_offset + 1, after.observed_at + timedelta(seconds=WINDOW)
+    lost = span(0, first, first + 9, lost=[(first + 2, first + 4)])
+    return observation(avro_reference(1), lost, topic=after.topic, at=at)
+
+
+def kinds(found: list[Message]) -> list[tuple[str, str | None]]:
+    """Kind and phase of each alert, each once, in order."""
+    by_id = {headers(message)["ce_id"]: body(message) for message in found}
+    return [(document["kind"], document["phase"]) for document in by_id.values()]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_jump_is_one_alert_that_opens_and_closes(deployment: Deployment, killed: bool) -> None:
+    topic, jump = f"{deployment.prefix}clicks", range(120, 140)
+    log = list(steady(topic, range(170), jump=jump))
+    with deployment.agents() as process:
+        produce(deployment, log[:135])
+        alerts(deployment, "anomaly-alerts", lambda seen: ("null-ratio", "open") in kinds(seen))
+        if killed:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    with deployment.agents():
+        produce(deployment, [*log[135:], lost(log[-1])])
+        found = alerts(deployment, "anomaly-alerts", lambda seen: ("data-loss", None) in kinds(seen))
+
+    assert kinds(found) == [("null-ratio", "open"), ("null-ratio", "close"), ("data-loss", None)]
+    opened = body(found[0])
+    assert (opened["severity"], opened["field_path"]) == ("critical", "user")
+    assert opened["first_offsets"] == {"0": log[120].spans[0].first_offset}
+    assert opened["last_offsets"] == {"0": log[120].spans[0].last_offset}
+    [change] = opened["changes"]
+    assert (change["kind"], change["path"]) == ("null-ratio", "user")
+    assert 0 < float(change["old"].rstrip("%")) < 5
+    assert 30 < float(change["new"].rstrip("%")) < 50
+    closed = next(body(message) for message in found if body(message)["phase"] == "close")
+    assert closed["fingerprint"] == opened["fingerprint"]
+    assert len({json.dumps(body(message)) for message in found}) == 3
+    with closing(SqliteStore(deployment.directory / "metrics.sqlite")) as store:
+        points = store.range("lineage_topic", NOW - timedelta(hours=1), NOW + timedelta(hours=1))
+        warm = [point.fields["baselines_warming_up"] for point in points if point.tags["partition"] == "all"]
+    assert 0 in warm
+    assert max(int(each) for each in warm) > 0
+
+
+def test_a_topic_that_falls_silent_is_told(deployment: Deployment) -> None:
+    """By what else comes in the same partition of the log, whatever the clock on the wall says."""
+    steady_topic, silent = f"{deployment.prefix}a", f"{deployment.prefix}b"
+    quiet = list(steady(silent, range(110)))
+    both = sorted([*steady(steady_topic, range(140)), *quiet], key=lambda item: item.observed_at)
+    with deployment.agents():
+        produce(deployment, both, partition=0)
+        [opened] = alerts(deployment, "anomaly-alerts", lambda seen: len(seen) >= 1)
+
+    document = body(opened)
+    assert (document["topic"], document["kind"], document["phase"]) == (silent, "freshness", "open")
+    assert document["severity"] == "critical"
+    assert document["first_offsets"] == {"0": quiet[-1].spans[0].last_offset + 1}
+    assert document["last_offsets"] == {}
