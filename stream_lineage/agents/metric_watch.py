@@ -20,7 +20,7 @@ import orjson
 from stream_lineage.agents.alerts import Alert, alert
 from stream_lineage.agents.detection import LogPosition
 from stream_lineage.agents.metrics import WINDOW_SECONDS
-from stream_lineage.agents.windows import window_key
+from stream_lineage.agents.windows import PASSED_SECONDS, window_key
 from stream_lineage.detect.detector import State
 from stream_lineage.detect.metric_anomalies import MetricAnomalies, TopicMetrics
 from stream_lineage.detect.window import Window
@@ -31,9 +31,6 @@ SNAPSHOT_WINDOWS = 60
 """A baseline is written once in so many windows. Larger: less is written, more is to be made again at a start."""
 RING = 128
 """Frozen windows that are kept; more than two rounds of snapshots, one of which may be cut off by a crash."""
-SILENT_SECONDS = 10.0
-"""A window in which nothing came is closed when it has been over for so long. Larger: silence is told later; smaller:
-what comes a little late is taken for silence."""
 MAX_FILLED = 60
 """Empty windows that are judged in one gap, ten minutes of them. Of longer ones the rest of the time is left out."""
 GIVEN_UP_SECONDS = 86_400.0
@@ -129,7 +126,7 @@ class MetricWatch:
         for name, topic in self._topics.items():
             if name in busy or topic.through - topic.live.last_record > GIVEN_UP_SECONDS:
                 continue
-            topic.frozen = list(_empty(name, topic, until(topic.position.partition) - SILENT_SECONDS))[:most]
+            topic.frozen = list(_empty(name, topic, until(topic.position.partition) - PASSED_SECONDS))[:most]
             if topic.frozen:
                 found.setdefault(topic.position.partition, []).extend(self._frozen_rows(name, topic))
                 most -= len(topic.frozen)

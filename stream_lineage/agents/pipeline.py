@@ -138,9 +138,14 @@ class Pipeline(Generic[E]):
                 taken = await self._in_thread(lambda: self._watch.resume(rows, partitions, RESUMED_AT_ONCE))
                 self._looked = now if taken.all_there else self._looked
                 await self._publish(taken.alerts)
-            await self._close(self._windows.due(self._wall(), self._clock()), assignment)
+            wall = self._wall()
+
+            def known(partition: int) -> float:
+                return self._clocks.known(partition, wall.timestamp())
+
+            await self._close(self._windows.due(wall, self._clock(), known), assignment)
             if partitions and assignment == self._assignment:
-                await self._close_silent(assignment)
+                await self._close_silent(known, assignment)
 
     def recovered(self, partitions: Iterable[int]) -> None:
         """What is kept of these partitions, all that this worker has, is in the table now."""
@@ -200,13 +205,9 @@ class Pipeline(Generic[E]):
                 for pending in current.waiting:
                     self._acks.done(pending)
 
-    async def _close_silent(self, assignment: int) -> None:
-        wall, busy = self._wall().timestamp(), self._windows.topics
-        rows = await self._in_thread(
-            lambda: self._watch.freeze_silence(
-                lambda partition: self._clocks.known(partition, wall), busy, SILENT_AT_ONCE
-            )
-        )
+    async def _close_silent(self, known: Callable[[int], float], assignment: int) -> None:
+        busy = self._windows.topics
+        rows = await self._in_thread(lambda: self._watch.freeze_silence(known, busy, SILENT_AT_ONCE))
         if rows and assignment == self._assignment:
             await self._judge(rows, assignment)
 

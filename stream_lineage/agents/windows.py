@@ -8,7 +8,7 @@ window that is closed, counts in the open one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
@@ -23,6 +23,10 @@ E = TypeVar("E")
 IDLE_SECONDS = 3.0
 """A window that is over is closed when nothing has come for its topic for so long. Larger: metrics of quiet topics come
 later; smaller: more late observations count in the next window."""
+
+PASSED_SECONDS = 10.0
+"""A window is closed when others in its partition of the log have moved on so far. Larger: silence is told later;
+smaller: what comes a little late is taken for silence."""
 
 CLOCK_ERROR = timedelta(hours=1)
 """A window further ahead of an observation than this was made by a collector whose clock was wrong."""
@@ -77,12 +81,14 @@ class OpenWindows(Generic[E]):
         current.waiting.append(event)
         return due
 
-    def due(self, wall: datetime, now: float) -> list[tuple[bytes, OpenWindow[E]]]:
-        """Take out the windows that are over and whose topics are idle."""
+    def due(self, wall: datetime, now: float, known: Callable[[int], float]) -> list[tuple[bytes, OpenWindow[E]]]:
+        """Take out the windows that are over: by the clock on the wall, with their topics idle, or by what is ``known``
+        of their partitions of the log, in seconds since the epoch, which others have moved on."""
         over = [
             (key, current)
             for key, current in self._open.items()
-            if current.window.end <= wall and now - current.touched >= IDLE_SECONDS
+            if (current.window.end <= wall and now - current.touched >= IDLE_SECONDS)
+            or current.window.end.timestamp() + PASSED_SECONDS <= known(current.position.partition)
         ]
         for key, _ in over:
             del self._open[key]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from stream_lineage.model.finding import Severity
 
 RANKS = (
-    "throughput", "freshness", "event-time-lag", "undecoded-ratio", "out-of-order-ratio", "key-ratio",
+    "throughput", "freshness", "event-time-lag", "undecoded-ratio", "out-of-order-ratio", "duplicate-keys",
     "bytes-per-record", "null-ratio", "missing-ratio", "type-mix", "new-category", "vanished-category", "range",
     "distinct-ratio", "mean", "distribution",
 )  # fmt: skip

@@ -30,7 +30,7 @@ _LEAST: Mapping[str, tuple[float, float]] = {
     "event-time-lag": (5.0, 1.0),
     "undecoded-ratio": (0.01, 0.0),
     "out-of-order-ratio": (0.02, 0.0),
-    "key-ratio": (0.05, 0.0),
+    "duplicate-keys": (0.05, 0.0),
     "bytes-per-record": (1.0, 0.1),
 }
 """What a metric has to be off to matter to anybody: so much, in its unit, and this part of what is expected."""
@@ -40,7 +40,7 @@ _KINDS: Mapping[str, SeriesKind] = {
     "event-time-lag": SeriesKind.LEVEL,
     "undecoded-ratio": SeriesKind.RATIO,
     "out-of-order-ratio": SeriesKind.RATIO,
-    "key-ratio": SeriesKind.RATIO,
+    "duplicate-keys": SeriesKind.RATIO,
     "bytes-per-record": SeriesKind.LEVEL,
 }
 _LONGEST_LAG = 1e10
@@ -122,14 +122,14 @@ class TopicBaselines:
             total = window.profiled + window.undecoded
             self._judge(found, "undecoded-ratio", window, window.undecoded / total, total)
         if window.keys is not None:
-            self._judge(found, "key-ratio", window, min(window.keys / records, 1.0), records)
+            self._judge(found, "duplicate-keys", window, 1 - min(window.keys / records, 1.0), records)
         return found
 
     def _missed(self, window: Window, silence: float) -> Excursion | None:
         """Whether a topic that is always there is not."""
         usual = max(_SILENT_WINDOWS * window.seconds, _LONGER * self._longest)
         if window.records:
-            pause = window.start - (self._last_record or window.start)
+            pause = max(0.0, window.start - (self._last_record or window.start))
             if pause < usual or self._present < _PRESENT:
                 self._longest = max(self._longest, pause)
                 pace = 1 / min(self._windows, _MEMORY)

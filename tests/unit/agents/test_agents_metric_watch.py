@@ -37,6 +37,9 @@ class NoTexts:
     def registered(self, reference: SchemaReference) -> None:
         return None
 
+    def has_subject(self, name: str) -> None:
+        return None
+
 
 class World:
     """What survives: alerts, changelog, commits. It crashes before or after a number of writes."""

@@ -9,8 +9,10 @@ import pytest
 
 from stream_lineage.agents.alerts import Alert
 from stream_lineage.agents.detection import Changed, Detection, Outcome
+from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.pipeline import Pipeline
 from stream_lineage.agents.schema_texts import RegistryTexts
+from stream_lineage.detect.metric_anomalies import MetricAnomalies
 from stream_lineage.model.schema import OPAQUE, Framing, SchemaReference, SchemaType
 from stream_lineage.testing.fake_registry import Behaviour, FakeRegistry
 from stream_lineage.testing.observations import avro_reference, unresolved_reference
@@ -89,8 +91,9 @@ class Outlet:
 def test_what_is_done_aside_tells_then_keeps(revoked: bool) -> None:
     outlet = Outlet()
     pipeline: Pipeline[int] = Pipeline(
-        Detection([], RegistryTexts(None), "http://ui"), outlet, MemoryStore(), lambda _: None
-    )
+        Detection([], RegistryTexts(None), "http://ui"), outlet, MemoryStore(), lambda _: None,
+        MetricWatch(MetricAnomalies(), "http://ui"),
+    )  # fmt: skip
     outlet.pipeline = pipeline if revoked else None
     alert = Alert("drift", "id", b"clicks", b"{}", ())
 

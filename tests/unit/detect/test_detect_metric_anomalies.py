@@ -97,7 +97,7 @@ FAULTS: list[tuple[int, str, str | None, str, Break, int]] = [
     (7, "throughput", None, "critical", lambda w: replace(w, records=w.records * 20, bytes=w.bytes * 20), 3),
     (8, "event-time-lag", None, "critical", lambda w: replace(w, lag_seconds=45.0), 3),
     (9, "out-of-order-ratio", None, "critical", lambda w: replace(w, out_of_order=share(w, 0.4)), 3),
-    (10, "key-ratio", None, "critical", lambda w: replace(w, keys=w.records * 0.1), 3),
+    (10, "duplicate-keys", None, "critical", lambda w: replace(w, keys=w.records * 0.1), 3),
     (11, "type-mix", "price", "critical",
      lambda w: field(w, "price", types={"number": share(w, 0.5), "string": share(w, 0.5)}), 3),
     (12, "range", "price", "warning", lambda w: field(w, "price", low=-400.0), 4),
