@@ -28,6 +28,7 @@ _MOST_SHIFTS = 48
 
 class Excursion:
     __slots__ = (
+        "_probability",
         "_shares",
         "accepted",
         "accepted_at",
@@ -63,13 +64,16 @@ class Excursion:
         self.wild: float = state["wild"]
         self.strength = 0.0
         self.returned = 0.0
+        self._probability = probability
+        known = state["probability"] == probability  # else the sensitivity was changed
+        thresholds = state["thresholds"] if known else [None] * len(FLOORS)
         lower = math.sqrt(math.log(min(max(probability, 1e-12), 1e-2)) / _FLOORS_AT)
         self.tails = [
-            Tail(tail, usual=usual, floor=floor * lower, probability=probability)
-            for tail, usual, floor in zip(state["tails"], _USUAL, FLOORS, strict=True)
+            Tail(tail, usual=usual, floor=floor * lower, probability=probability, threshold=threshold)
+            for tail, usual, floor, threshold in zip(state["tails"], _USUAL, FLOORS, thresholds, strict=True)
         ]
-
-        self._independent()
+        if not known:
+            self._independent()
 
     @staticmethod
     def initial() -> dict[str, Any]:
@@ -86,6 +90,8 @@ class Excursion:
             "usual": 0.0,
             "wild": 0.0,
             "tails": [Tail.initial(usual) for usual in _USUAL],
+            "probability": None,
+            "thresholds": [],
         }
 
     def state(self) -> dict[str, Any]:
@@ -102,6 +108,8 @@ class Excursion:
             "usual": self.usual,
             "wild": self.wild,
             "tails": [tail.state() for tail in self.tails],
+            "probability": self._probability,
+            "thresholds": [tail.threshold for tail in self.tails],
         }
 
     def turn(self, worth: float) -> None:

@@ -21,11 +21,11 @@ _USUAL_MEMORY = 5000.0
 
 
 class Novelty:
-    __slots__ = ("_hours", "_overall", "_text", "count", "mean", "moment", "usual", "usual_hour")
+    __slots__ = ("_finest", "_hours", "_overall", "_text", "count", "mean", "moment", "usual", "usual_hour")
 
     def __init__(self, state: dict[str, Any], text: str) -> None:
         self._text: str | None = text
-        self._overall, self._hours = _unpacked(text)
+        self._finest, self._overall, self._hours = _unpacked(text)
         self.count: int = state["count"]
         self.mean: float = state["mean"]
         self.moment: float = state["moment"]
@@ -47,7 +47,7 @@ class Novelty:
 
     def text(self) -> str:
         if self._text is None:
-            self._text = _packed(self._overall, self._hours)
+            self._text = _packed(self._finest, self._overall, self._hours)
         return self._text
 
     def score(self, value: float, hour: int) -> float:
@@ -76,8 +76,9 @@ class Novelty:
         return score
 
     def learn(self, value: float, hour: int) -> None:
-        known = _add(self._overall, value, _OVERALL)
-        if _add(self._hours[hour], value, _OF_AN_HOUR) or known:
+        if _add(self._overall, value, _OVERALL, self._finest, HOURS):
+            self._text = None
+        if _add(self._hours[hour], value, _OF_AN_HOUR, self._finest, hour):
             self._text = None
 
 
@@ -99,36 +100,40 @@ def _distance(known: list[float], value: float) -> float | None:
     return min(above, value - known[at - 1]) if at else above
 
 
-def _add(known: list[float], value: float, capacity: int) -> bool:
-    """Whether the value was new. A list that is half as long again as it may be is thinned."""
+def _add(known: list[float], value: float, capacity: int, finest: list[float], which: int) -> bool:
+    """Whether the value was remembered. A list that is half as long again as it may be is thinned; from then on values
+    that are nearer to a known one than what thinning left (``finest``) are not taken."""
     at = bisect_left(known, value)
-    if at < len(known) and known[at] == value:
+    if at < len(known) and known[at] - value <= finest[which]:
+        return False
+    if at and value - known[at - 1] <= finest[which]:
         return False
     known.insert(at, value)
     if len(known) > capacity + capacity // 2:
         gaps = sorted((known[index + 1] - known[index - 1], index) for index in range(1, len(known) - 1))
         gone: set[int] = set()
-        for _, index in gaps:
+        for gap, index in gaps:
             if index - 1 not in gone and index + 1 not in gone:
                 gone.add(index)
+                finest[which] = max(finest[which], gap / 4)
                 if len(gone) >= len(known) - capacity:
                     break
         known[:] = [each for index, each in enumerate(known) if index not in gone]
     return True
 
 
-def _packed(overall: list[float], hours: list[list[float]]) -> str:
-    lists = [overall, *hours]
-    return packed([*(float(len(each)) for each in lists), *(value for each in lists for value in each)])
+def _packed(finest: list[float], overall: list[float], hours: list[list[float]]) -> str:
+    lists = [*hours, overall]
+    return packed([*(float(len(each)) for each in lists), *finest, *(value for each in lists for value in each)])
 
 
-def _unpacked(text: str) -> tuple[list[float], list[list[float]]]:
+def _unpacked(text: str) -> tuple[list[float], list[float], list[list[float]]]:
     if not text:
-        return [], [[] for _ in range(HOURS)]
+        return [0.0] * (HOURS + 1), [], [[] for _ in range(HOURS)]
     values = unpacked(text)
     lists: list[list[float]] = []
-    at = HOURS + 1
+    at = 2 * (HOURS + 1)
     for size in values[: HOURS + 1]:
         lists.append(values[at : at + int(size)])
         at += int(size)
-    return lists[0], lists[1:]
+    return values[HOURS + 1 : 2 * (HOURS + 1)], lists[-1], lists[:-1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from functools import cache
 
 _LEAST = 0.6
 _RATIO = 1.2
@@ -31,30 +32,31 @@ _HIGHEST = 1e4
 class Tail:
     """``floor``: no threshold is lower. ``probability``: that a block exceeds the threshold, when nothing is wrong."""
 
-    __slots__ = ("_floor", "_probability", "counts", "highest", "prior", "threshold")
+    __slots__ = ("_floor", "_probability", "_usual", "counts", "highest", "threshold")
 
-    def __init__(self, state: list[float], *, usual: float, floor: float, probability: float) -> None:
-        self.prior = self.initial(usual)[1:]
+    def __init__(
+        self, state: list[float], *, usual: float, floor: float, probability: float, threshold: float | None
+    ) -> None:
+        """``threshold``: what it was for this probability, where that is known."""
+        self._usual = usual
         self.highest = state[0]
         self.counts = state[1:]
         self._floor = floor
         self._probability = min(max(probability, 1e-12), 1e-2)
-        self.threshold = self._threshold()
+        self.threshold = self._threshold() if threshold is None else threshold
 
     @staticmethod
     def initial(usual: float) -> list[float]:
         """``usual``: the median of block maxima, before anything is known."""
-        scale = usual / math.log(2) ** _PRIOR_THETA
-        left = [math.exp(-((edge / scale) ** (1 / _PRIOR_THETA))) for edge in _EDGES] + [0.0]
-        counts = [1 - left[0], *(left[index] - left[index + 1] for index in range(_BINS))]
-        return [0.0, *(round(_PRIOR_BLOCKS * each, 6) for each in counts)]
+        return list(_prior(usual))
 
     def state(self) -> list[float]:
         return [self.highest, *self.counts]
 
     def forget(self, share: float) -> None:
         """Believe only this share of what was seen."""
-        self.counts = [share * each + (1 - share) * prior for each, prior in zip(self.counts, self.prior, strict=True)]
+        prior = _prior(self._usual)[1:]
+        self.counts = [share * each + (1 - share) * before for each, before in zip(self.counts, prior, strict=True)]
         self.threshold = self._threshold()
 
     def turn(self, worth: float = 1.0) -> None:
@@ -96,3 +98,11 @@ class Tail:
                 return _EDGES[index - 1] * math.exp(_LOG_RATIO * (1 - part))
             above += here
         return _LEAST
+
+
+@cache
+def _prior(usual: float) -> tuple[float, ...]:
+    scale = usual / math.log(2) ** _PRIOR_THETA
+    left = [math.exp(-((edge / scale) ** (1 / _PRIOR_THETA))) for edge in _EDGES] + [0.0]
+    counts = [1 - left[0], *(left[index] - left[index + 1] for index in range(_BINS))]
+    return (0.0, *(round(_PRIOR_BLOCKS * each, 6) for each in counts))

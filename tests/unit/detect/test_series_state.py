@@ -29,7 +29,7 @@ weights = st.one_of(st.just(1.0), st.floats())
 @given(
     st.sampled_from(list(SeriesKind)),
     st.sampled_from([0.001, 10.0, 300.0, 86_400.0, 1e9]),
-    st.lists(st.tuples(times, values, weights), max_size=60),
+    st.lists(st.tuples(times, values, weights), min_size=1, max_size=60),
 )
 def test_any_numbers_are_taken_and_both_ways_are_equal(
     kind: SeriesKind, window: float, given_values: list[tuple[float, float | None, float]]
