@@ -23,6 +23,7 @@ from stream_lineage.agents.alerts import Alert
 from stream_lineage.agents.detection import Detection, LogPosition, Outcome
 from stream_lineage.agents.log_clocks import LogClocks
 from stream_lineage.agents.metric_watch import MetricWatch
+from stream_lineage.agents.metrics import TopicWindow
 from stream_lineage.agents.window_facts import window_facts
 from stream_lineage.agents.windows import OpenWindow, OpenWindows
 from stream_lineage.errors import DecodeError
@@ -56,6 +57,18 @@ class Outlet(Protocol):
         ...
 
 
+class WindowTap(Protocol):
+    """Sees windows that are stored, each once, in between two observations."""
+
+    def add(self, window: TopicWindow, partition: int) -> None:
+        """A window whose last observation is in this partition of the log."""
+        ...
+
+    def drop(self) -> None:
+        """Partitions were taken away."""
+        ...
+
+
 class Pipeline(Generic[E]):
     """One per worker. Observations are processed one after the other; windows close in between."""
 
@@ -67,6 +80,7 @@ class Pipeline(Generic[E]):
         acknowledge: Callable[[E], object],
         watch: MetricWatch,
         *,
+        tap: WindowTap | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -78,6 +92,7 @@ class Pipeline(Generic[E]):
         self._acks: OrderedAcks[E] = OrderedAcks(acknowledge)
         self._windows: OpenWindows[Pending[E]] = OpenWindows()
         self._watch = watch
+        self._tap = tap
         self._clocks = LogClocks(clock)
         self._partitions: frozenset[int] = frozenset()
         self._watched = 0
@@ -181,6 +196,8 @@ class Pipeline(Generic[E]):
         if self._watched != self._assignment:  # not where partitions are taken away, which may be within a turn
             self._watched = self._assignment
             self._watch.drop()
+            if self._tap is not None:
+                self._tap.drop()
             self._clocks.drop()
             self._looked = -RESUME_SECONDS
         return self._assignment
@@ -202,6 +219,8 @@ class Pipeline(Generic[E]):
         await self._judge(frozen, assignment)
         if assignment == self._assignment:
             for _, current in due:
+                if self._tap is not None:
+                    self._tap.add(current.window, current.position.partition)
                 for pending in current.waiting:
                     self._acks.done(pending)
 

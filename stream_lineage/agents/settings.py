@@ -37,6 +37,14 @@ class AgentsSettings(BaseModel):
         "and more that are none.",
     )
 
+    baseline_window_seconds: float = Field(
+        default=300.0,
+        ge=10,
+        le=86_400,
+        description="Live data of so long are compared with the training baselines of their topic, at a time. Longer: "
+        "less of what is usual in a day is taken for drift, and drift is told later.",
+    )
+
     registry_poll_seconds: float = Field(
         default=60.0,
         ge=0,

@@ -15,18 +15,22 @@ from stream_lineage.agents.registry_poll import RegistryPoll
 from stream_lineage.agents.schema_texts import RegistryTexts
 from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.agents.topics import prepare_topics
+from stream_lineage.agents.training_watch import TrainingWatch
 from stream_lineage.agents.watchdog import Watchdog, observation_waits
 from stream_lineage.detect.metric_anomalies import MetricAnomalies
 from stream_lineage.detect.plugins import plugins
 from stream_lineage.detect.registry import RESERVED, detectors
+from stream_lineage.errors import StreamLineageError
 from stream_lineage.logs import get_logger
-from stream_lineage.provenance.topics import OBSERVATIONS
+from stream_lineage.provenance.baselines import BaselineFeed
+from stream_lineage.provenance.topics import BASELINES, OBSERVATIONS
 from stream_lineage.store.ports import MetricStore
-from stream_lineage.wire.kafka import admin
+from stream_lineage.wire.kafka import admin, consumer
 from stream_lineage.wire.registry import SchemaRegistry
 from stream_lineage.wire.settings import KafkaSettings, RegistrySettings
 
 WINDOW_CHECK_SECONDS = 1.0
+TRAINING_CHECK_SECONDS = 5.0
 _log = get_logger("stream_lineage.agents")
 
 
@@ -49,12 +53,14 @@ def run_worker(
     detection = Detection([*ours.values(), *others.values()], schemas, agents.public_url)
     outlet = FaustOutlet(app, kafka, partitions)
     watch = MetricWatch(MetricAnomalies(sensitivity=agents.metric_sensitivity), agents.public_url)
-    pipeline: Pipeline[Any] = Pipeline(detection, outlet, store, lambda event: event.ack(), watch)
+    training = TrainingWatch(agents.public_url, seconds=agents.baseline_window_seconds)
+    pipeline: Pipeline[Any] = Pipeline(detection, outlet, store, lambda event: event.ack(), watch, tap=training)
     progress = Progress(time.monotonic)
     _wire(app, kafka, pipeline, progress)
     if asked is not None and agents.registry_poll_seconds > 0:
         poll = RegistryPoll(asked, schemas, kafka.cluster_name, agents.public_url)
         _wire_poll(app, kafka, pipeline, outlet, poll, agents.registry_poll_seconds)
+    _wire_training(app, pipeline, training, baseline_feed(kafka, agents.agents_id))
     topic = kafka.topic(OBSERVATIONS)
     watchdog = Watchdog(progress, observation_waits(kafka, topic, agents.agents_id))
     watchdog.start()
@@ -150,6 +156,31 @@ def _wire_poll(
     app.timer(seconds)(look)
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
+
+
+def baseline_feed(settings: KafkaSettings, agents_id: str) -> BaselineFeed:
+    """Reads the training baselines, in no group."""
+    reader = consumer(settings, agents_id, {"auto.offset.reset": "earliest"})
+    return BaselineFeed(reader, settings.topic(BASELINES))
+
+
+def _wire_training(app: Any, pipeline: Pipeline[Any], training: TrainingWatch, feed: BaselineFeed) -> None:
+    async def look() -> None:
+        if app.rebalancing or app.in_recovery:
+            return  # the table is not what it will be
+        try:
+            news = await asyncio.to_thread(feed.news)
+        except StreamLineageError as error:
+            _log.warning("the training baselines cannot be read", error=error.message)
+            return
+        try:
+            await pipeline.aside(lambda rows: training.turn(news, rows))
+        except Exception as error:
+            _log.exception("live data cannot be compared with training baselines")
+            await app.crash(error)
+            raise
+
+    app.timer(TRAINING_CHECK_SECONDS)(look)
 
 
 def _execute(app: Any) -> NoReturn:

@@ -95,6 +95,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("agents", "topic", topic(OBSERVATIONS), ("Read",), "read what was observed"),
         Grant("agents", "topic", topic(DRIFT_ALERTS), ("Write",), "tell of schema drift"),
         Grant("agents", "topic", topic(ANOMALY_ALERTS), ("Write",), "tell of anomalies"),
+        Grant("agents", "topic", topic(BASELINES), ("Read",), "compare with training baselines"),
         Grant("agents", "topic", changelog, ("Read", "Write"), "keep the states of the detectors"),
         Grant(
             "agents", "topic", changelog, ("Alter",),

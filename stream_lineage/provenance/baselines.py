@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 
 from stream_lineage.errors import DecodeError, NotFound, StreamLineageError
 from stream_lineage.logs import get_logger
@@ -18,15 +19,19 @@ from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
 from stream_lineage.profile.encoding import decode_profile, encode_profile
 from stream_lineage.provenance.documents import schema_document
 from stream_lineage.provenance.log import Progress, read_messages
+from stream_lineage.wire.kafka import translated
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer
+    from confluent_kafka import Consumer, Message
 
 _log = get_logger("stream_lineage.baselines")
 _VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_PROFILE_BYTES = 600 * 1024
 """A profile is written in four thirds of its bytes, and brokers take 1 MB unless configured otherwise."""
+MAX_BASELINES = 1_000
+"""Baselines that live data are compared with."""
+_FEED_MESSAGES, _FEED_SECONDS, _FEED_ANSWER_SECONDS = 100, 0.2, 10.0
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
 
@@ -124,14 +129,71 @@ def read_baselines(
     found: dict[str, Baseline] = {}
     for name in sorted(values):
         try:
-            baseline = decode_baseline(values[name])
-            if baseline.name != name:
-                raise DecodeError("the baseline has another name than its message")
+            baseline = _named(decode_baseline(values[name]), name)
         except DecodeError as error:
             _log.error("a baseline cannot be read", key=name[:100], error=error.message)
         else:
             found[name] = baseline
     return found
+
+
+class BaselineFeed:
+    """The baselines as they come and go. The consumer is this feed's alone, in no group; used by one thread at a
+    time."""
+
+    def __init__(self, consumer: Consumer, topic: str) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._assigned = False
+        self._known: dict[str, Baseline] = {}
+
+    def news(self) -> list[Baseline] | None:
+        """All baselines, where any has come, changed or gone since the last time; else null.
+
+        Raises:
+            KafkaUnavailable: no broker answered.
+        """
+        changed = not self._assigned
+        try:
+            if not self._assign():
+                return None
+            while messages := self._consumer.consume(_FEED_MESSAGES, timeout=_FEED_SECONDS):
+                for message in messages:
+                    changed = self._take(message) or changed
+        except KafkaException as error:
+            raise translated(error, f"read {self._topic}") from error
+        return list(self._known.values()) if changed else None
+
+    def _assign(self) -> bool:
+        if not self._assigned:
+            found = self._consumer.list_topics(self._topic, timeout=_FEED_ANSWER_SECONDS).topics[self._topic]
+            if found.error is not None:
+                return False
+            partitions = [TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in found.partitions]
+            self._consumer.assign(partitions)
+            self._assigned = True
+        return True
+
+    def _take(self, message: Message) -> bool:
+        if message.error() is not None:
+            return False
+        name, value = (message.key() or b"").decode(errors="replace"), message.value()
+        try:
+            if value is None:
+                return self._known.pop(name, None) is not None
+            if name not in self._known and len(self._known) >= MAX_BASELINES:
+                raise DecodeError(f"there are more than {MAX_BASELINES} baselines")
+            self._known[name] = _named(decode_baseline(value), name)
+        except DecodeError as error:
+            _log.error("a baseline cannot be read", key=name[:100], error=error.message)
+            return False
+        return True
+
+
+def _named(baseline: Baseline, name: str) -> Baseline:
+    if baseline.name != name:
+        raise DecodeError("the baseline has another name than its message")
+    return baseline
 
 
 def unknown_baseline(name: str, known: Mapping[str, object]) -> StreamLineageError:
