@@ -83,6 +83,7 @@ class TrainingWatch:
             if baseline.topic is not None:
                 found.setdefault(baseline.topic, []).append(baseline)
         self._baselines = found
+        _log.info("training baselines", topics=len(found), baselines=sum(map(len, found.values())))
         for topic in self._gathered.keys() - found.keys():
             del self._gathered[topic]
 

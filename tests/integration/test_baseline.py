@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from collecting import CLICK, CLICK_2, COUNTRIES, Acknowledged, Answer, Lab, click, eventually
+from collecting import CLICK, CLICK_2, COUNTRIES, Acknowledged, Answer, Lab, Running, click, eventually
 from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as Where
 
@@ -138,21 +139,41 @@ def amounts(lab: Lab, topic: str, partition: int, first: int, last: int) -> list
 
 
 def test_drift_is_told(lab: Lab, baseline: Command, tmp_path: Path) -> None:
-    topic = lab.topic("clicks")
+    """By the command at once, and by agents that know the baseline when the data come."""
+    topic, live = lab.topic("clicks"), lab.topic("live")
+    train = tmp_path / "train.csv"
+    rows = [click(n) for n in range(COUNT)]
+    train.write_text("user,amount,country\n" + "".join(f"{r['user']},{r['amount']!r},{r['country']}\n" for r in rows))
+    filed = baseline("create", "file", "--file", str(train), "--topic", live)
+    assert filed.code == 0, filed.err
+    assert (filed.json["source"]["name"], filed.json["records"]) == ("train.csv", COUNT)
+    collector = lab.collect("--include", re.escape(live), "--flush-interval-seconds", "0.2")
+    agents = Running(agents_command(lab), lab.directory / "agents.log", lab.environment)
+    try:
+        collector.owns()
+        agents.wait_for("training baselines", 60)
+        # Training had no country XX, and every record a user.
+        records = [{"country": "XX" if n % 2 else "DE", "amount": 1e6 + n} for n in range(2 * COUNT)]
+        lines = [json.dumps(record) for record in records]
+        lab.send(live, [(line.encode(), None) for line in [*lines, "{broken"]], Acknowledged())
+        drifted(baseline, topic, live, lab, filed.json["hash_key_id"], train)
+        alert = first_alert(lab)
+    finally:
+        agents.close()
+    assert (alert["kind"], alert["topic"], alert["severity"]) == ("training-drift", live, "critical")
+    assert ("missing-feature", "user") in {(each["kind"], each["path"]) for each in alert["changes"]}
+    assert alert["first_offsets"] == {"0": 0}
+
+
+def drifted(baseline: Command, topic: str, live: str, lab: Lab, key: str, train: Path) -> None:
     produced(lab, topic)
     assert baseline("create", "m", "--topic", topic).code == 0
-    # A new version with one field more, and half of the records of a country that training never saw.
-    end = COUNT
+    # A new version with one field more: more than training had is no drift.
     produced(lab, topic, CLICK_2)
-    found = baseline("compare", "m", "--topic", topic, "--from", str(end), "--fail-on", "drift")
+    found = baseline("compare", "m", "--topic", topic, "--from", str(COUNT), "--fail-on", "any")
     assert kinds(found) == {("extra-feature", "age"), ("feature-count", None), ("schema-changed", None)}
-    assert found.code == 0  # more than training had is no drift
-    assert baseline("compare", "m", "--from", str(end), "--fail-on", "any").code == 3
+    assert (found.code, found.json["drift"]) == (3, False)
 
-    live = lab.topic("json")
-    records = [{**click(n), "country": "XX" if n % 2 else "DE", "amount": 1e6 + n} for n in range(COUNT)]
-    lines = [json.dumps({name: value for name, value in row.items() if name not in ("age", "user")}) for row in records]
-    lab.send(live, [(line.encode(), None) for line in [*lines, "{broken"]], Acknowledged())
     found = baseline("compare", "m", "--topic", live, "--from", "0", "--fail-on", "drift")
     assert found.code == 3
     assert kinds(found) >= {
@@ -160,18 +181,40 @@ def test_drift_is_told(lab: Lab, baseline: Command, tmp_path: Path) -> None:
         ("shifted-distribution", "amount"), ("out-of-range", "amount"),
     }  # fmt: skip
     assert found.json["given"]["left_out"] == {"invalid-json": 1}
-
-    # The same records from a file.
-    train = tmp_path / "train.csv"
-    rows = [click(n) for n in range(COUNT)]
-    train.write_text("user,amount,country\n" + "".join(f"{r['user']},{r['amount']!r},{r['country']}\n" for r in rows))
-    filed = baseline("create", "file", "--file", str(train), "--topic", topic)
-    assert filed.json["source"]["name"] == "train.csv"
-    assert filed.json["hash_key_id"] == found.json["given"]["hash_key_id"]
-    same = baseline("compare", "file", "--from", "0", "--to", str(end - 1), "--fail-on", "any")
+    assert found.json["given"]["hash_key_id"] == key
+    # The same records from a file and from the topic.
+    same = baseline("compare", "file", "--topic", topic, "--from", "0", "--to", str(COUNT - 1), "--fail-on", "any")
     assert (same.code, same.json["findings"], same.json["fields_compared"]) == (0, [], 3)
-    assert kinds(baseline("compare", "file", "--topic", live, "--from", "0")) >= {("new-category", "country")}
     assert baseline("compare", "m", "--file", str(train), "--fail-on", "any").code == 0
+
+
+def agents_command(lab: Lab) -> list[str]:
+    return [
+        sys.executable, "-m", "stream_lineage.cli.main", "agents", *lab.flags(),
+        "--agents-id", f"{lab.name}-agents",
+        "--agents-state-dir", str(lab.directory / "agents"),
+        "--sqlite-path", str(lab.directory / "metrics.sqlite"),
+        "--baseline-window-seconds", "10",
+    ]  # fmt: skip
+
+
+def first_alert(lab: Lab) -> dict[str, Any]:
+    """The first alert that is about training, as a subscriber gets it."""
+    reader = lab.consumer(auto_offset_reset="earliest")
+    reader.assign([Where(f"{lab.prefix}anomaly-alerts", 0, 0)])
+
+    def found() -> dict[str, Any] | None:
+        message = reader.poll(1)
+        if message is None or message.error() is not None:
+            return None
+        body: dict[str, Any] = json.loads(message.value() or b"")
+        return body if body["kind"] == "training-drift" else None
+
+    try:
+        alert: dict[str, Any] = eventually(found, 60, "an alert")
+        return alert
+    finally:
+        reader.close()
 
 
 REFUSED = [
