@@ -17,6 +17,7 @@ FLOORS = (7.0, 5.0, 4.0, 4.0)
 two of three, three of four, twice the average. Where it may do so more or less often, they fall or rise as the
 quantiles of a normal distribution do."""
 _FLOORS_AT = math.log(2e-6)
+_FEWEST = (2.0, 5.0, 5.0, 5.0)  # of single values a heavy tail has to be seen soonest
 _USUAL = (2.2, 1.4, 1.0, 1.0)
 _AVERAGED = 8.0  # values
 _CLIPPED = 6.0  # scales: what a value counts in the average, at most
@@ -69,8 +70,10 @@ class Excursion:
         thresholds = state["thresholds"] if known else [None] * len(FLOORS)
         lower = math.sqrt(math.log(min(max(probability, 1e-12), 1e-2)) / _FLOORS_AT)
         self.tails = [
-            Tail(tail, usual=usual, floor=floor * lower, probability=probability, threshold=threshold)
-            for tail, usual, floor, threshold in zip(state["tails"], _USUAL, FLOORS, thresholds, strict=True)
+            Tail(tail, usual=usual, floor=floor * lower, probability=probability, fewest=fewest, threshold=threshold)
+            for tail, usual, floor, fewest, threshold in zip(
+                state["tails"], _USUAL, FLOORS, _FEWEST, thresholds, strict=True
+            )
         ]
         if not known:
             self._independent()

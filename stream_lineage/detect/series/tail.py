@@ -23,7 +23,6 @@ _PRIOR_BLOCKS = 12.0
 _PRIOR_THETA = 0.65
 _PRIOR_WORTH = 60.0  # blocks
 _LEAST_THETA = 0.45
-_FEWEST_BEYOND = 5.0
 _HEAVY_FROM, _HEAVY_OVER = 0.75, 0.75
 _MARGIN = 1.1
 _HIGHEST = 1e4
@@ -32,13 +31,21 @@ _HIGHEST = 1e4
 class Tail:
     """``floor``: no threshold is lower. ``probability``: that a block exceeds the threshold, when nothing is wrong."""
 
-    __slots__ = ("_floor", "_probability", "_usual", "counts", "highest", "threshold")
+    __slots__ = ("_fewest", "_floor", "_probability", "_usual", "counts", "highest", "threshold")
 
     def __init__(
-        self, state: list[float], *, usual: float, floor: float, probability: float, threshold: float | None
+        self,
+        state: list[float],
+        *,
+        usual: float,
+        floor: float,
+        probability: float,
+        fewest: float,
+        threshold: float | None,
     ) -> None:
-        """``threshold``: what it was for this probability, where that is known."""
-        self._usual = usual
+        """``threshold``: what it was for this probability, where that is known. ``fewest``: blocks that tell where the
+        tail begins: more are steadier, and see later that it is heavy."""
+        self._usual, self._fewest = usual, fewest
         self.highest = state[0]
         self.counts = state[1:]
         self._floor = floor
@@ -73,7 +80,7 @@ class Tail:
     def size(self, probability: float) -> float:
         """The size that a block's maximum exceeds with this probability."""
         total = sum(self.counts)
-        rare = _FEWEST_BEYOND / total
+        rare = self._fewest / total
         if probability >= rare:
             return self._quantile(probability * total)
         common = min(10 * rare, 0.5)
