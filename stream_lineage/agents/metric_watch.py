@@ -20,8 +20,10 @@ import orjson
 from stream_lineage.agents.alerts import Alert, alert
 from stream_lineage.agents.detection import LogPosition
 from stream_lineage.agents.metrics import WINDOW_SECONDS
+from stream_lineage.agents.muting import Muting
 from stream_lineage.agents.windows import PASSED_SECONDS, window_key
 from stream_lineage.detect.detector import State
+from stream_lineage.detect.episodes import Muted, never
 from stream_lineage.detect.metric_anomalies import MetricAnomalies, TopicMetrics
 from stream_lineage.detect.window import Window
 from stream_lineage.model.finding import Finding
@@ -75,11 +77,11 @@ class MetricWatch:
         self,
         detector: MetricAnomalies,
         public_url: str,
-        tell: Callable[[Finding, datetime], bool] = lambda finding, at: True,
+        muting: Muting | None = None,
     ) -> None:
         self._detector = detector
         self._public_url = public_url
-        self._tell = tell
+        self._muting = muting
         self._topics: dict[str, _Topic] = {}
         self._former: dict[str, _Topic] = {}
         self._names: dict[str, list[str]] | None = None
@@ -139,7 +141,7 @@ class MetricWatch:
         alerts: list[Alert] = []
         for topic in self._topics.values():
             for window in topic.frozen:
-                alerts += self._alerts(window, topic.live.judge(window))
+                alerts += self._alerts(window, topic.live.judge(window, self._muted(window)))
             topic.frozen = []
         return alerts
 
@@ -178,7 +180,7 @@ class MetricWatch:
                 continue
             if row.number == row.last_first:
                 live.resume_episodes(row.episodes)
-            alerts += self._alerts(row.window, live.judge(row.window))
+            alerts += self._alerts(row.window, live.judge(row.window, self._muted(row.window)))
         self._topics[name] = _Topic(live, windows, position, through, cluster, note)
         return alerts
 
@@ -216,15 +218,29 @@ class MetricWatch:
         rows += [(baseline_key(name, part), _row(topic, before, {"state": None})) for part in topic.live.gone()]
         return rows
 
+    def _muted(self, window: Window) -> Muted:
+        muting = self._muting
+        at = _end(window)
+        return never if muting is None else lambda finding: muting.mutes(finding, at)
+
     def _alerts(self, window: Window, findings: Iterable[Finding]) -> list[Alert]:
-        at = datetime.fromtimestamp(window.end, UTC)
-        alerts = []
-        for finding in findings:
-            if self._tell(finding, at):
-                place = f"window/{window.topic}/{window.start:.3f}/{finding.phase}"
-                origin = ClosedWindow(place, window.cluster, at)
-                alerts.append(alert(finding, "anomaly", origin, self._public_url))
-        return alerts
+        return [
+            alert(
+                finding,
+                "anomaly",
+                ClosedWindow(_place(window, finding), window.cluster, _end(window)),
+                self._public_url,
+            )
+            for finding in findings
+        ]
+
+
+def _place(window: Window, finding: Finding) -> str:
+    return f"window/{window.topic}/{window.start:.3f}/{finding.phase}"
+
+
+def _end(window: Window) -> datetime:
+    return datetime.fromtimestamp(window.end, UTC)
 
 
 _NOTES = window_key("")

@@ -19,11 +19,13 @@ from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from stream_lineage.agents.acks import OrderedAcks, Pending
+from stream_lineage.agents.alert_rules import AlertRules
 from stream_lineage.agents.alerts import Alert
 from stream_lineage.agents.detection import Detection, LogPosition, Outcome
 from stream_lineage.agents.log_clocks import LogClocks
 from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.metrics import TopicWindow
+from stream_lineage.agents.muting import Muting
 from stream_lineage.agents.window_facts import window_facts
 from stream_lineage.agents.windows import OpenWindow, OpenWindows
 from stream_lineage.errors import DecodeError
@@ -81,6 +83,7 @@ class Pipeline(Generic[E]):
         watch: MetricWatch,
         *,
         tap: WindowTap | None = None,
+        muting: Muting | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -93,6 +96,7 @@ class Pipeline(Generic[E]):
         self._windows: OpenWindows[Pending[E]] = OpenWindows()
         self._watch = watch
         self._tap = tap
+        self._muting = muting or Muting(AlertRules())
         self._clocks = LogClocks(clock)
         self._partitions: frozenset[int] = frozenset()
         self._watched = 0
@@ -187,7 +191,7 @@ class Pipeline(Generic[E]):
         return self._acks.waiting
 
     async def _tell(self, partition: int, outcome: Outcome) -> None:
-        await self._publish(list(outcome.alerts))
+        await self._publish(self._muting.told(outcome.alerts))
         if outcome.changed:
             await self._outlet.keep(partition, [(row.key, row.value) for row in outcome.changed])
 

@@ -29,6 +29,11 @@ class AgentsSettings(BaseModel):
         default="http://localhost:8080", description="Address of the web UI as people see it: alerts link to it."
     )
 
+    alert_rules_file: Path | None = Field(
+        default=None,
+        description="YAML file of expectations, mute rules and deploy windows, read at the start; docs/alerts.md "
+        "shows it.",
+    )
     metric_sensitivity: float = Field(
         default=0.01,
         gt=0,

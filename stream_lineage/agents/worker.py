@@ -6,9 +6,12 @@ import asyncio
 import time
 from typing import Any, NoReturn
 
+from stream_lineage.agents.alert_rules import read_alert_rules
 from stream_lineage.agents.detection import Detection
 from stream_lineage.agents.faust_app import FaustOutlet, changelog_topic, make_app, observations_topic
 from stream_lineage.agents.metric_watch import MetricWatch
+from stream_lineage.agents.mutes import Mutes
+from stream_lineage.agents.muting import Muting
 from stream_lineage.agents.pipeline import Pipeline
 from stream_lineage.agents.progress import Progress
 from stream_lineage.agents.registry_poll import RegistryPoll
@@ -43,6 +46,7 @@ def run_worker(
         KafkaUnavailable: Kafka did not answer at start.
         SettingsError: a setting that the agents cannot work with.
     """
+    rules = read_alert_rules(agents.alert_rules_file)
     app = make_app(kafka, agents.agents_id, agents.agents_state_dir)
     partitions = prepare_topics(admin(kafka), kafka, changelog_topic(agents.agents_id))
     asked = SchemaRegistry(registry) if registry.urls else None
@@ -52,9 +56,14 @@ def run_worker(
     _log.info("detectors", ours=sorted(ours), plugins=sorted(others))
     detection = Detection([*ours.values(), *others.values()], schemas, agents.public_url)
     outlet = FaustOutlet(app, kafka, partitions)
-    watch = MetricWatch(MetricAnomalies(sensitivity=agents.metric_sensitivity), agents.public_url)
     training = TrainingWatch(agents.public_url, seconds=agents.baseline_window_seconds)
-    pipeline: Pipeline[Any] = Pipeline(detection, outlet, store, lambda event: event.ack(), watch, tap=training)
+    mutes = Mutes(kafka, agents.agents_id)
+    muting = Muting(rules, mutes)
+    metrics = MetricAnomalies(sensitivity=agents.metric_sensitivity, expectations=rules.expected())
+    watch = MetricWatch(metrics, agents.public_url, muting)
+    pipeline: Pipeline[Any] = Pipeline(
+        detection, outlet, store, lambda event: event.ack(), watch, tap=training, muting=muting
+    )
     progress = Progress(time.monotonic)
     _wire(app, kafka, pipeline, progress)
     if asked is not None and agents.registry_poll_seconds > 0:
@@ -64,10 +73,12 @@ def run_worker(
     topic = kafka.topic(OBSERVATIONS)
     watchdog = Watchdog(progress, observation_waits(kafka, topic, agents.agents_id))
     watchdog.start()
+    mutes.start()
     try:
         _execute(app)
     finally:
         watchdog.stop()
+        mutes.stop()
         pipeline.close()
         store.close()
 

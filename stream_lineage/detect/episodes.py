@@ -6,7 +6,7 @@ fingerprint of the first of them, in the order of their ranks, so that the same 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,14 @@ _MOST_EPISODES = 50
 _MOST_COOLDOWNS = 500
 _SHOWN = 4
 _GRAVITY = list(Severity)
+
+
+Muted = Callable[[Finding], bool]
+
+
+def never(_: Finding) -> bool:
+    """Nothing is muted."""
+    return False
 
 
 @dataclass(slots=True)
@@ -90,8 +98,11 @@ class Episodes:
     def open(self) -> int:
         return len(self._episodes)
 
-    def advance(self, window: Window, found: Mapping[str, Excursion | None], trail: OffsetTrail) -> list[Finding]:
-        """What is to be told now that ``found`` are the excursions of this window, by their keys."""
+    def advance(
+        self, window: Window, found: Mapping[str, Excursion | None], trail: OffsetTrail, muted: Muted = never
+    ) -> list[Finding]:
+        """What is to be told now that ``found`` are the excursions of this window, by their keys. One that is ``muted``
+        is told when it no longer is, if it is still there."""
         self._windows += 1
         for episode in self._episodes:
             self._refresh(episode, found)
@@ -105,7 +116,10 @@ class Episodes:
             phase = self._phase(episode, alive)
             if phase is not None:
                 last = trail.at(1)[2] if phase == "close" else episode.last
-                findings.append(self._finding(window, episode, phase, last or episode.last))
+                finding = self._finding(window, episode, phase, last or episode.last)
+                if not muted(finding):
+                    findings.append(finding)
+                    episode.told = finding.severity
             if alive:
                 still.append(episode)
             elif episode.told is not None and self._cooldown_windows:
@@ -164,12 +178,8 @@ class Episodes:
             until, gravity = self._cooldowns.get(episode.fingerprint, (0, -1))
             if self._windows < until and _GRAVITY.index(severity) <= gravity:
                 return None
-            episode.told = severity
             return "open"
-        if _graver(severity, episode.told):
-            episode.told = severity
-            return "update"
-        return None
+        return "update" if _graver(severity, episode.told) else None
 
     def _finding(self, window: Window, episode: _Episode, phase: Phase, last: Offsets) -> Finding:
         excursions = [member.excursion for member in episode.members.values()]

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from stream_lineage.detect.detector import State
-from stream_lineage.detect.episodes import Episodes
+from stream_lineage.detect.episodes import Episodes, Muted, never
+from stream_lineage.detect.expectations import TopicExpectation
 from stream_lineage.detect.metric_field import FieldBaselines, Open
 from stream_lineage.detect.metric_topic import TopicBaselines
 from stream_lineage.detect.offset_trail import OffsetTrail
@@ -28,8 +29,15 @@ Detectors = Mapping[SeriesKind, SeriesDetector]
 class TopicMetrics:
     """The metrics of one topic as a living object. ``parts`` and ``episodes`` are its state."""
 
-    def __init__(self, detectors: Detectors, parts: Mapping[str, State], episodes: State | None) -> None:
+    def __init__(
+        self,
+        detectors: Detectors,
+        parts: Mapping[str, State],
+        episodes: State | None,
+        expectations: Mapping[str, TopicExpectation],
+    ) -> None:
         self._detectors = detectors
+        self._expectations = expectations
         topic = parts.get(TOPIC, {})
         self._topic = TopicBaselines(detectors, topic.get("topic"))
         self._trail = OffsetTrail(topic.get("trail"))
@@ -37,13 +45,18 @@ class TopicMetrics:
             name[1:]: FieldBaselines(name[1:], detectors, state) for name, state in parts.items() if name != TOPIC
         }
         self._gone: list[str] = []
-        self._episodes = Episodes("metric", episodes)
+        self.resume_episodes(episodes)
 
-    def judge(self, window: Window) -> tuple[Finding, ...]:
+    def judge(self, window: Window, muted: Muted = never) -> tuple[Finding, ...]:
         """Take in the next window; what is to be told, in order."""
         self._trail.observe(window)
         found = self._topic.observe(window) | self._learn(window)
-        return tuple(self._episodes.advance(window, found, self._trail))
+        expected = self._expectations.get(window.topic)
+        unmet = {} if expected is None else expected.unmet(window, self._topic.usual_records)
+        return (
+            *self._declared.advance(window, unmet, self._trail, muted),
+            *self._episodes.advance(window, found, self._trail, muted),
+        )
 
     def catch_up(self, window: Window, but: Collection[str]) -> None:
         """Take in a window that was judged before, except into the parts of these names, which have it already."""
@@ -79,7 +92,9 @@ class TopicMetrics:
 
     def resume_episodes(self, episodes: State | None) -> None:
         """Set the episodes to a state that was kept."""
-        self._episodes = Episodes("metric", episodes)
+        episodes = episodes or {}
+        self._episodes = Episodes("metric", episodes.get("metric"))
+        self._declared = Episodes("expectation", episodes.get("expectation"), join_windows=0, cooldown_windows=0)
 
     @property
     def names(self) -> list[str]:
@@ -97,7 +112,7 @@ class TopicMetrics:
         return self._fields[name[1:]].state()
 
     def episodes(self) -> State:
-        return self._episodes.state()
+        return {"metric": self._episodes.state(), "expectation": self._declared.state()}
 
     @property
     def last_record(self) -> float:
@@ -116,11 +131,19 @@ class TopicMetrics:
 
 
 class MetricAnomalies:
-    """The detector. ``sensitivity``: false alarms to expect of one series in a month."""
+    """The detector. ``sensitivity``: false alarms to expect of one series in a month. ``expectations``: what is
+    declared, by topic."""
 
     name = "metric-anomalies"
 
-    def __init__(self, *, sensitivity: float = DEFAULT_SENSITIVITY, window_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        *,
+        sensitivity: float = DEFAULT_SENSITIVITY,
+        window_seconds: float = 10.0,
+        expectations: Mapping[str, TopicExpectation] | None = None,
+    ) -> None:
+        self._expectations = expectations or {}
         self._detectors: Detectors = {
             kind: SeriesDetector(kind, sensitivity=sensitivity, window_seconds=window_seconds) for kind in SeriesKind
         }
@@ -130,7 +153,7 @@ class MetricAnomalies:
 
     def resume(self, parts: Mapping[str, State], episodes: State | None) -> TopicMetrics:
         """A topic to give many windows to, one after the other."""
-        return TopicMetrics(self._detectors, parts, episodes)
+        return TopicMetrics(self._detectors, parts, episodes, self._expectations)
 
     def judge(self, state: State, window: Window, now: datetime) -> tuple[State, tuple[Finding, ...]]:
         live = self.resume(state["parts"], state["episodes"])

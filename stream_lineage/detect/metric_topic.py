@@ -51,7 +51,17 @@ _UNITS: Mapping[str, str] = {"freshness": " s", "event-time-lag": " s", "bytes-p
 class TopicBaselines:
     """``observe`` each window, also those in which nothing came."""
 
-    __slots__ = ("_last_record", "_longest", "_present", "_series", "_settled", "_usual_lag", "_warming", "_windows")
+    __slots__ = (
+        "_last_record",
+        "_longest",
+        "_present",
+        "_series",
+        "_settled",
+        "_usual_lag",
+        "_usual_records",
+        "_warming",
+        "_windows",
+    )
 
     def __init__(self, detectors: Mapping[SeriesKind, SeriesDetector], state: Mapping[str, Any] | None = None) -> None:
         state = state or {}
@@ -65,6 +75,7 @@ class TopicBaselines:
         self._last_record: float | None = state.get("last_record")
         self._present: float = state.get("present", 1.0)
         self._longest: float = state.get("longest", 0.0)
+        self._usual_records: float | None = None
         self._warming = 0
 
     def state(self) -> dict[str, Any]:
@@ -81,6 +92,11 @@ class TopicBaselines:
     @property
     def last_record(self) -> float:
         return self._last_record or 0.0
+
+    @property
+    def usual_records(self) -> float | None:
+        """How many records were to be expected of the last window; null where nothing is known."""
+        return self._usual_records
 
     @property
     def warming_up(self) -> int:
@@ -167,6 +183,8 @@ class TopicBaselines:
     def _judge(self, found: Open, metric: str, window: Window, value: float | None, weight: float) -> None:
         series = self._series[metric]
         verdict = series.observe(window.start, value, weight)
+        if metric == "throughput":
+            self._usual_records = value if verdict is None else verdict.expected
         if verdict is None:
             return
         self._warming += verdict.warming_up

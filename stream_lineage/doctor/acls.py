@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stream_lineage.agents.faust_app import changelog_topic
-from stream_lineage.provenance.topics import ANOMALY_ALERTS, BASELINES, DEAD_LETTERS, DRIFT_ALERTS, OBSERVATIONS
+from stream_lineage.provenance.topics import ANOMALY_ALERTS, BASELINES, DEAD_LETTERS, DRIFT_ALERTS, OBSERVATIONS, STATE
 from stream_lineage.settings import Settings
 
-Role = Literal["setup", "collector", "tap", "agents", "reader", "baseline"]
+Role = Literal["setup", "collector", "tap", "agents", "reader", "baseline", "mute"]
 ROLES: dict[Role, str] = {
     "setup": "Whoever starts first creates our topics. Not needed where they exist, nor any more once they do.",
     "collector": "`collect`.",
     "tap": "`collect --tap`, beside what the collector needs.",
     "agents": "`agents`.",
     "reader": "`spans`, `record` and `verify`.",
+    "mute": "`mute`.",
     "baseline": "`baseline`.",
 }
 """What each role is. ``run`` is collector and agents; ``doctor`` needs nothing beyond what it looks for."""
@@ -98,10 +99,15 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("agents", "topic", topic(BASELINES), ("Read",), "compare with training baselines"),
         Grant("agents", "topic", changelog, ("Read", "Write"), "keep the states of the detectors"),
         Grant(
+            "agents", "topic", topic(STATE), ("Read",), "know what people muted; without it nothing is", optional=True
+        ),
+        Grant(
             "agents", "topic", changelog, ("Alter",),
             "add partitions after the observation topic has got more; without it, add them by hand", optional=True,
         ),
         Grant("reader", "topic", topic(OBSERVATIONS), ("Read",), "read the log"),
+        Grant("mute", "topic", topic(STATE), ("Read", "Write"), "see, add and lift mutes"),
+        Grant("mute", "group", settings.agents.agents_id, ("Describe",), "read without joining a group"),
         Grant("reader", "group", helpers, ("Describe",), "read without joining a group", prefixed=True),
         Grant("reader", "group", collect.group_id, ("Describe",), "compare with what is committed (`verify`)"),
         *(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
-from alerting import NOW, Deployment, alerts, body, deployed, headers, produce
+from alerting import NOW, Deployment, alerts, body, deployed, headers, produce, wait_for
 from confluent_kafka import Message
 
 from stream_lineage.model.observation import Observation
@@ -112,3 +116,44 @@ def test_a_topic_that_falls_silent_is_told(deployment: Deployment) -> None:
     assert document["severity"] == "critical"
     assert document["first_offsets"] == {"0": quiet[-1].spans[0].last_offset + 1}
     assert document["last_offsets"] == {}
+
+
+def command(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
+    whole = [
+        sys.executable, "-m", "stream_lineage.cli.main", *arguments,
+        "--bootstrap-servers", deployment.bootstrap_servers, "--topic-prefix", deployment.prefix,
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": "."}
+    return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False, env=environment)
+
+
+def test_a_mute_is_known_to_a_worker_that_runs(deployment: Deployment) -> None:
+    topic = f"{deployment.prefix}orders"
+    lengths = count(5)
+
+    def longer() -> Observation:
+        """The same problem, further on each time."""
+        lost = span(0, 0, 999, lost=[(0, next(lengths))])
+        return observation(avro_reference(1), lost, topic=topic, at=NOW)
+
+    mark = f"{deployment.prefix}mark"
+    with deployment.agents():
+        produce(deployment, [longer()])
+        [first] = alerts(deployment, "anomaly-alerts", lambda seen: len(seen) >= 1)
+        fingerprint = body(first)["fingerprint"]
+        assert command(deployment, "mute", fingerprint, "--for", "2h", "--reason", "known").returncode == 0
+        [listed] = json.loads(command(deployment, "mute", "--list", "--output", "json").stdout)
+        assert (listed["fingerprint"], listed["reason"]) == (fingerprint, "known")
+
+        def muted() -> bool:
+            produce(deployment, [longer()])
+            return '"alert muted"' in deployment.log()
+
+        wait_for(muted, deployment.log)
+        produce(deployment, [observation(avro_reference(1), span(0, 0, 9, lost=[(0, 1)]), topic=mark, at=NOW)])
+        found = alerts(deployment, "anomaly-alerts", lambda seen: body(seen[-1])["topic"] == mark if seen else False)
+        assert body(found[-1])["topic"] == mark
+        assert command(deployment, "mute", fingerprint, "--lift").returncode == 0
+    assert json.loads(command(deployment, "mute", "--list", "--output", "json").stdout) == []
+    again = command(deployment, "mute", fingerprint, "--lift")
+    assert (again.returncode, "is not muted" in again.stderr) == (1, True)
