@@ -14,6 +14,7 @@ from stream_lineage.agents.mutes import Mutes
 from stream_lineage.agents.muting import Muting
 from stream_lineage.agents.pipeline import Pipeline
 from stream_lineage.agents.progress import Progress
+from stream_lineage.agents.pushed_watch import HOME, PushedFeed, PushedWatch
 from stream_lineage.agents.registry_poll import RegistryPoll
 from stream_lineage.agents.schema_texts import RegistryTexts
 from stream_lineage.agents.settings import AgentsSettings
@@ -26,7 +27,7 @@ from stream_lineage.detect.registry import RESERVED, detectors
 from stream_lineage.errors import StreamLineageError
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.baselines import BaselineFeed
-from stream_lineage.provenance.topics import BASELINES, OBSERVATIONS
+from stream_lineage.provenance.topics import BASELINES, METRICS, OBSERVATIONS
 from stream_lineage.store.ports import MetricStore
 from stream_lineage.wire.kafka import admin, consumer
 from stream_lineage.wire.registry import SchemaRegistry
@@ -34,6 +35,7 @@ from stream_lineage.wire.settings import KafkaSettings, RegistrySettings
 
 WINDOW_CHECK_SECONDS = 1.0
 TRAINING_CHECK_SECONDS = 5.0
+PUSHED_CHECK_SECONDS = 1.0
 _log = get_logger("stream_lineage.agents")
 
 
@@ -70,6 +72,8 @@ def run_worker(
         poll = RegistryPoll(asked, schemas, kafka.cluster_name, agents.public_url)
         _wire_poll(app, kafka, pipeline, outlet, poll, agents.registry_poll_seconds)
     _wire_training(app, pipeline, training, baseline_feed(kafka, agents.agents_id))
+    pushed = PushedWatch(store, kafka.cluster_name, agents.public_url, sensitivity=agents.metric_sensitivity)
+    _wire_pushed(app, kafka, pipeline, outlet, pushed, pushed_feed(kafka, agents.agents_id))
     topic = kafka.topic(OBSERVATIONS)
     watchdog = Watchdog(progress, observation_waits(kafka, topic, agents.agents_id))
     watchdog.start()
@@ -192,6 +196,45 @@ def _wire_training(app: Any, pipeline: Pipeline[Any], training: TrainingWatch, f
             raise
 
     app.timer(TRAINING_CHECK_SECONDS)(look)
+
+
+def pushed_feed(settings: KafkaSettings, agents_id: str) -> PushedFeed:
+    """Reads pushed metrics, in no group."""
+    reader = consumer(settings, agents_id, {"auto.offset.reset": "earliest"})
+    return PushedFeed(reader, settings.topic(METRICS))
+
+
+def _wire_pushed(
+    app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], outlet: FaustOutlet, watch: PushedWatch, feed: PushedFeed
+) -> None:
+    log = kafka.topic(OBSERVATIONS)
+    mine: set[int] = set()
+
+    async def look() -> None:
+        if app.rebalancing or app.in_recovery or HOME not in mine:
+            return
+        try:
+            points, through = await asyncio.to_thread(feed.read, watch.place(outlet.rows))
+        except StreamLineageError as error:
+            _log.warning("pushed metrics cannot be read", error=error.message)
+            return
+        try:
+            await pipeline.aside(lambda rows: watch.judge(points, through, rows) if HOME in mine else [])
+        except Exception as error:
+            _log.exception("pushed metrics cannot be judged")
+            await app.crash(error)
+            raise
+
+    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
+        mine.clear()
+        mine.update(tp.partition for tp in assigned if tp.topic == log)
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        mine.clear()
+
+    app.timer(PUSHED_CHECK_SECONDS)(look)
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_partitions_revoked.connect(revoked, weak=False)
 
 
 def _execute(app: Any) -> NoReturn:

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "backtest": "Try the metric detector on recorded series.",
     "detector": "List detectors, start one of your own.",
     "baseline": "Compare data with what a model was trained on.",
+    "metric": "Push a metric that you measure yourself.",
     "doctor": "Check each hop, from settings to stores.",
     "sandbox": "Run a Kafka and a schema registry for trying things out.",
     "demo": "See it find a planted fault in a click-stream.",

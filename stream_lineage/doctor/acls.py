@@ -13,10 +13,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stream_lineage.agents.faust_app import changelog_topic
-from stream_lineage.provenance.topics import ANOMALY_ALERTS, BASELINES, DEAD_LETTERS, DRIFT_ALERTS, OBSERVATIONS, STATE
+from stream_lineage.provenance.topics import (
+    ANOMALY_ALERTS,
+    BASELINES,
+    DEAD_LETTERS,
+    DRIFT_ALERTS,
+    METRICS,
+    OBSERVATIONS,
+    STATE,
+)
 from stream_lineage.settings import Settings
 
-Role = Literal["setup", "collector", "tap", "agents", "reader", "baseline", "mute"]
+Role = Literal["setup", "collector", "tap", "agents", "reader", "baseline", "metric", "mute"]
 ROLES: dict[Role, str] = {
     "setup": "Whoever starts first creates our topics. Not needed where they exist, nor any more once they do.",
     "collector": "`collect`.",
@@ -25,6 +33,7 @@ ROLES: dict[Role, str] = {
     "reader": "`spans`, `record` and `verify`.",
     "mute": "`mute`.",
     "baseline": "`baseline`.",
+    "metric": "`metric push`.",
 }
 """What each role is. ``run`` is collector and agents; ``doctor`` needs nothing beyond what it looks for."""
 
@@ -97,6 +106,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("agents", "topic", topic(DRIFT_ALERTS), ("Write",), "tell of schema drift"),
         Grant("agents", "topic", topic(ANOMALY_ALERTS), ("Write",), "tell of anomalies"),
         Grant("agents", "topic", topic(BASELINES), ("Read",), "compare with training baselines"),
+        Grant("agents", "topic", topic(METRICS), ("Read",), "judge pushed metrics"),
         Grant("agents", "topic", changelog, ("Read", "Write"), "keep the states of the detectors"),
         Grant(
             "agents", "topic", topic(STATE), ("Read",), "know what people muted; without it nothing is", optional=True
@@ -126,6 +136,8 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
             Grant("baseline", "topic", name, ("Read",), "read the records", prefixed=prefixed, watched=True)
             for name, prefixed in watched
         ),
+        Grant("metric", "topic", topic(METRICS), ("Write",), "push metrics"),
+        Grant("metric", "topic", own, ("Describe",), "see which of our own topics exist", prefixed=True),
     )  # fmt: skip
 
 

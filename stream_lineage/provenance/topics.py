@@ -22,6 +22,7 @@ EDGES = "edges"
 STATE = "state"
 DEAD_LETTERS = "dead-letters"
 BASELINES = "baselines"
+METRICS = "metrics"
 
 _DAY = 24 * 60 * 60 * 1000
 _YEAR = 365 * _DAY
@@ -51,6 +52,7 @@ OWN_TOPICS: tuple[OwnTopic, ...] = (
     OwnTopic(EDGES, None, "delete", _YEAR, "record edges from headers"),
     OwnTopic(STATE, 1, "compact", _FOREVER, "mutes, labels, token hashes, checkpoints"),
     OwnTopic(BASELINES, 1, "compact", _FOREVER, "training baselines, the newest of each name"),
+    OwnTopic(METRICS, 1, "delete", 90 * _DAY, "metrics that others measure and push"),
     OwnTopic(DEAD_LETTERS, 1, "delete", 90 * _DAY, "records that could not be decoded: where and why"),
 )
 

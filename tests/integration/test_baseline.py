@@ -1,14 +1,18 @@
-"""If this failed, a training baseline would be of other records than it says, or would say nothing of drift."""
+"""If this failed, a training baseline would be of other records than it says, or neither drift from it nor a pushed
+metric that collapses would be told."""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as Where
 
 from stream_lineage.cli.main import run
+from stream_lineage.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.kafka
 
@@ -156,13 +161,33 @@ def test_drift_is_told(lab: Lab, baseline: Command, tmp_path: Path) -> None:
         records = [{"country": "XX" if n % 2 else "DE", "amount": 1e6 + n} for n in range(2 * COUNT)]
         lines = [json.dumps(record) for record in records]
         lab.send(live, [(line.encode(), None) for line in [*lines, "{broken"]], Acknowledged())
+        assert lab.run("metric", "push", *lab.flags(), "--file", str(accuracy(tmp_path))).code == 0
         drifted(baseline, topic, live, lab, filed.json["hash_key_id"], train)
-        alert = first_alert(lab)
+        pushed, alert = first_alert(lab, "pushed-metric"), first_alert(lab, "training-drift")
     finally:
         agents.close()
     assert (alert["kind"], alert["topic"], alert["severity"]) == ("training-drift", live, "critical")
     assert ("missing-feature", "user") in {(each["kind"], each["path"]) for each in alert["changes"]}
     assert alert["first_offsets"] == {"0": 0}
+    assert (pushed["topic"], pushed["phase"], pushed["changes"][0]["path"]) == ("churn-model", "open", "accuracy")
+    with closing(SqliteStore(lab.directory / "metrics.sqlite")) as store:
+        stored = store.range("lineage_pushed", NOW - timedelta(days=9), NOW, {"node": "churn-model"})
+    assert [point.fields["value"] for point in stored] == [value for _, value in ACCURACY]
+
+
+NOW = datetime.now(UTC)
+CHANCE = random.Random(3)
+ACCURACY = [
+    (NOW - timedelta(minutes=1_500 - n), (0.4 if n > 1_470 else 0.9) + CHANCE.gauss(0, 0.005)) for n in range(1_500)
+]
+"""A model's accuracy, which collapses."""
+
+
+def accuracy(directory: Path) -> Path:
+    path = directory / "accuracy.csv"
+    rows = [f"churn-model,accuracy,{value!r},{at.isoformat()}" for at, value in ACCURACY]
+    path.write_text("\n".join(["node,metric,value,at", *rows]))
+    return path
 
 
 def drifted(baseline: Command, topic: str, live: str, lab: Lab, key: str, train: Path) -> None:
@@ -198,8 +223,8 @@ def agents_command(lab: Lab) -> list[str]:
     ]  # fmt: skip
 
 
-def first_alert(lab: Lab) -> dict[str, Any]:
-    """The first alert that is about training, as a subscriber gets it."""
+def first_alert(lab: Lab, kind: str) -> dict[str, Any]:
+    """The first alert of a kind, as a subscriber gets it."""
     reader = lab.consumer(auto_offset_reset="earliest")
     reader.assign([Where(f"{lab.prefix}anomaly-alerts", 0, 0)])
 
@@ -208,7 +233,7 @@ def first_alert(lab: Lab) -> dict[str, Any]:
         if message is None or message.error() is not None:
             return None
         body: dict[str, Any] = json.loads(message.value() or b"")
-        return body if body["kind"] == "training-drift" else None
+        return body if body["kind"] == kind else None
 
     try:
         alert: dict[str, Any] = eventually(found, 60, "an alert")

@@ -159,6 +159,7 @@ AGENTS = {
     ("WRITE", "{prefix}drift-alerts"): "WRITE on topic {prefix}drift-alerts",
     ("WRITE", "{prefix}anomaly-alerts"): "WRITE on topic {prefix}anomaly-alerts",
     ("READ", "{prefix}baselines"): "READ on topic {prefix}baselines",
+    ("READ", "{prefix}metrics"): "READ on topic {prefix}metrics",
     ("READ", "{changelog}"): "READ on topic {changelog}",
     ("WRITE", "{changelog}"): "WRITE on topic {changelog}",
     ("DESCRIBE", "{prefix}"): "DESCRIBE on topics that start with {prefix}",
