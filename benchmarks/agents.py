@@ -28,6 +28,7 @@ from stream_lineage.detect.metric_anomalies import MetricAnomalies
 from stream_lineage.detect.registry import detectors
 from stream_lineage.model.observation import EventTimes
 from stream_lineage.model.profile import Decoder, FieldProfile, NumericProfile, Profile, TypeCount
+from stream_lineage.profile.distinct import DistinctSketch
 from stream_lineage.profile.frequent import items_image
 from stream_lineage.profile.quantiles import new_quantiles
 from stream_lineage.provenance.codec import encode_observation
@@ -60,6 +61,9 @@ class Memory:
 def profile(chance: np.random.Generator, fields: int) -> Profile:
     """A third each of numbers, categories and nullable texts."""
     made = []
+    seen = DistinctSketch(10)
+    seen.add(chance.integers(0, 2**63, RECORDS).astype(np.uint64))
+    distinct = seen.to_bytes()
     for index in range(fields):
         nulls = int(chance.binomial(RECORDS, 0.02))
         text = (TypeCount("string", RECORDS - nulls),)
@@ -72,13 +76,14 @@ def profile(chance: np.random.Generator, fields: int) -> Profile:
                 RECORDS, 0, float(values.min()), float(values.max()), mean, float(((values - mean) ** 2).sum()),
                 bytes(sketch.serialize()),
             )  # fmt: skip
-            made.append(FieldProfile(f"f{index}", (TypeCount("number", RECORDS),), RECORDS, 0, 0, numeric))
+            number = (TypeCount("number", RECORDS),)
+            made.append(FieldProfile(f"f{index}", number, RECORDS, 0, 0, numeric, distinct=distinct))
         elif index % 3 == 1:
             counts = chance.multinomial(RECORDS - nulls, [0.5, 0.3, 0.15, 0.05])
             items = items_image({f"=c{n}": int(count) for n, count in enumerate(counts)})
             made.append(FieldProfile(f"f{index}", text, RECORDS, nulls, 0, items=items))
         else:
-            made.append(FieldProfile(f"f{index}", text, RECORDS, nulls, 0))
+            made.append(FieldProfile(f"f{index}", text, RECORDS, nulls, 0, distinct=distinct))
     return Profile(Decoder.COLUMNAR, Decoder.OPAQUE, RECORDS, 0, None, tuple(made), ())
 
 

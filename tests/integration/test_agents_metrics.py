@@ -8,10 +8,12 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,9 +36,11 @@ def deployment(cluster: Any, tmp_path: Any, request: pytest.FixtureRequest) -> D
     return deployed(cluster, tmp_path, request.node.name)
 
 
-def steady(topic: str, windows: range, *, jump: range = range(0), seed: int = 1) -> Iterator[Observation]:
+def steady(
+    topic: str, windows: range, *, jump: range = range(0), drift_at: int = 1_000_000, seed: int = 1
+) -> Iterator[Observation]:
     """One observation in each window, of windows that begin before now and end after it: so none is silent. Nulls of
-    ``user`` jump from 2 to 40 percent in ``jump``."""
+    ``user`` jump from 2 to 40 percent in ``jump``; from ``drift_at`` on there is another schema."""
     chance = random.Random(f"{topic}{seed}")
     start = NOW.timestamp() // WINDOW * WINDOW - 600
     first = 0
@@ -51,8 +55,8 @@ def steady(topic: str, windows: range, *, jump: range = range(0), seed: int = 1)
         profile = Profile(Decoder.COLUMNAR, Decoder.OPAQUE, records, 0, None, (field,), ())
         at = NOW + timedelta(seconds=start + number * WINDOW + 5 - NOW.timestamp())
         yield observation(
-            avro_reference(1), span(0, first - records, first - 1), topic=topic, at=at, profile=profile,
-            observation_id=f"{topic}/{number}",
+            avro_reference(1 + (number >= drift_at)), span(0, first - records, first - 1), topic=topic, at=at,
+            profile=profile, observation_id=f"{topic}/{number}",
         )  # fmt: skip
 
 
@@ -60,7 +64,8 @@ def lost(after: Observation) -> Observation:
     """An observation that is an alert at once: what comes of the windows before it has come by then."""
     first, at = after.spans[-1].last_offset + 1, after.observed_at + timedelta(seconds=WINDOW)
     lost = span(0, first, first + 9, lost=[(first + 2, first + 4)])
-    return observation(avro_reference(1), lost, topic=after.topic, at=at)
+    name = f"{after.observation_id}/lost"
+    return observation(after.value_schema, lost, topic=after.topic, at=at, observation_id=name)
 
 
 def kinds(found: list[Message]) -> list[tuple[str, str | None]]:
@@ -157,3 +162,59 @@ def test_a_mute_is_known_to_a_worker_that_runs(deployment: Deployment) -> None:
     assert json.loads(command(deployment, "mute", "--list", "--output", "json").stdout) == []
     again = command(deployment, "mute", fingerprint, "--lift")
     assert (again.returncode, "is not muted" in again.stderr) == (1, True)
+
+
+def everything(deployment: Deployment, last: int) -> set[tuple[str, str]]:
+    """Id and body of every alert, once the ``last`` ones, of data loss, have come."""
+
+    def all_lost(seen: list[Message]) -> bool:
+        return len({headers(each)["ce_id"] for each in seen if b'"kind":"data-loss"' in (each.value() or b"")}) >= last
+
+    found = alerts(deployment, "anomaly-alerts", all_lost, 120)
+    drifted = alerts(deployment, "drift-alerts", lambda seen: len({headers(each)["ce_id"] for each in seen}) >= last)
+    return {(headers(message)["ce_id"], json.dumps(body(message))) for message in found + drifted}
+
+
+@pytest.mark.slow
+def test_one_of_two_workers_killed_thirty_times_tells_the_same_as_one_that_lives(
+    deployment: Deployment, cluster: Any, tmp_path: Path
+) -> None:
+    """The oracle is a second deployment, in which the same observations meet a worker that nothing happens to."""
+    chance = random.Random(30)
+    topics = [f"{deployment.prefix}{name}" for name in "abcdef"]
+    logs = [
+        list(steady(topic, range(170), jump=range(110 + n, 130), drift_at=60 + 10 * n, seed=n))
+        for n, topic in enumerate(topics)
+    ]
+    flushes = [[log[number] for log in logs] for number in range(170)] + [[lost(log[-1]) for log in logs]]
+    (tmp_path / "calm").mkdir()
+    calm = deployed(cluster, tmp_path / "calm", "calm")
+    with calm.agents():
+        for flush in flushes:
+            produce(calm, flush, transactional=False)
+        expected = everything(calm, len(topics))
+
+    sent, kills = 0, 0
+    with ExitStack() as stack:
+        workers = [stack.enter_context(deployment.agents(name)) for name in ("first", "second")]
+        while kills < 30:
+            until = time.monotonic() + chance.uniform(0.5, 4.0)
+            while time.monotonic() < until:
+                if sent < len(flushes) - 1:
+                    produce(deployment, flushes[sent], transactional=False)
+                    sent += 1
+                time.sleep(0.3)
+            which = chance.randrange(2)
+            workers[which].send_signal(signal.SIGKILL)
+            workers[which].wait()
+            workers[which] = stack.enter_context(deployment.agents(("first", "second")[which]))
+            kills += 1
+        for flush in flushes[sent:]:
+            produce(deployment, flush, transactional=False)
+        found = everything(deployment, len(topics))
+
+    assert {each for each, _ in found} == {each for each, _ in expected}
+    assert found == expected
+    told = [json.loads(text)["kind"] for _, text in found]
+    assert told.count("data-loss") == told.count("schema-drift") == len(topics)
+    assert told.count("null-ratio") == 2 * len(topics)
