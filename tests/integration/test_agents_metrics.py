@@ -198,7 +198,7 @@ def test_one_of_two_workers_killed_thirty_times_tells_the_same_as_one_that_lives
     with ExitStack() as stack:
         workers = [stack.enter_context(deployment.agents(name)) for name in ("first", "second")]
         while kills < 30:
-            until = time.monotonic() + chance.uniform(0.5, 4.0)
+            until = time.monotonic() + chance.uniform(0.5, 3.0)
             while time.monotonic() < until:
                 if sent < len(flushes) - 1:
                     produce(deployment, flushes[sent], transactional=False)
