@@ -19,8 +19,9 @@ DAYS = 15
 """Days remembered: two weeks and today."""
 MAX_SLOTS = 48
 _FORECASTS = 4
-_WEEKLY = 3
+_BY_TYPE, _WEEKLY = 2, 3
 _UNTRIED = 1.5
+_REMEMBERED_DAYS = 4  # what a forecast was off: long enough to know at the weekend which one knew the last one
 _FOLLOWED = 0.8  # of what the slot before was off
 _STABLE = 0.9  # a forecast that follows must be better by this factor
 _MOST_POINTS = 64
@@ -183,7 +184,7 @@ class Season:
         days[slot // self.slots % DAYS * self.slots + slot % self.slots] = median
         self._days_text = None
         if self.seen:
-            pace = 1 / min(self.seen, self.slots)
+            pace = 1 / min(self.seen, _REMEMBERED_DAYS * self.slots)
             for index, forecast in enumerate(self.forecasts):
                 for which, guess in (
                     (index, forecast),
@@ -213,6 +214,12 @@ class Season:
         self.chosen = best
         index = best % _FORECASTS
         moved = _FOLLOWED * self.off[index] if best >= _FORECASTS else 0.0
+        day, place = divmod(slot, self.slots)
+        if index >= _BY_TYPE:  # weekends begin and end at once: nothing lies between the two kinds of days
+            if place == 0 and _is_weekend(day) != _is_weekend(day - 1):
+                previous = self.forecasts
+            if place == self.slots - 1 and _is_weekend(day) != _is_weekend(day + 1):
+                following = self.forecasts
         self.before, self.now, self.after = (guess[index] + moved for guess in (previous, self.forecasts, following))
 
     def _guesses(self, slot: int) -> list[float]:
