@@ -108,9 +108,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("agents", "topic", topic(BASELINES), ("Read",), "compare with training baselines"),
         Grant("agents", "topic", topic(METRICS), ("Read",), "judge pushed metrics"),
         Grant("agents", "topic", changelog, ("Read", "Write"), "keep the states of the detectors"),
-        Grant(
-            "agents", "topic", topic(STATE), ("Read",), "know what people muted; without it nothing is", optional=True
-        ),
+        Grant("agents", "topic", topic(STATE), ("Read",), "know what people muted"),
         Grant(
             "agents", "topic", changelog, ("Alter",),
             "add partitions after the observation topic has got more; without it, add them by hand", optional=True,

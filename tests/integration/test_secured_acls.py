@@ -158,6 +158,7 @@ AGENTS = {
     ("READ", "{prefix}observations"): "READ on topic {prefix}observations",
     ("WRITE", "{prefix}drift-alerts"): "WRITE on topic {prefix}drift-alerts",
     ("WRITE", "{prefix}anomaly-alerts"): "WRITE on topic {prefix}anomaly-alerts",
+    ("READ", "{prefix}state"): "READ on topic {prefix}state",
     ("READ", "{prefix}baselines"): "READ on topic {prefix}baselines",
     ("READ", "{prefix}metrics"): "READ on topic {prefix}metrics",
     ("READ", "{changelog}"): "READ on topic {changelog}",
