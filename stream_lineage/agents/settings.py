@@ -44,7 +44,7 @@ class AgentsSettings(BaseModel):
 
     baseline_window_seconds: float = Field(
         default=300.0,
-        ge=10,
+        ge=1,
         le=86_400,
         description="Live data of so long are compared with the training baselines of their topic, at a time. Longer: "
         "less of what is usual in a day is taken for drift, and drift is told later.",
