@@ -52,6 +52,7 @@ class TopicBaselines:
     """``observe`` each window, also those in which nothing came."""
 
     __slots__ = (
+        "_came",
         "_last_record",
         "_longest",
         "_present",
@@ -70,6 +71,7 @@ class TopicBaselines:
             metric: MetricSeries(detectors[kind], kind, known.get(metric)) for metric, kind in _KINDS.items()
         }
         self._windows: int = state.get("windows", 0)
+        self._came: int = state.get("came", self._windows)
         self._settled: bool = state.get("settled", False)
         self._usual_lag: float | None = state.get("lag")
         self._last_record: float | None = state.get("last_record")
@@ -82,6 +84,7 @@ class TopicBaselines:
         return {
             "series": {metric: series.state() for metric, series in self._series.items()},
             "windows": self._windows,
+            "came": self._came,
             "settled": self._settled,
             "lag": self._usual_lag,
             "last_record": self._last_record,
@@ -146,13 +149,16 @@ class TopicBaselines:
         usual = max(_SILENT_WINDOWS * window.seconds, _LONGER * self._longest)
         if window.records:
             pause = max(0.0, window.start - (self._last_record or window.start))
-            if pause < usual or self._present < _PRESENT:
+            missed = pause >= usual and self._present >= _PRESENT
+            if not missed:
                 self._longest = max(self._longest, pause)
-                pace = 1 / min(self._windows, _MEMORY)
-                self._present *= (1 - pace) ** min(pause / window.seconds, _MEMORY)
-                self._present += (1 - self._present) * pace
+            pace = 1 / min(self._windows, _MEMORY)
+            # One long silence may have been a fault: it counts as a short one.
+            self._present *= (1 - pace) ** min(pause / window.seconds, _SILENT_WINDOWS if missed else _MEMORY)
+            self._present += (1 - self._present) * pace
+            self._came += 1
             return None
-        if self._windows < _FEWEST_PRESENT or self._present < _PRESENT or silence < usual:
+        if self._came < _FEWEST_PRESENT or self._present < _PRESENT or silence < usual:
             return None
         expected = f"at most {amount(max(self._longest, window.seconds))} s"
         return Excursion(
