@@ -17,6 +17,9 @@ from stream_lineage.model.finding import Severity
 CATCHING_UP_SECONDS = 60.0
 """Records so much older than usual were not written now: how many of them are read now says nothing."""
 _CATCHING_UP_WINDOWS = 360
+RESTART_SECONDS = 30.0
+"""A topic that is always there may pause for so long, as when its writers are deployed: it is not told, nor what waited
+meanwhile, which comes in as many windows and one more. Larger: silence is told later."""
 _FEWEST_PRESENT = 30
 _PRESENT = 0.98
 _SILENT_WINDOWS = 6
@@ -26,7 +29,7 @@ _LONGER = 3.0
 _MEMORY = 500
 _LEAST: Mapping[str, tuple[float, float]] = {
     "throughput": (3.0, 0.1),
-    "freshness": (20.0, 1.0),
+    "freshness": (25.0, 1.0),
     "event-time-lag": (5.0, 1.0),
     "undecoded-ratio": (0.01, 0.0),
     "out-of-order-ratio": (0.02, 0.0),
@@ -60,6 +63,7 @@ class TopicBaselines:
         "_settled",
         "_usual_lag",
         "_usual_records",
+        "_waiting",
         "_warming",
         "_windows",
     )
@@ -78,6 +82,7 @@ class TopicBaselines:
         self._present: float = state.get("present", 1.0)
         self._longest: float = state.get("longest", 0.0)
         self._usual_records: float | None = None
+        self._waiting: int = state.get("waiting", 0)
         self._warming = 0
 
     def state(self) -> dict[str, Any]:
@@ -85,6 +90,7 @@ class TopicBaselines:
             "series": {metric: series.state() for metric, series in self._series.items()},
             "windows": self._windows,
             "came": self._came,
+            "waiting": self._waiting,
             "settled": self._settled,
             "lag": self._usual_lag,
             "last_record": self._last_record,
@@ -121,9 +127,10 @@ class TopicBaselines:
         catching_up = self._catching_up(window)
         silence = 0.0 if records else window.end - (self._last_record or window.end)
         missed = self._missed(window, silence)
+        restarting = self._restarting(window, silence)
         if records:
             self._last_record = window.end
-        self._judge(found, "throughput", window, None if catching_up else float(records), 1.0)
+        self._judge(found, "throughput", window, None if catching_up or restarting else float(records), 1.0)
         self._judge(found, "freshness", window, max(silence, window.seconds), 1.0)
         if missed is not None:
             found["freshness"] = missed
@@ -132,10 +139,10 @@ class TopicBaselines:
                 if series.alert:
                     found.setdefault(metric, None)
             return found
-        if window.lag_seconds is not None and self._settled:
+        if window.lag_seconds is not None and self._settled and not restarting:
             self._judge(found, "event-time-lag", window, window.lag_seconds, records)
         self._judge(found, "bytes-per-record", window, window.bytes / records, records)
-        if window.sampled:
+        if window.sampled and not restarting:
             self._judge(found, "out-of-order-ratio", window, window.out_of_order / window.sampled, window.sampled)
         if window.profiled + window.undecoded:
             total = window.profiled + window.undecoded
@@ -165,6 +172,18 @@ class TopicBaselines:
             "freshness", None, expected, f"{amount(silence)} s without a record", Severity.CRITICAL,
             int(silence / window.seconds) - 1, 1.0,
         )  # fmt: skip
+
+    def _restarting(self, window: Window, silence: float) -> bool:
+        """Whether this is a short pause of a topic that is always there, or what waited for its end."""
+        if not window.records:
+            self._waiting = 0
+            return silence <= RESTART_SECONDS and self._came >= _FEWEST_PRESENT and self._present >= _PRESENT
+        pause = window.start - (self._last_record or window.start)
+        if 0 < pause <= RESTART_SECONDS and self._came >= _FEWEST_PRESENT and self._present >= _PRESENT:
+            self._waiting = int(pause / window.seconds) + 1
+        waiting = self._waiting > 0
+        self._waiting = max(0, self._waiting - 1)
+        return waiting
 
     def _catching_up(self, window: Window) -> bool:
         """Whether these records were written long before: a collector that starts, or comes back, reads what waits."""
