@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from stream_lineage.agents.metrics import WINDOW_SECONDS, TopicWindow, field_path, sketched
-from stream_lineage.detect.window import MAX_FIELDS, MAX_ITEMS, FieldWindow, Window, finite
+from stream_lineage.detect.metric_shape import FEWEST_VALUES
+from stream_lineage.detect.window import MAX_FIELDS, MAX_ITEMS, SHARES, FieldWindow, Window, finite
 from stream_lineage.model.profile import FieldProfile
-from stream_lineage.profile.reading import distinct_estimate, distinct_of, item_counts, variance
+from stream_lineage.profile.reading import distinct_estimate, distinct_of, item_counts, quantiles, variance
 
 
 def window_facts(window: TopicWindow) -> Window:
@@ -58,6 +60,7 @@ def _fields(paths: Iterable[tuple[str, FieldProfile]]) -> Iterable[FieldWindow]:
             high=None if numeric is None else finite(numeric.max),
             types={count.type: count.count for count in each.types if count.count},
             items=_items(each),
+            quantiles=_quantiles(each) if numeric is not None and numeric.count >= FEWEST_VALUES else (),
         )
 
 
@@ -65,3 +68,8 @@ def _items(each: FieldProfile) -> dict[str, int] | None:
     """The categories; null where there are none, or too many to mean anything."""
     counts = sketched(lambda: item_counts(each))
     return None if counts is None or len(counts) > MAX_ITEMS else counts
+
+
+def _quantiles(each: FieldProfile) -> list[float]:
+    values = sketched(lambda: quantiles(each, SHARES))
+    return [] if values is None or not all(map(math.isfinite, values)) else values

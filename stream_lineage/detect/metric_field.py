@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from stream_lineage.detect.excursion import Excursion
 from stream_lineage.detect.metric_categories import Categories
 from stream_lineage.detect.metric_range import Range
 from stream_lineage.detect.metric_series import MetricSeries
+from stream_lineage.detect.metric_shape import FEWEST_VALUES, Shape
 from stream_lineage.detect.series.detector import SeriesDetector
 from stream_lineage.detect.series.kind import SeriesKind
 from stream_lineage.detect.window import FieldWindow
@@ -23,8 +25,11 @@ _KINDS: Mapping[str, SeriesKind] = {
     "type-mix": SeriesKind.RATIO,
     "distinct-ratio": SeriesKind.RATIO,
     "mean": SeriesKind.LEVEL,
+    "distribution": SeriesKind.RATIO,
 }
-_LEAST: Mapping[str, float] = {"null-ratio": 0.01, "missing-ratio": 0.01, "type-mix": 0.01, "distinct-ratio": 0.05}
+_LEAST: Mapping[str, float] = {
+    "null-ratio": 0.01, "missing-ratio": 0.01, "type-mix": 0.01, "distinct-ratio": 0.05, "distribution": 0.1,
+}  # fmt: skip
 """What a ratio has to be off to matter to anybody."""
 _OF_THE_SPREAD = 0.1
 """The same for a mean, in standard deviations of the values."""
@@ -42,6 +47,7 @@ class FieldBaselines:
         "_main_type",
         "_range",
         "_series",
+        "_shape",
         "_unseen",
         "_usual",
         "_warming",
@@ -60,6 +66,7 @@ class FieldBaselines:
         }
         self._categories = Categories(state.get("categories"))
         self._range = Range(state.get("range"))
+        self._shape = Shape(state.get("shape"))
         self._main_type: str | None = state.get("type")
         self._usual: float | None = state.get("usual")
         self._unseen: int = state.get("unseen", 0)
@@ -70,6 +77,7 @@ class FieldBaselines:
             "series": {metric: series.state() for metric, series in self._series.items()},
             "categories": self._categories.state(),
             "range": self._range.state(),
+            "shape": self._shape.state(),
             "type": self._main_type,
             "usual": self._usual,
             "unseen": self._unseen,
@@ -118,6 +126,8 @@ class FieldBaselines:
                 beyond = self._range.observe(self.path, low, high)
                 if beyond is not None:
                     found[beyond.key] = beyond
+            if window.quantiles and window.numbers >= FEWEST_VALUES:
+                self._judge_shape(found, at, window)
         for item, excursion in self._categories.observe(self.path, window.items).items():
             found[f"{excursion.key} {item}"] = excursion
         return found
@@ -139,6 +149,19 @@ class FieldBaselines:
             if value is not None and verdict.expected is not None and abs(value - verdict.expected) >= least:
                 told = series.excursion(metric, self.path, verdict, value)
             found[f"{metric} {self.path}"] = told
+
+    def _judge_shape(self, found: Open, at: float, window: FieldWindow) -> None:
+        shape, key = self._shape, f"distribution {self.path}"
+        distance = shape.distance(window.quantiles)
+        if distance is not None:
+            self._judge(found, "distribution", at, distance, window.numbers)
+            told = found.get(key)
+            series = self._series["distribution"]
+            if told is not None:
+                found[key] = replace(told, expected=shape.shown(), actual=shape.shown(window.quantiles))
+            if series.alert:
+                return
+        shape.learn(window.quantiles)
 
     def _as_many_as_usual(self, values: int) -> bool:
         """Whether there are about as many values as of late: the part of distinct ones depends on it."""

@@ -17,6 +17,8 @@ from stream_lineage.model.finding import Finding
 
 MAX_FIELDS = 300
 """Fields of a topic that get baselines, the first ones of its profile. Larger: more memory, more in the changelog."""
+SHARES = (0.05, 0.15, 0.25, 0.35, 0.5, 0.65, 0.75, 0.85, 0.95)
+"""Shares of the values that the quantiles of a field are for."""
 MAX_ITEMS = 100
 """Categories of a field. One with more is none whose categories mean anything, and has null for them."""
 
@@ -27,7 +29,7 @@ class FieldWindow:
 
     ``slots`` values there could have been, of which ``nulls`` were null, ``missing`` absent and ``numbers`` finite
     numbers with this ``mean`` and standard ``deviation``. ``items`` counts the values of a categorical field, as its
-    profile writes them: ``=value`` where it may be shown, else ``#`` and a hash.
+    profile writes them: ``=value`` where it may be shown, else ``#`` and a hash. ``quantiles`` are those of ``SHARES``.
     """
 
     path: str
