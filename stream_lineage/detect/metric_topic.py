@@ -130,7 +130,10 @@ class TopicBaselines:
         restarting = self._restarting(window, silence)
         if records:
             self._last_record = window.end
+        usual_records = self._usual_records
         self._judge(found, "throughput", window, None if catching_up or restarting else float(records), 1.0)
+        if restarting:
+            self._usual_records = usual_records
         self._judge(found, "freshness", window, max(silence, window.seconds), 1.0)
         if missed is not None:
             found["freshness"] = missed

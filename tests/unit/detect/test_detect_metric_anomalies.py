@@ -264,3 +264,47 @@ def test_the_state_is_bounded_whatever_comes() -> None:
 
     assert len(live.names) == MAX_FIELDS + 1
     assert max(len(json.dumps(live.part(name))) for name in live.names) < 60_000
+
+
+def seconds_of(count: int, pause: range, *, then: int = 300) -> list[Finding]:
+    """What is told of a steady topic of windows of ten seconds that pauses, and of what waited."""
+    live = MetricAnomalies(window_seconds=10).resume({}, None)
+    chance = np.random.default_rng(5)
+    told: list[Finding] = []
+    waiting, offset = 0, 0
+    for number in range(count + then):
+        due = int(chance.poisson(500))
+        if number in pause:
+            waiting += due
+            window = Window("test", "clicks", DAY + 10 * number, 10)
+        else:
+            records, waiting = due + waiting, 0
+            lag = 0.5 + 10 * (number == pause.stop) * len(pause)
+            offsets = {"first_offsets": {0: offset}, "last_offsets": {0: offset + records - 1}}
+            window = Window("test", "clicks", DAY + 10 * number, 10, records=records, bytes=records * 40,
+                            lag_seconds=lag, **offsets)  # fmt: skip
+            offset += records
+        told += live.judge(window)
+    return told
+
+
+def test_the_pause_of_a_deployment_is_not_told() -> None:
+    assert seconds_of(2 * 8640, range(2 * 8640, 2 * 8640 + 3)) == []
+
+
+def test_a_longer_pause_is() -> None:
+    told = seconds_of(2 * 8640, range(2 * 8640, 2 * 8640 + 12), then=12)
+    assert told[0].phase == "open"
+    assert {change.kind for change in told[0].changes} & {"freshness", "throughput"}
+
+
+def test_a_topic_of_rare_records_is_never_missed() -> None:
+    live = MetricAnomalies(window_seconds=10).resume({}, None)
+    told: list[Finding] = []
+    for number in range(3000):
+        records = int(number % 97 == 0)
+        told += live.judge(
+            Window("test", "audit", DAY + 10 * number, 10, records=records, bytes=90 * records,
+                   first_offsets={0: number} if records else {}, last_offsets={0: number} if records else {})
+        )  # fmt: skip
+    assert [each for each in told if each.phase == "open"] == []
