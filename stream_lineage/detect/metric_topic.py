@@ -150,7 +150,7 @@ class TopicBaselines:
         if window.profiled + window.undecoded:
             total = window.profiled + window.undecoded
             self._judge(found, "undecoded-ratio", window, window.undecoded / total, total)
-        if window.keys is not None:
+        if window.keys is not None and not restarting:  # more records of as many keys
             self._judge(found, "duplicate-keys", window, 1 - min(window.keys / records, 1.0), records)
         return found
 
