@@ -44,6 +44,7 @@ class FieldWindow:
     high: float | None = None
     types: Mapping[str, int] = field(default_factory=dict)
     items: Mapping[str, int] | None = None
+    quantiles: Sequence[float] = ()
 
     @property
     def values(self) -> int:
@@ -55,7 +56,7 @@ class FieldWindow:
         return [
             self.path, self.slots, self.nulls, self.missing, self.distinct, self.numbers, finite(self.mean),
             finite(self.deviation), finite(self.low), finite(self.high), dict(self.types),
-            None if self.items is None else dict(self.items),
+            None if self.items is None else dict(self.items), list(self.quantiles),
         ]  # fmt: skip
 
     @classmethod
