@@ -127,16 +127,16 @@ def read_alert_rules(path: Path | None) -> AlertRules:
         return AlertRules()
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise SettingsError(f"alert_rules_file: {path} is larger than a megabyte")
+            raise SettingsError(f"alert_rules: {path} is larger than a megabyte")
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"alert_rules_file: {path} cannot be read: {error}") from error
+        raise SettingsError(f"alert_rules: {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise SettingsError(f"alert_rules_file: {path} is not YAML: {' '.join(str(error).split())}") from error
+        raise SettingsError(f"alert_rules: {path} is not YAML: {' '.join(str(error).split())}") from error
     try:
         return AlertRules.model_validate({} if document is None else document)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in each['loc']) or 'the file'}: {each['msg']}" for each in error.errors()
         )
-        raise SettingsError(f"alert_rules_file: {path}: {problems}", hint="docs/alerts.md shows the file.") from error
+        raise SettingsError(f"alert_rules: {path}: {problems}", hint="docs/alerts.md shows the file.") from error

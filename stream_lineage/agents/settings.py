@@ -29,7 +29,7 @@ class AgentsSettings(BaseModel):
         default="http://localhost:8080", description="Address of the web UI as people see it: alerts link to it."
     )
 
-    alert_rules_file: Path | None = Field(
+    alert_rules: Path | None = Field(
         default=None,
         description="YAML file of expectations, mute rules and deploy windows, read at the start; docs/alerts.md "
         "shows it.",

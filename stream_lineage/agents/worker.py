@@ -48,7 +48,7 @@ def run_worker(
         KafkaUnavailable: Kafka did not answer at start.
         SettingsError: a setting that the agents cannot work with.
     """
-    rules = read_alert_rules(agents.alert_rules_file)
+    rules = read_alert_rules(agents.alert_rules)
     app = make_app(kafka, agents.agents_id, agents.agents_state_dir)
     partitions = prepare_topics(admin(kafka), kafka, changelog_topic(agents.agents_id))
     asked = SchemaRegistry(registry) if registry.urls else None

@@ -48,7 +48,7 @@ def mute(
     """Do not publish alerts of one FINGERPRINT for a while.
 
     All agents know within seconds. The problem is still followed: what of it lasts beyond the mute is told by its next
-    update. Rules that hold for good are in the file `alert_rules_file`.
+    update. Rules that hold for good are in the file `alert_rules`.
 
     \b
     stream-lineage mute 2f1c0a9d8b7e6f5a4c3b2a1908f7e6d5 --for 2h --reason "known, being mended"
