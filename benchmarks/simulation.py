@@ -532,9 +532,16 @@ def _fewer(window: Window, part: float, random: Random) -> Window:
         slots = int(each.slots * part)
         cut = replace(each, slots=slots, nulls=int(each.nulls * part), missing=int(each.missing * part))
         fields.append(_with(replace(cut, distinct=each.distinct and each.distinct * part), cut.values))
-    return replace(window, records=records, bytes=window.bytes * records // window.records, sampled=records, profiled=records,
-                   out_of_order=int(window.out_of_order * part), fields=tuple(fields),
-                   keys=None if window.keys is None else min(window.keys, records))  # fmt: skip
+    return replace(
+        window,
+        records=records,
+        bytes=window.bytes * records // window.records,
+        sampled=records,
+        profiled=records,
+        out_of_order=int(window.out_of_order * part),
+        fields=tuple(fields),
+        keys=None if window.keys is None else min(window.keys, records),
+    )
 
 
 @dataclass(frozen=True)
