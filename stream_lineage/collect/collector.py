@@ -231,6 +231,7 @@ class Collector:
         for message, error in zip(messages, errors, strict=True):
             if error is not None:
                 self._events.take(error, message)
+        self._events.settle()
 
     # Ending
 

@@ -53,9 +53,10 @@ class ConsumerEvents:
         self._assignment = assignment
         self._flush = flush
         self._facts = facts
+        self._out_of_range: dict[PartitionId, str] = {}  # with what was said
 
     def take(self, error: KafkaError, message: Message | None) -> None:
-        """One report; with the message that it came as, if it came as one."""
+        """One report; with the message that it came as, if it came as one. To be followed by ``settle``."""
         code = error.code()
         state = None
         if message is not None and message.topic() is not None:
@@ -69,7 +70,7 @@ class ConsumerEvents:
                 self._on_end(state, message.offset())
         elif code == KafkaError._AUTO_OFFSET_RESET:
             if state is not None:
-                self._on_out_of_range(state, error.str())
+                self._out_of_range[state.key] = error.str()
         elif code == KafkaError._FATAL and "fenced" in error.str():
             self._assignment.failure = Fenced(
                 f"this collector was put out of its group: {error.str()}",
@@ -96,20 +97,33 @@ class ConsumerEvents:
         if state.end_offset is None or offset >= state.end_offset:
             state.at_end = True
 
-    def _on_out_of_range(self, state: PartitionProgress, reason: str) -> None:
-        """The log does not hold the offset where we stand: retention has overtaken us, or it is another log."""
-        where = TopicPartition(state.topic, state.partition)
+    def settle(self) -> None:
+        """See to all partitions at once of which the log does not hold the offset where we stand: retention has
+        overtaken us, or it is another log."""
+        if not self._out_of_range:
+            return
+        reasons, self._out_of_range = self._out_of_range, {}
+        states = {key: state for key in reasons if (state := self._assignment.owned.get(key)) is not None}
+        offsets: dict[PartitionId, int] = {}
         try:
-            low, high = self._consumer.get_watermark_offsets(where, timeout=10)
-            topic_id = self._facts.topic_ids([state.topic]).get(state.topic)
+            topic_ids = self._facts.topic_ids({topic for topic, _ in states})
+            for key, state in states.items():
+                if topic_ids.get(state.topic) != state.topic_id:
+                    _log.warning("the topic was created again", topic=state.topic)
+                    self._assignment.must_rewind = True
+                    return
+                low, high = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=10)
+                offsets[key] = self._stands(state, low, high, reasons[key])
         except (KafkaException, StreamLineageError) as error:
             _log.warning("cannot find out why the log does not hold our offset", error=str(error))
             self._assignment.must_rewind = True
             return
-        if topic_id != state.topic_id:
-            _log.warning("the topic was created again", topic=state.topic)
+        if offsets and not self._assignment.move(offsets):
             self._assignment.must_rewind = True
-            return
+
+    @staticmethod
+    def _stands(state: PartitionProgress, low: int, high: int, reason: str) -> int:
+        """Where to go on in a log from ``low`` to ``high``, with what is said about it."""
         position = state.position or 0
         if position < low:
             _log.error(
@@ -128,5 +142,4 @@ class ConsumerEvents:
                 "reading stopped and goes on", topic=state.topic, partition=state.partition, offset=position,
                 reason=reason,
             )  # fmt: skip
-        if not self._assignment.move(state.key, min(max(position, low), high)):
-            self._assignment.must_rewind = True
+        return min(max(position, low), high)
