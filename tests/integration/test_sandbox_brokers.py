@@ -51,6 +51,12 @@ def test_three_brokers_live_on_without_one_and_come_again(tmp_path: Path) -> Non
         assert report["bootstrap_servers"] == ",".join(addresses)
         admin = AdminClient({"bootstrap.servers": report["bootstrap_servers"]})
         admin.create_topics([NewTopic("orders", 3)])["orders"].result(30)
+
+        def everywhere() -> bool:
+            asked = [AdminClient({"bootstrap.servers": address}) for address in addresses]
+            return all(len(one.list_topics("orders", timeout=10).topics["orders"].partitions) == 3 for one in asked)
+
+        eventually(everywhere)  # brokers hear of a topic one after the other
         resource = ConfigResource(ConfigResource.Type.TOPIC, "orders")
         assert admin.describe_configs([resource])[resource].result(30)["min.insync.replicas"].value == "2"
 
