@@ -37,7 +37,8 @@ def field_changes(path: str, old: Field, new: Field) -> list[SchemaChange]:
     if old.repeated != new.repeated:
         # One value reads as a list and the last of a list as one value, unless numbers are packed into one.
         fine = old.kind in _DELIMITED and new.kind in _DELIMITED
-        changes.append(SchemaChange("label-changed", path, _label(old), _label(new), () if fine else BOTH))
+        breaks = directions(new.required, old.required) if fine else BOTH  # a list may be empty
+        changes.append(SchemaChange("label-changed", path, _label(old), _label(new), breaks))
     elif old.required != new.required:
         breaks = directions(new.required, old.required)
         kind = "required-added" if new.required else "required-removed"

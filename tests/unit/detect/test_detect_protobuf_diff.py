@@ -341,6 +341,13 @@ def filled(draw: st.DrawFn, written: Any, fields: list[list[Any]]) -> Any:
     return record
 
 
+def test_a_list_may_lack_what_was_required() -> None:
+    one, many = ([[1, label, "string", "x"]] for label in ("required", "repeated"))
+    for old, new, broken in ((one, many, ("forward",)), (many, one, ("backward",))):
+        [change] = diff_protobuf(text_of(old), text_of(new)).changes
+        assert (change.kind, change.breaks) == ("label-changed", broken)
+
+
 @settings(max_examples=200, deadline=None)
 @given(pairs(), st.data())
 def test_what_is_called_readable_is_read_for_real(pair: tuple[Any, Any], data: st.DataObject) -> None:
