@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer
 from confluent_kafka.admin import OffsetSpec
 
 from stream_lineage import runtime
@@ -21,7 +20,7 @@ from stream_lineage.collect.range_profile import RangeProfile, RangeProfiler
 from stream_lineage.collect.range_reader import Progress, RangeReader
 from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.collect.schema_key import SchemaCodes
-from stream_lineage.errors import KafkaUnavailable, NotFound
+from stream_lineage.errors import NotFound
 from stream_lineage.model.baseline import Baseline, CoveredRange, Sample, TopicSource
 from stream_lineage.model.profile import Profile
 from stream_lineage.profile.fitting import fitted
@@ -35,14 +34,13 @@ from stream_lineage.provenance.baselines import (
 )
 from stream_lineage.provenance.topics import BASELINES, ensure_topics
 from stream_lineage.settings import Settings
-from stream_lineage.wire import kafka
+from stream_lineage.wire import acknowledged, kafka
 
 QUANTILES_K = 200
 """Ranks are off by 1.3%; those of live profiles by 4%. Larger: smaller shifts are found, and baselines of many
 fields have to give detail up."""
 _PORTION_RECORDS = 200_000
 _RECOVERY_SECONDS = 60.0
-_ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ def sample_of_topic(
         KafkaUnavailable, RegistryUnavailable: nobody answered.
     """
     admin = kafka.admin(settings.kafka)
-    facts = ClusterFacts(admin, _no_reader)
+    facts = ClusterFacts(admin)
     topics = facts.topics()
     if topic not in topics:
         near = difflib.get_close_matches(topic, topics, n=1)
@@ -73,7 +71,7 @@ def sample_of_topic(
 
     def first_at(time: datetime) -> dict[int, int]:
         spec = OffsetSpec.for_timestamp(max(0, int(time.timestamp() * 1000)))
-        found = listed_offsets(admin, partitions, spec, timeout_seconds=_ANSWER_SECONDS)
+        found = listed_offsets(admin, partitions, spec, timeout_seconds=acknowledged.ANSWER_SECONDS)
         return {number: offset for (_, number), offset in found.items()}
 
     starts = {number: offset for (_, number), offset in facts.log_starts(partitions).items()}
@@ -133,7 +131,7 @@ def kept_baselines(settings: Settings, *names: str, progress: Progress | None = 
     Raises:
         KafkaUnavailable: no broker answered.
     """
-    with _closing(runtime.log_reader(settings)) as reader:
+    with closing(runtime.log_reader(settings)) as reader:
         topic = settings.kafka.topic(BASELINES)
         return read_baselines(reader, topic, names=frozenset(names) or None, progress=progress)
 
@@ -146,7 +144,8 @@ def keep_baseline(settings: Settings, baseline: Baseline) -> None:
         SettingsError: we may not write it.
     """
     ensure_topics(kafka.admin(settings.kafka), settings.kafka)
-    _write(settings, baseline.name, encode_baseline(baseline))
+    record = (baseline.name.encode(), encode_baseline(baseline))
+    acknowledged.write(settings.kafka, settings.kafka.topic(BASELINES), [record])
 
 
 def delete_baseline(settings: Settings, name: str) -> None:
@@ -155,7 +154,7 @@ def delete_baseline(settings: Settings, name: str) -> None:
     Raises:
         KafkaUnavailable: the brokers did not take it.
     """
-    _write(settings, name, None)
+    acknowledged.write(settings.kafka, settings.kafka.topic(BASELINES), [(name.encode(), None)])
 
 
 def _read(settings: Settings, topic: str, ranges: Ranges, hash_key: bytes, progress: Progress | None) -> RangeProfile:
@@ -182,7 +181,7 @@ def _read(settings: Settings, topic: str, ranges: Ranges, hash_key: bytes, progr
         process = DecodeProcess(options)
         stack.callback(process.close)
         process.start()
-        consumer = stack.enter_context(_closing(_range_consumer(settings)))
+        consumer = stack.enter_context(closing(_range_consumer(settings)))
         profiler = RangeProfiler(
             codes=SchemaCodes(resolver),
             resolver=resolver,
@@ -212,7 +211,7 @@ def _range_consumer(settings: Settings) -> Consumer:
 def _hash_key(settings: Settings) -> bytes:
     if settings.collect.hash_key is not None:
         return runtime.hash_key_of(settings, None)
-    return runtime.hash_key_of(settings, ClusterFacts(kafka.admin(settings.kafka), _no_reader).cluster_id())
+    return runtime.hash_key_of(settings, ClusterFacts(kafka.admin(settings.kafka)).cluster_id())
 
 
 def _kept(profile: Profile) -> Profile:
@@ -229,38 +228,3 @@ def _nothing_decoded(source: TopicSource, found: RangeProfile) -> NotFound:
     why = ", ".join(filter(None, (why, f"{found.tombstones} null" if found.tombstones else "")))
     hint = "Schemas are looked up at schema_registry_url; CSV and text in topics are not parsed (docs/formats.md)."
     return NotFound(f"none of the {records} records of {source.topic} in that range has fields: {why}", hint=hint)
-
-
-def _write(settings: Settings, name: str, value: bytes | None) -> None:
-    topic = settings.kafka.topic(BASELINES)
-    failed: list[KafkaError] = []
-    delivered: list[object] = []
-
-    def on_delivery(error: KafkaError | None, message: object) -> None:
-        if error is not None:
-            failed.append(error)
-        else:
-            delivered.append(message)
-
-    producer = kafka.producer(settings.kafka, {"linger.ms": 0, "compression.type": "lz4"})
-    try:
-        producer.produce(topic, value, name.encode(), on_delivery=on_delivery)
-        producer.flush(_ANSWER_SECONDS)
-    except KafkaException as error:
-        raise kafka.translated(error, f"write {topic}") from error
-    if failed:
-        raise kafka.translated(failed[0], f"write {topic}")
-    if not delivered:
-        raise KafkaUnavailable(f"{topic} was not written: no answer within {_ANSWER_SECONDS:g} s")
-
-
-def _no_reader() -> Consumer:
-    raise NotImplementedError("these facts need no reader")
-
-
-@contextmanager
-def _closing(reader: Consumer) -> Iterator[Consumer]:
-    try:
-        yield reader
-    finally:
-        reader.close()

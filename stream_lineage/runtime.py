@@ -306,7 +306,7 @@ def run_again_if_alone(settings: Settings, collector: Collector) -> None:
     _log.warning(
         "put out of the group; looking whether anybody else goes by this name", instance_id=collect.instance_id
     )
-    most = sum(ClusterFacts(kafka.admin(settings.kafka), _no_reader).topics().values())
+    most = sum(ClusterFacts(kafka.admin(settings.kafka)).topics().values())
     if not has_rival(
         lambda: kafka.admin(settings.kafka),
         collect.group_id,
@@ -356,11 +356,11 @@ def observed_spans(settings: Settings, topic: str, progress: Progress | None = N
         NotFound: neither the topic nor anything observed of it exists.
     """
     index = SpanIndex()
-    with _closing(log_reader(settings)) as reader:
+    with closing(log_reader(settings)) as reader:
         for entry in read_log(reader, settings.kafka.topic(OBSERVATIONS), keys=[topic], progress=progress):
             if entry.decoded is not None:
                 index.add(entry.decoded.observation)
-    if not index.epochs() and topic not in ClusterFacts(kafka.admin(settings.kafka), _no_reader).topics():
+    if not index.epochs() and topic not in ClusterFacts(kafka.admin(settings.kafka)).topics():
         raise _never_observed(topic)
     return index
 
@@ -373,9 +373,9 @@ def record_provenance(
     Raises:
         NotFound: nothing was observed at this offset, or it holds no record.
     """
-    facts = ClusterFacts(kafka.admin(settings.kafka), _no_reader)
+    facts = ClusterFacts(kafka.admin(settings.kafka))
     topic_id = facts.topic_ids([topic]).get(topic)
-    with _closing(log_reader(settings)) as reader:
+    with closing(log_reader(settings)) as reader:
         entries = read_log(reader, settings.kafka.topic(OBSERVATIONS), keys=[topic], progress=progress)
         seen = sighting(entries, topic, partition, offset, topic_id)
     if seen is None:
@@ -411,12 +411,12 @@ def verify_log(
     admin = kafka.admin(settings.kafka)
     secret = b""
     if checkpoint is not None or write_to is not None:
-        secret = hash_key_of(settings, ClusterFacts(admin, _no_reader).cluster_id())
+        secret = hash_key_of(settings, ClusterFacts(admin).cluster_id())
     known = {} if checkpoint is None else read_checkpoint(checkpoint, secret)
     # First the heads, then the log: the log may have grown in between, but never lag behind.
     heads = committed_heads(admin, settings.collect.group_id)
     keys = None if topic is None else [topic]
-    with _closing(log_reader(settings)) as reader:
+    with closing(log_reader(settings)) as reader:
         outcome = verify(
             read_log(reader, settings.kafka.topic(OBSERVATIONS), keys=keys, progress=progress),
             [head for head in heads if topic in (None, head.topic)],
@@ -433,15 +433,3 @@ def _never_observed(topic: str) -> NotFound:
         f"there is no topic {topic}, and nothing of that name was ever observed",
         hint="`stream-lineage doctor` lists the topics that are watched",
     )
-
-
-def _no_reader() -> Consumer:
-    raise NotImplementedError("these facts need no reader")
-
-
-@contextmanager
-def _closing(reader: Consumer) -> Iterator[Consumer]:
-    try:
-        yield reader
-    finally:
-        reader.close()

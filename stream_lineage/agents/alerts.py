@@ -50,6 +50,16 @@ class Origin(Protocol):
     def links(self) -> Sequence[Link]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The origin of what was found elsewhere than in an observation. ``observation_id`` is that of the place."""
+
+    observation_id: str
+    cluster: str
+    observed_at: datetime
+    links: tuple[Link, ...] = ()
+
+
 def alert(finding: Finding, channel: Channel, observation: Origin, public_url: str) -> Alert:
     """The alert that a finding becomes. Everything in it follows from the finding and the observation that it was made
     from, so that a worker that does the same work again after a crash writes the same alert, with the same id."""

@@ -15,7 +15,8 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 from stream_lineage.errors import KafkaUnavailable, NotFound, StreamLineageError
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.topics import STATE
-from stream_lineage.wire.kafka import consumer, producer, translated
+from stream_lineage.wire import acknowledged
+from stream_lineage.wire.kafka import consumer, translated
 from stream_lineage.wire.settings import KafkaSettings
 
 FINGERPRINT = re.compile(r"[0-9a-f]{32}")
@@ -58,18 +59,8 @@ def put_mute(settings: KafkaSettings, fingerprint: str, mute: Mute | None) -> No
     Raises:
         KafkaUnavailable, SettingsError: it could not be written, or may not be.
     """
-    errors: list[KafkaError] = []
-    client = producer(settings)
-    client.produce(
-        settings.topic(STATE),
-        key=_PREFIX + fingerprint.encode(),
-        value=None if mute is None else mute.to_bytes(),
-        on_delivery=lambda error, _: errors.append(error) if error is not None else None,
-    )
-    if client.flush(_SECONDS):
-        raise KafkaUnavailable(f"{settings.topic(STATE)} did not take it within {_SECONDS:.0f} s")
-    if errors:
-        raise translated(errors[0], f"write {settings.topic(STATE)}")
+    value = None if mute is None else mute.to_bytes()
+    acknowledged.write(settings, settings.topic(STATE), [(_PREFIX + fingerprint.encode(), value)])
 
 
 def read_mutes(settings: KafkaSettings, group_id: str, at: datetime) -> list[Mute]:

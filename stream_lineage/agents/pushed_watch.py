@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
-from stream_lineage.agents.alerts import Alert, alert
+from stream_lineage.agents.alerts import Alert, Place, alert
 from stream_lineage.agents.detection import Changed, LogPosition, Outcome, stored_state
 from stream_lineage.detect.detector import State
 from stream_lineage.detect.fingerprint import finding_fingerprint
@@ -26,7 +26,6 @@ from stream_lineage.detect.series.verdict import Verdict
 from stream_lineage.errors import DecodeError
 from stream_lineage.logs import get_logger
 from stream_lineage.model.finding import Finding, Phase, SchemaChange, Severity
-from stream_lineage.model.observation import Link
 from stream_lineage.model.pushed import PushedPoint
 from stream_lineage.provenance.pushed import decode_point, series_key
 from stream_lineage.store.ports import MetricStore, Point
@@ -56,14 +55,6 @@ class Pushed:
 
     offset: int
     point: PushedPoint
-
-
-@dataclass(frozen=True, slots=True)
-class _Origin:
-    observation_id: str
-    cluster: str
-    observed_at: datetime
-    links: tuple[Link, ...] = ()
 
 
 class PushedFeed:
@@ -182,7 +173,7 @@ class PushedWatch:
             return []
         phase: Phase = "open" if verdict.alert else "close"
         finding = _finding(pushed.point, verdict, phase, self._cluster)
-        origin = _Origin(f"pushed/{pushed.offset}/{phase}", self._cluster, pushed.point.at)
+        origin = Place(f"pushed/{pushed.offset}/{phase}", self._cluster, pushed.point.at)
         return [alert(finding, "anomaly", origin, self._public_url)]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from stream_lineage.agents.alerts import alert
+from stream_lineage.agents.alerts import Place, alert
 from stream_lineage.agents.detection import Changed, LogPosition, Outcome, state_key, stored_state
 from stream_lineage.detect.detector import SchemaTexts, State
 from stream_lineage.detect.references import reference_from_json
@@ -30,7 +30,6 @@ from stream_lineage.detect.registry_watch import (
 from stream_lineage.detect.schema_drift import ROLES, SchemaDrift
 from stream_lineage.errors import NotFound, RegistryUnavailable, SchemaError, StreamLineageError
 from stream_lineage.logs import get_logger
-from stream_lineage.model.observation import Link
 from stream_lineage.model.schema import SchemaReference
 from stream_lineage.wire.registry import SchemaRegistry
 
@@ -49,16 +48,6 @@ class Watched:
     subject: Subject
     state: State
     rounds: int
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A place in what was seen of the registry, as an observation is one in the log."""
-
-    observation_id: str
-    cluster: str
-    observed_at: datetime
-    links: tuple[Link, ...] = ()
 
 
 class RegistryPoll:
@@ -123,7 +112,7 @@ class RegistryPoll:
             for watched, holding in found:
                 place = f"registry/{watched.subject.name}/{changes_told(state, watched.subject.name)}"
                 after, findings = self._detector.look(after, watched.subject, holding, self._schemas)
-                look = Look(place, self._cluster, at)
+                look = Place(place, self._cluster, at)
                 alerts += [alert(finding, self._detector.channel, look, self._public_url) for finding in findings]
             if after != stored:
                 # Rows of one partition follow each other by their rounds, as others do by the log.

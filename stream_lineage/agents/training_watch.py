@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from stream_lineage.agents.alerts import alert
+from stream_lineage.agents.alerts import Place, alert
 from stream_lineage.agents.detection import Changed, LogPosition, Outcome, state_key, stored_state
 from stream_lineage.agents.metrics import TopicWindow
 from stream_lineage.detect.detector import State
@@ -24,7 +24,6 @@ from stream_lineage.detect.training_drift import Compared, TrainingDrift
 from stream_lineage.errors import DecodeError
 from stream_lineage.logs import get_logger
 from stream_lineage.model.baseline import Baseline, Sample, TopicSource
-from stream_lineage.model.observation import Link
 from stream_lineage.model.profile import Profile
 from stream_lineage.profile.merge import merge_profiles
 
@@ -32,16 +31,6 @@ ENOUGH_RECORDS = 1_000
 """Records to be compared. Where fewer have come in the time of a comparison they are waited for, up to a day."""
 LONGEST_SECONDS = 86_400.0
 _log = get_logger("stream_lineage.agents")
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The place of a finding that was made from a comparison."""
-
-    observation_id: str
-    cluster: str
-    observed_at: datetime
-    links: tuple[Link, ...] = ()
 
 
 @dataclass(slots=True)
@@ -147,7 +136,7 @@ class TrainingWatch:
             after, findings = self._detector.judge(before, baseline, found, about)
             states[baseline.name] = after
             place = f"training/{topic}/{baseline.name}/{after['created_at']}/{after['rounds']}"
-            origin = Comparison(place, gathered.cluster, at)
+            origin = Place(place, gathered.cluster, at)
             alerts += [alert(finding, self._detector.channel, origin, self._public_url) for finding in findings]
         if states == kept:
             return Outcome((), ())

@@ -26,8 +26,13 @@ class ClusterFacts:
     """Questions to the brokers, each with a timeout."""
 
     def __init__(
-        self, admin: AdminClient, uncommitted_reader: Callable[[], Consumer], *, timeout_seconds: float = 10.0
+        self,
+        admin: AdminClient,
+        uncommitted_reader: Callable[[], Consumer] | None = None,
+        *,
+        timeout_seconds: float = 10.0,
     ) -> None:
+        """Without an ``uncommitted_reader`` nobody knows what is visible."""
         self._admin = admin
         self._uncommitted_reader = uncommitted_reader
         self._timeout = timeout_seconds
@@ -113,6 +118,8 @@ class ClusterFacts:
 
     def visible_offsets(self, topic: str, partition: int, first: int, last: int) -> set[int] | None:
         """Offsets in ``[first, last]`` that a reader of uncommitted records sees; null when it ran out of bounds."""
+        if self._uncommitted_reader is None:
+            return None
         if self._reader is None:
             self._reader = self._uncommitted_reader()
         reader = self._reader
