@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
+import truststore
 
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox.maven import Repository, certificate_bundle
@@ -24,6 +25,13 @@ _HINT = "Check the network; a mirror can be named in STREAM_LINEAGE_MAVEN_REPOSI
 
 class _Broken(Exception):
     """This attempt failed; the next may not."""
+
+
+def _trust(bundle: str | None) -> ssl.SSLContext:
+    """Whom to believe: the environment's bundle, else the system's own store, as ``pip`` does."""
+    if bundle is not None:
+        return ssl.create_default_context(cafile=bundle)
+    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class _Position:
@@ -47,10 +55,9 @@ class Downloader:
         self._attempts = attempts
         self._first_pause_seconds = first_pause_seconds
         self._cancelled = threading.Event()
-        bundle = certificate_bundle()
         self._client = httpx.Client(
             auth=(repository.user, repository.password or "") if repository.user else None,
-            verify=ssl.create_default_context(cafile=bundle) if bundle else True,
+            verify=_trust(certificate_bundle()),
             timeout=_TIMEOUT,
             follow_redirects=True,
         )

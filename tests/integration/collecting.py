@@ -54,15 +54,15 @@ def avro(schema: Mapping[str, Any], record: Mapping[str, Any], schema_id: int) -
     return out.getvalue()
 
 
-def eventually(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """The condition's value once it is true."""
+def eventually(condition: Callable[[], Any], seconds: float, what: str | Callable[[], str]) -> Any:
+    """The condition's value once it is true. ``what`` is asked for when it is too late, so that it tells of then."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
+            raise AssertionError(f"not within {seconds:g} s: {what if isinstance(what, str) else what()}")
         time.sleep(0.1)
 
 
@@ -185,7 +185,7 @@ class Running:
             assert self.process.poll() is None, f"ended with {self.process.returncode}\n{self.log()[-4000:]}"
             return bool(self.events(event))
 
-        eventually(seen, seconds, f"log event '{event}'\n{self.log()[-4000:]}")
+        eventually(seen, seconds, lambda: f"log event '{event}'\n{self.log()[-4000:]}")
 
     def owns(self, seconds: float = 30) -> None:
         """Wait until it has got partitions."""
@@ -268,6 +268,7 @@ class Lab(Offline):
         self.admin = AdminClient({"bootstrap.servers": bootstrap_servers})
         self._collectors: list[Running] = []
         self._asking: Consumer | None = None
+        self._refused = ""
 
     def close(self) -> None:
         if self._asking is not None:
@@ -364,7 +365,8 @@ class Lab(Offline):
         ]
         try:
             found = self._asking.committed(wanted, timeout=30) if wanted else []
-        except KafkaException:
+        except KafkaException as error:
+            self._refused = str(error)
             return {}  # no coordinator, so nothing committed that it could tell of
         return {(where.topic, where.partition): where.offset for where in found if where.offset >= 0}
 
@@ -388,7 +390,10 @@ class Lab(Offline):
             committed = self.committed()
             return {where: end for where, end in ends.items() if committed.get(where, -1) < end}
 
-        eventually(lambda: not behind(), seconds, f"all is committed; behind: {behind()}\n{self._tails()}")
+        def late() -> str:
+            return f"all is committed; behind: {dict(list(behind().items())[:20])}; {self._refused}\n{self._tails()}"
+
+        eventually(lambda: not behind(), seconds, late)
 
     def _tails(self) -> str:
         return "\n".join(collector.log()[-3000:] for collector in self._collectors)

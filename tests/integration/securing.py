@@ -168,6 +168,6 @@ class SecuredLab(Lab):
 
     def alerted(self) -> dict[str, Any]:
         """The first alert, once it is there."""
-        found = eventually(self.drift_alerts, 40, f"an alert\n{self._tails()}")
+        found = eventually(self.drift_alerts, 40, lambda: f"an alert\n{self._tails()}")
         first: dict[str, Any] = found[0]
         return first

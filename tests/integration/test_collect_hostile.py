@@ -172,7 +172,7 @@ def test_bombs_hold_up_their_partitions_alone(lab: Lab) -> None:
         lab.caught_up(known, 120)
         eventually(
             lambda: {letter["partition"] for letter in dead_letters(lab, topic)} == {0, 1},
-            60, f"what cannot be read is told of\n{collector.log()[-3000:]}",
+            60, lambda: f"what cannot be read is told of\n{collector.log()[-3000:]}",
         )  # fmt: skip
         write(lab, topic, [RawRecord(b"more")] * 3, known, well)
         lab.caught_up(known, 30)
@@ -272,7 +272,7 @@ def test_a_damaged_batch_holds_up_its_partition_alone(lab: Lab, sandbox: Sandbox
     eventually(lambda: lab.committed() == expected, 60, "all that can be read is committed")
     eventually(
         lambda: {letter["partition"] for letter in dead_letters(lab, topic)} == set(range(well)), 90,
-        f"each damaged partition is told of\n{collector.log()[-3000:]}",
+        lambda: f"each damaged partition is told of\n{collector.log()[-3000:]}",
     )  # fmt: skip
     write(lab, topic, [RawRecord(b"more")] * 3, known, well)
     lab_end = {(topic, well): 15}

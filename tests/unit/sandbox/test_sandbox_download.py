@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from stream_lineage.errors import SandboxError
+from stream_lineage.sandbox.certificates import Authority
 from stream_lineage.sandbox.download import Downloader
 from stream_lineage.sandbox.maven import Repository
 from stream_lineage.sandbox.progress import Download
@@ -211,3 +214,34 @@ def test_a_cancelled_download_ends_and_keeps_what_it_has(server: _Server, downlo
         downloader.fetch(_PATH, target, Cancelling())
     assert not target.exists()
     assert target.with_name(f"{target.name}.part").stat().st_size > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's store is no file")
+def test_the_authorities_of_the_system_are_believed(
+    server: _Server, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a proxy has its own authority, the system's store has it and no variable need name it."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    authority = Authority("a company's proxy")
+    store = tmp_path / "store.pem"
+    store.write_text(authority.certificate)
+    certificate, key = authority.issue("mirror", hosts=["127.0.0.1"]).write(tmp_path, "mirror")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+
+    def fetch() -> None:
+        repository = Repository(f"https://127.0.0.1:{server.server_address[1]}/maven")
+        downloader = Downloader(repository, attempts=1)
+        try:
+            downloader.fetch(_PATH, target, Download())
+        finally:
+            downloader.close()
+
+    with pytest.raises(SandboxError, match="CERTIFICATE_VERIFY_FAILED"):
+        fetch()
+    with monkeypatch.context() as patched:
+        patched.setattr(ssl.SSLContext, "set_default_verify_paths", lambda self: self.load_verify_locations(store))
+        fetch()
+    assert target.read_bytes() == _BODY
