@@ -19,6 +19,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 from confluent_kafka import Consumer, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from patience import deadline_in
 
 from stream_lineage.model.observation import Observation
 from stream_lineage.model.schema_files import schema_text
@@ -130,7 +131,7 @@ def alerts(
     deployment: Deployment, name: str, until: Callable[[list[Message]], bool], seconds: float = 60
 ) -> list[Message]:
     """Wait for alerts until a condition holds."""
-    deadline = time.monotonic() + seconds
+    deadline = deadline_in(seconds)
     found: list[Message] = []
     messages = consumed(deployment, name)
     with closing(messages):  # type: ignore[type-var]
@@ -159,7 +160,7 @@ def body(message: Message) -> dict[str, Any]:
 
 
 def wait_for(condition: Callable[[], object], what: Callable[[], str], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = deadline_in(seconds)
     while not condition():
         assert time.monotonic() < deadline, what()
         time.sleep(0.1)

@@ -27,6 +27,7 @@ import psutil  # type: ignore[import-untyped]
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as Where
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from patience import deadline_in, patient
 
 CLICK: dict[str, Any] = {
     "type": "record",
@@ -56,7 +57,7 @@ def avro(schema: Mapping[str, Any], record: Mapping[str, Any], schema_id: int) -
 
 def eventually(condition: Callable[[], Any], seconds: float, what: str | Callable[[], str]) -> Any:
     """The condition's value once it is true. ``what`` is asked for when it is too late, so that it tells of then."""
-    deadline = time.monotonic() + seconds
+    deadline = deadline_in(seconds)
     while True:
         value = condition()
         if value:
@@ -202,7 +203,7 @@ class Running:
 
     def wait(self, seconds: float) -> int:
         try:
-            return self.process.wait(seconds)
+            return self.process.wait(patient(seconds))
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still runs after {seconds:g} s\n{self.log()[-4000:]}") from None
 
@@ -251,7 +252,7 @@ class Offline:
     def run(self, *arguments: str, seconds: float = 120) -> Answer:
         done = subprocess.run(
             [sys.executable, "-m", "stream_lineage.cli.main", *arguments],
-            capture_output=True, text=True, timeout=seconds, check=False, env=self.environment,
+            capture_output=True, text=True, timeout=patient(seconds), check=False, env=self.environment,
         )  # fmt: skip
         return Answer(done.returncode, done.stdout, done.stderr)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import cramjam
 from confluent_kafka.admin import AdminClient
+from patience import deadline_in
 
 CODECS: Mapping[str, tuple[int, Callable[[bytes], bytes]]] = {
     "none": (0, bytes),
@@ -92,7 +93,7 @@ def produce(bootstrap_servers: str, topic: str, partition: int, content: bytes) 
     Raises:
         Refused: the broker answered with an error.
     """
-    deadline = time.monotonic() + 30
+    deadline = deadline_in(30)
     while True:
         host, port = _leader(bootstrap_servers, topic, partition)
         error, offset = _exchange(host, port, topic, partition, content)
@@ -139,7 +140,7 @@ def _admin(bootstrap_servers: str) -> AdminClient:
 
 
 def _leader(bootstrap_servers: str, topic: str, partition: int) -> tuple[str, int]:
-    deadline = time.monotonic() + 30
+    deadline = deadline_in(30)
     while True:
         metadata: Any = _admin(bootstrap_servers).list_topics(topic, timeout=20)
         found = metadata.topics[topic].partitions.get(partition)

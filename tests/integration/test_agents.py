@@ -25,6 +25,7 @@ import pytest
 from alerting import NOW, PARTITIONS, Deployment, alerts, body, deployed, headers, produce, wait_for
 from confluent_kafka import Message, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
+from patience import deadline_in, patient
 
 from stream_lineage.model.observation import Observation
 from stream_lineage.model.profile import Decoder, Profile
@@ -110,7 +111,7 @@ def test_a_changed_schema_is_an_alert_with_exact_offsets(deployment: Deployment)
         assert listening == []
 
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0, deployment.log()
+        assert process.wait(patient(20)) == 0, deployment.log()
 
 
 def test_lost_records_are_an_anomaly(deployment: Deployment) -> None:
@@ -274,7 +275,7 @@ def test_two_workers_share_the_work_and_one_takes_over(deployment: Deployment, f
             first.send_signal(signal.SIGCONT)
             wait_for(lambda: shared(deployment), lambda: deployment.log("first") + deployment.log("second"))
         if fault is signal.SIGTERM:
-            assert first.wait(30) == 0, deployment.log("first")[-6000:]
+            assert first.wait(patient(30)) == 0, deployment.log("first")[-6000:]
         assert second.poll() is None, deployment.log("second")[-6000:]
         flushes, more = drifts(topics=6, rounds=22)
         for flush in flushes[40:]:
@@ -292,7 +293,7 @@ def test_a_store_that_cannot_be_written_ends_the_worker(deployment: Deployment) 
         with closing(sqlite3.connect(deployment.directory / "metrics.sqlite")) as plain:
             plain.execute("DROP TABLE point")
         produce(deployment, [observation(avro_reference(1), span(0, 0, 9), at=NOW - timedelta(minutes=5))])
-        assert process.wait(60) not in (0, None)
+        assert process.wait(patient(60)) not in (0, None)
     assert "could not write" in deployment.log()
 
 
@@ -307,7 +308,7 @@ def test_the_changelog_grows_with_the_log(deployment: Deployment) -> None:
             expected = list(range(partitions))
             wait_for(lambda: assigned(deployment, "agents") == expected, deployment.log)  # noqa: B023 - used at once
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 0, deployment.log()
+            assert process.wait(patient(30)) == 0, deployment.log()
         found = admin.list_topics(changelog, timeout=30).topics[changelog]
         assert len(found.partitions) == partitions
     resource = ConfigResource(ConfigResource.Type.TOPIC, changelog)
@@ -327,7 +328,7 @@ def test_metrics_land_in_the_store(deployment: Deployment) -> None:
     with deployment.agents():
         produce(deployment, items)
         path = deployment.directory / "metrics.sqlite"
-        deadline = time.monotonic() + 60
+        deadline = deadline_in(60)
         total = 0
         while total < 300:
             assert time.monotonic() < deadline, deployment.log()[-6000:]
@@ -375,7 +376,7 @@ def test_kafka_away_is_said_and_not_waited_for_for_ever(tmp_path: Path) -> None:
         [sys.executable, "-c", "import stream_lineage.agents.topics as t, sys; "
          "t.prepare_topics.__kwdefaults__['wait_seconds'] = 3.0; t.CALL_SECONDS = 2.0; "
          "from stream_lineage.cli.main import run; sys.exit(run(sys.argv[1:]))", *away.command()[3:]],
-        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True, text=True, timeout=patient(120), check=False, env={**os.environ, "PYTHONPATH": "."},
     )  # fmt: skip
 
     assert result.returncode == 1

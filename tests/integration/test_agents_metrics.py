@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from alerting import NOW, Deployment, alerts, body, deployed, headers, produce, wait_for
 from confluent_kafka import Message
+from patience import patient
 
 from stream_lineage.model.observation import Observation
 from stream_lineage.model.profile import Decoder, FieldProfile, Profile, TypeCount
@@ -129,7 +130,7 @@ def command(deployment: Deployment, *arguments: str) -> subprocess.CompletedProc
         "--bootstrap-servers", deployment.bootstrap_servers, "--topic-prefix", deployment.prefix,
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": "."}
-    return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    return subprocess.run(whole, capture_output=True, text=True, timeout=patient(60), check=False, env=environment)
 
 
 def test_a_mute_is_known_to_a_worker_that_runs(deployment: Deployment) -> None:

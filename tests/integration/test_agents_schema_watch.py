@@ -24,6 +24,7 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from patience import deadline_in, patient
 
 from stream_lineage.cli.main import cli
 from stream_lineage.model.observation import Observation
@@ -130,7 +131,7 @@ class Alerts:
     seen: list[tuple[str, dict[str, Any]]]
 
     def until(self, condition: Callable[[list[dict[str, Any]]], bool], seconds: float = 40) -> list[dict[str, Any]]:
-        deadline = time.monotonic() + seconds
+        deadline = deadline_in(seconds)
         while not condition(found := [body for _, body in self.seen]):
             assert time.monotonic() < deadline, f"{[(b['kind'], b['topic']) for b in found]}\n{self.place.log()}"
             message = self.consumer.poll(0.2)
@@ -156,7 +157,7 @@ def alerts(place: Place) -> Iterator[Alerts]:
 
 
 def eventually(condition: Callable[[], bool], place: Place, seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = deadline_in(seconds)
     while not condition():
         assert time.monotonic() < deadline, place.log()
         time.sleep(0.1)
@@ -215,7 +216,7 @@ def test_the_registry_is_watched_and_a_worker_that_dies_changes_nothing(place: P
         place.produce(observation(known, span(0, 10, 19), topic=clicks, **flush))
         assert alerts.one("schema-drift", clicks)["severity"] == "info"
         two.send_signal(signal.SIGTERM)
-        assert two.wait(20) == 0, place.log()
+        assert two.wait(patient(20)) == 0, place.log()
 
     # What the first worker told and did not come to keep is told once more, and is the same alert.
     told = {id_: (body["kind"], body["topic"]) for id_, body in alerts.seen}

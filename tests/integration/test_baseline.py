@@ -20,6 +20,7 @@ import pytest
 from collecting import CLICK, CLICK_2, COUNTRIES, Acknowledged, Answer, Lab, Running, click, eventually
 from confluent_kafka import Consumer
 from confluent_kafka import TopicPartition as Where
+from patience import patient
 
 from stream_lineage.cli.main import run
 from stream_lineage.store.sqlite import SqliteStore
@@ -282,6 +283,6 @@ def test_ctrl_c_leaves_nothing(interrupted: subprocess.Popen[bytes], lab: Lab, b
     parent = psutil.Process(interrupted.pid)
     [worker] = eventually(lambda: parent.children(recursive=True), 30, "it decodes")
     interrupted.send_signal(signal.SIGINT)
-    assert interrupted.wait(20) == 130
+    assert interrupted.wait(patient(20)) == 130
     eventually(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 10, "its worker is gone")
     assert baseline("list").json == []

@@ -18,6 +18,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from collecting import Acknowledged, Lab, eventually
 from evidence import dead_letters, messages
+from patience import patient
 from raw_kafka import RawRecord, batch, crc32c, produce
 
 pytestmark = pytest.mark.kafka
@@ -176,7 +177,7 @@ class Caged:
         finally:
             family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            process.wait(patient(60))
             psutil.wait_procs(family, 30)
 
 

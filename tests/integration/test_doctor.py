@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from patience import deadline_in
 
 from stream_lineage.cli.main import run
 from stream_lineage.doctor.check import Check, Status
@@ -62,7 +63,7 @@ def test_own_topics_of_the_wrong_shape(cluster: Any, topic: str, state: Path) ->
     names = [f"{topic}-own.{name}" for name in ("drift-alerts", "incidents")]
     for future in admin.create_topics([NewTopic(name, 2, 1) for name in names]).values():
         future.result(30)
-    deadline = time.monotonic() + 30
+    deadline = deadline_in(30)
     while not set(names) <= set(admin.list_topics(timeout=20).topics):  # created, but not yet known to all brokers
         assert time.monotonic() < deadline
     own = found(bootstrap_servers=cluster.bootstrap_servers, topic_prefix=f"{topic}-own.")["own topics"]

@@ -19,6 +19,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from patience import deadline_in
 
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox import Sandbox, SandboxSettings
@@ -40,7 +41,7 @@ _DEADLINE_SECONDS = 120
 
 
 def _eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = deadline_in(30)
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -65,7 +66,7 @@ def _consume(bootstrap_servers: str, topic: str, count: int) -> list[bytes]:
     try:
         consumer.assign([TopicPartition(topic, 0, 0)])
         values: list[bytes] = []
-        deadline = time.monotonic() + 30
+        deadline = deadline_in(30)
         while len(values) < count:
             assert time.monotonic() < deadline
             values += [message.value() for message in consumer.consume(count, timeout=1.0) if not message.error()]

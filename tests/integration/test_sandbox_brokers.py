@@ -15,6 +15,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from patience import deadline_in
 
 from stream_lineage.sandbox.child import module_command, module_environment
 
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("sandbox_artifacts")]
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = deadline_in(seconds)
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
