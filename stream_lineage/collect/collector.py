@@ -86,7 +86,7 @@ class Collector:
         self._shed_at, self._shed_pause = 0.0, _SHED_SECONDS
         self._standstill = Standstill(consumer, places.facts.log_ends)
         self._busy = False
-        self._events = ConsumerEvents(consumer, self._assignment, self._flush, places.facts)
+        self._events = ConsumerEvents(self._assignment, self._flush, places.facts)
 
     @property
     def owned(self) -> list[PartitionId]:

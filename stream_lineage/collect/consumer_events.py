@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, Message
 
 from stream_lineage.collect.assignment import Assignment
 from stream_lineage.collect.cluster_facts import ClusterFacts
@@ -48,8 +48,7 @@ def unreadable_from(messages: Sequence[Message], errors: Sequence[KafkaError | N
 class ConsumerEvents:
     """Sees to what the consumer reports. What ends the collector is left in ``assignment.failure``."""
 
-    def __init__(self, consumer: Consumer, assignment: Assignment, flush: OpenFlush, facts: ClusterFacts) -> None:
-        self._consumer = consumer
+    def __init__(self, assignment: Assignment, flush: OpenFlush, facts: ClusterFacts) -> None:
         self._assignment = assignment
         self._flush = flush
         self._facts = facts
@@ -70,7 +69,9 @@ class ConsumerEvents:
                 self._on_end(state, message.offset())
         elif code == KafkaError._AUTO_OFFSET_RESET:
             if state is not None:
-                self._out_of_range[state.key] = error.str()
+                self._out_of_range[state.key] = (
+                    f"asked for offset {message.offset() if message else None}: {error.str()}"
+                )
         elif code == KafkaError._FATAL and "fenced" in error.str():
             self._assignment.failure = Fenced(
                 f"this collector was put out of its group: {error.str()}",
@@ -104,42 +105,44 @@ class ConsumerEvents:
             return
         reasons, self._out_of_range = self._out_of_range, {}
         states = {key: state for key in reasons if (state := self._assignment.owned.get(key)) is not None}
-        offsets: dict[PartitionId, int] = {}
         try:
             topic_ids = self._facts.topic_ids({topic for topic, _ in states})
-            for key, state in states.items():
-                if topic_ids.get(state.topic) != state.topic_id:
-                    _log.warning("the topic was created again", topic=state.topic)
-                    self._assignment.must_rewind = True
-                    return
-                low, high = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=10)
-                offsets[key] = self._stands(state, low, high, reasons[key])
-        except (KafkaException, StreamLineageError) as error:
-            _log.warning("cannot find out why the log does not hold our offset", error=str(error))
+            starts, ends = self._facts.log_starts(states), self._facts.log_ends(states)
+        except StreamLineageError as error:
+            _log.warning("cannot find out why the log does not hold our offset", error=error.message)
             self._assignment.must_rewind = True
             return
+        for key, state in states.items():
+            if topic_ids.get(state.topic) != state.topic_id or not {key} <= starts.keys() & ends.keys():
+                _log.warning("the topic was created again", topic=state.topic)
+                self._assignment.must_rewind = True
+                return
+        stood = {key: state.position or 0 for key, state in states.items()}
+        offsets = {key: _stands(state, starts[key], ends[key]) for key, state in states.items()}
+        unmoved = [key for key, offset in offsets.items() if offset == stood[key]]
+        if unmoved:
+            topic, partition = unmoved[0]
+            _log.warning(
+                "reading stopped and goes on", partitions=len(unmoved), topic=topic, partition=partition,
+                offset=offsets[unmoved[0]], reason=reasons[unmoved[0]],
+            )  # fmt: skip
         if offsets and not self._assignment.move(offsets):
             self._assignment.must_rewind = True
 
-    @staticmethod
-    def _stands(state: PartitionProgress, low: int, high: int, reason: str) -> int:
-        """Where to go on in a log from ``low`` to ``high``, with what is said about it."""
-        position = state.position or 0
-        if position < low:
-            _log.error(
-                "records were deleted by retention before they were read", topic=state.topic,
-                partition=state.partition, first_offset=position, last_offset=low - 1,
-            )  # fmt: skip
-            state.lost = (position, low)
-            state.position = low
-        elif position > high:
-            _log.error(
-                "the log was truncated below what has been observed", topic=state.topic, partition=state.partition,
-                position=position, end=high,
-            )  # fmt: skip
-        else:
-            _log.warning(
-                "reading stopped and goes on", topic=state.topic, partition=state.partition, offset=position,
-                reason=reason,
-            )  # fmt: skip
-        return min(max(position, low), high)
+
+def _stands(state: PartitionProgress, low: int, high: int) -> int:
+    """Where to go on in a log from ``low`` to ``high``; says what is lost."""
+    position = state.position or 0
+    if position < low:
+        _log.error(
+            "records were deleted by retention before they were read", topic=state.topic,
+            partition=state.partition, first_offset=position, last_offset=low - 1,
+        )  # fmt: skip
+        state.lost = (position, low)
+        state.position = low
+    elif position > high:
+        _log.error(
+            "the log was truncated below what has been observed", topic=state.topic, partition=state.partition,
+            position=position, end=high,
+        )  # fmt: skip
+    return min(max(position, low), high)
