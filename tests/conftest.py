@@ -1,4 +1,4 @@
-"""Fixtures that every suite shares: a real Kafka and a real schema registry."""
+"""Fixtures that every suite shares: a real Kafka, a real schema registry, a real InfluxDB."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import structlog
@@ -16,6 +17,7 @@ from stream_lineage import logs
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox import Sandbox, SandboxSettings
 from stream_lineage.sandbox.progress import StderrReporter
+from stream_lineage.testing.influxd import Influxd, find_influxd
 
 # Examples are not timed: a busy machine is no reason to fail.
 # Where one run decides, it decides alike each time; elsewhere every run looks further.
@@ -109,3 +111,26 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
         url = sandbox.schema_registry_url
         assert url is not None
         yield Cluster(sandbox.bootstrap_servers, url, sandbox)
+
+
+@pytest.fixture(scope="session")
+def influxd_binary() -> Path:
+    """Skips where there is no InfluxDB, or fails if STREAM_LINEAGE_REQUIRE_INFLUX=1."""
+    binary = find_influxd()
+    if binary is not None:
+        return binary
+    reason = "no InfluxDB to test with: INFLUXD_BIN names no file, and influxd is not on PATH"
+    if os.environ.get("STREAM_LINEAGE_REQUIRE_INFLUX") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def influx(influxd_binary: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influxd]:
+    """One InfluxDB for the whole session: each test writes into a bucket of its own, and does not stop it."""
+    server = Influxd(influxd_binary, tmp_path_factory.mktemp("influx"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from stream_lineage.errors import SettingsError
 from stream_lineage.store.ports import MetricStore
 from stream_lineage.store.settings import StoreSettings
 from stream_lineage.store.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from stream_lineage.store.influx_api import InfluxApi
 
 
 def open_store(settings: StoreSettings) -> MetricStore:
@@ -12,6 +21,33 @@ def open_store(settings: StoreSettings) -> MetricStore:
 
     Raises:
         ConnectionFailed: it cannot be opened.
-        SettingsError: a later version of stream_lineage wrote it.
+        SettingsError: a later version of stream_lineage wrote it, or it cannot be opened as configured.
     """
-    return SqliteStore(settings.sqlite_path)
+    if settings.kind == "sqlite":
+        return SqliteStore(settings.sqlite_path, retention=timedelta(days=settings.retention_days))
+    from stream_lineage.store.influx import InfluxStore
+
+    return InfluxStore(influx_api(settings, settings.influx_token), settings.influx_bucket)
+
+
+def influx_api(settings: StoreSettings, token: SecretStr | None) -> InfluxApi:
+    """InfluxDB as configured. Asks nothing yet.
+
+    Raises:
+        SettingsError: no address or token is set, or the authorities' file cannot be read.
+    """
+    from stream_lineage.store.influx_api import InfluxApi
+
+    if settings.influx_url is None or token is None:
+        missing = "influx_url" if settings.influx_url is None else "a token for InfluxDB"
+        raise SettingsError(f"{missing} is missing", hint="Set influx_url and influx_token; see docs/stores.md.")
+    ca = settings.influx_ca_location
+    if ca is not None and not ca.is_file():
+        raise SettingsError(f"influx_ca_location: there is no file {ca}")
+    return InfluxApi(
+        settings.influx_url,
+        settings.influx_org,
+        token.get_secret_value(),
+        timeout_seconds=settings.influx_timeout_seconds,
+        ca_location=None if ca is None else str(ca),
+    )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from stream_lineage.store.health import Health
+
 FieldValue = float | int | str | bool
 Aggregation = Literal["mean", "min", "max", "sum", "count", "last"]
 
@@ -15,7 +17,9 @@ Aggregation = Literal["mean", "min", "max", "sum", "count", "last"]
 class Point:
     """Fields of one series at one time.
 
-    A series is a measurement and its tags. ``time`` is timezone-aware and kept to the microsecond.
+    A series is a measurement and its tags. ``time`` is timezone-aware and kept to the microsecond. Numbers are doubles:
+    a whole one is exact up to 2**53 and may come back as a float. A field has one kind in all series of its measurement
+    for ever, number, text or boolean: what a store does with a point that contradicts is its own affair.
     """
 
     measurement: str
@@ -71,6 +75,14 @@ class MetricStore(Protocol):
     ) -> list[Bucket]:
         """One bucket for each series and window that holds a number (or boolean) under ``field``, ordered by tags and
         time."""
+        ...
+
+    def forget(self, before: datetime) -> None:
+        """Delete all points whose time is before this one."""
+        ...
+
+    def health(self) -> Health:
+        """How it is getting on. Asks nobody and does not wait."""
         ...
 
     def close(self) -> None:

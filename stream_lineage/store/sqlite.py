@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from stream_lineage.errors import ConnectionFailed, SettingsError
+from stream_lineage.store.health import Health
 from stream_lineage.store.ports import Aggregation, Bucket, Point
 from stream_lineage.store.windows import aggregated, finite_fields, microseconds, moment, series_order
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 10.0
 """How long a write waits for another process that writes."""
+FORGET_SECONDS = 600.0
+_FORGET_AT_ONCE = 500
+"""Series out of which old points are deleted in one transaction: others write in between."""
 
 _SCHEMA = """
 CREATE TABLE series (
@@ -38,15 +43,17 @@ class SqliteStore:
     """Points as rows of (series, time in microseconds, fields as JSON). Safe to use from several threads.
 
     The file is in write-ahead mode, and a crash of the machine may cost the last writes but not the file: what it holds
-    is rebuilt from Kafka anyway.
+    is rebuilt from Kafka anyway. With a ``retention`` writing also deletes, now and then, what is older.
 
     Raises:
         ConnectionFailed: the file cannot be made, opened or read.
         SettingsError: a later version of stream_lineage wrote the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, retention: timedelta | None = None) -> None:
         self._path = path
+        self._retention = retention
+        self._forgotten = -FORGET_SECONDS
         self._lock = threading.Lock()
         self._series: dict[tuple[str, str], int] = {}
         try:
@@ -91,11 +98,11 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")
             known = dict(self._series)
             merged = []
-            for measurement, tags, time, text in rows:
+            for measurement, tags, at, text in rows:
                 series = known.get((measurement, tags))
                 if series is None:
                     series = known[measurement, tags] = _series_id(connection, measurement, tags)
-                merged.append((series, time, text))
+                merged.append((series, at, text))
             connection.executemany(
                 "INSERT INTO point (series, time, fields) VALUES (?, ?, ?)"
                 " ON CONFLICT (series, time) DO UPDATE SET fields = json_patch(fields, excluded.fields)",
@@ -103,6 +110,9 @@ class SqliteStore:
             )
             connection.execute("COMMIT")
             self._series = known
+        if self._retention is not None and time.monotonic() - self._forgotten >= FORGET_SECONDS:
+            self._forgotten = time.monotonic()
+            self.forget(datetime.now(UTC) - self._retention)
 
     def latest(self, measurement: str, tags: Mapping[str, str] | None = None) -> list[Point]:
         found = []
@@ -125,7 +135,7 @@ class SqliteStore:
                 rows = connection.execute(
                     "SELECT time, fields FROM point WHERE series = ? AND time >= ? AND time < ?", (series, *bounds)
                 )
-                found += [Point(measurement, its_tags, json.loads(fields), moment(time)) for time, fields in rows]
+                found += [Point(measurement, its_tags, json.loads(fields), moment(at)) for at, fields in rows]
         return sorted(found, key=lambda point: (point.time, series_order(point.tags)))
 
     def aggregate(
@@ -140,6 +150,22 @@ class SqliteStore:
         tags: Mapping[str, str] | None = None,
     ) -> list[Bucket]:
         return aggregated(self.range(measurement, start, end, tags), field, window_seconds, aggregation)
+
+    def forget(self, before: datetime) -> None:
+        until = microseconds(before)
+        with self._exclusive("read") as connection:
+            known = [series for (series,) in connection.execute("SELECT id FROM series").fetchall()]
+        for start in range(0, len(known), _FORGET_AT_ONCE):
+            chunk = known[start : start + _FORGET_AT_ONCE]
+            with self._exclusive("write to") as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(
+                    "DELETE FROM point WHERE series = ? AND time < ?", [(id_, until) for id_ in chunk]
+                )
+                connection.execute("COMMIT")
+
+    def health(self) -> Health:
+        return Health()
 
     def close(self) -> None:
         with self._lock:

@@ -39,8 +39,19 @@ def moment(since_epoch: int) -> datetime:
 
 def window_start(time: datetime, window_seconds: float) -> datetime:
     """The start of the window that ``time`` is in."""
-    width = round(window_seconds * 1_000_000)
+    width = checked_window(window_seconds)
     return moment(microseconds(time) // width * width)
+
+
+def checked_window(window_seconds: float) -> int:
+    """The width in microseconds.
+
+    Raises:
+        ValueError: the window is not longer than a microsecond.
+    """
+    if window_seconds < 1e-6:
+        raise ValueError("window_seconds must be at least a microsecond")
+    return round(window_seconds * 1_000_000)
 
 
 def series_order(tags: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -59,8 +70,7 @@ def aggregated(points: Iterable[Point], field: str, window_seconds: float, aggre
     Raises:
         ValueError: the window is not longer than a microsecond.
     """
-    if window_seconds < 1e-6:
-        raise ValueError("window_seconds must be at least a microsecond")
+    checked_window(window_seconds)
     values: dict[tuple[tuple[tuple[str, str], ...], datetime], list[float]] = {}
     for point in points:
         value = point.fields.get(field)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from stream_lineage.store.health import Health
 from stream_lineage.store.ports import Aggregation, Bucket, FieldValue, Point
 from stream_lineage.store.windows import aggregated, finite_fields, microseconds, moment, series_order
 
@@ -54,6 +55,17 @@ class MemoryStore:
         tags: Mapping[str, str] | None = None,
     ) -> list[Bucket]:
         return aggregated(self.range(measurement, start, end, tags), field, window_seconds, aggregation)
+
+    def forget(self, before: datetime) -> None:
+        until = microseconds(before)
+        kept = {
+            series: {time: fields for time, fields in times.items() if time >= until}
+            for series, times in self._points.items()
+        }
+        self._points = {series: times for series, times in kept.items() if times}
+
+    def health(self) -> Health:
+        return Health()
 
     def close(self) -> None:
         self._points = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -68,3 +68,14 @@ def test_a_failed_write_is_said_and_the_next_one_works(tmp_path: Path) -> None:
             plain.execute("ALTER TABLE gone RENAME TO point")
         store.write([ONE])
         assert store.latest("m") == [ONE]
+
+
+def test_writing_deletes_what_is_older_than_the_retention(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    old, young = (Point("m", {}, {"n": 1}, now - timedelta(days=days)) for days in (3, 1))
+    with closing(SqliteStore(tmp_path / "m.sqlite", retention=timedelta(days=2))) as store:
+        store.write([old, young])
+        assert [point.time for point in store.range("m", now - timedelta(days=9), now)] == [young.time]
+    with closing(SqliteStore(tmp_path / "m.sqlite")) as store:
+        store.write([old])
+        assert len(store.range("m", now - timedelta(days=9), now)) == 2
