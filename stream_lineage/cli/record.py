@@ -35,12 +35,12 @@ def record(settings: Settings, topic: str, partition: int, offset: int, output: 
     \b
     stream-lineage record predictions 2 1841
     """
-    from stream_lineage import runtime
+    from stream_lineage import reading_back
     from stream_lineage.doctor.preflight import preflight
 
     preflight(settings, "reader", named=(topic,))
     with reading(f"reading the log of {topic}") as progress:
-        found, seen = runtime.record_provenance(settings, topic, partition, offset, progress)
+        found, seen = reading_back.record_provenance(settings, topic, partition, offset, progress)
     document = {
         **provenance_document(found),
         "observation_id": seen.observation_id,

@@ -25,12 +25,12 @@ def spans(settings: Settings, topic: str, output: str) -> None:
     stream-lineage spans clicks
     stream-lineage spans clicks --output json | jq '.[] | select(.schema.version == 2)'
     """
-    from stream_lineage import runtime
+    from stream_lineage import reading_back
     from stream_lineage.doctor.preflight import preflight
 
     preflight(settings, "reader")
     with reading(f"reading the log of {topic}") as progress:
-        index = runtime.observed_spans(settings, topic, progress)
+        index = reading_back.observed_spans(settings, topic, progress)
     rows = [span_document(entry, epoch.topic_id) for epoch in index.epochs() for entry in index.merged(epoch)]
     if output == JSON:
         print_json(rows)

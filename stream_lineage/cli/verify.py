@@ -37,12 +37,14 @@ def verify(settings: Settings, topic: str | None, checkpoint: Path | None, write
     stream-lineage verify --topic clicks
     stream-lineage verify --write-checkpoint monday.json;  stream-lineage verify --checkpoint monday.json
     """
-    from stream_lineage import runtime
+    from stream_lineage import reading_back
     from stream_lineage.doctor.preflight import preflight
 
     preflight(settings, "reader")
     with reading("reading the log") as progress:
-        outcome = runtime.verify_log(settings, topic=topic, checkpoint=checkpoint, write_to=write_to, progress=progress)
+        outcome = reading_back.verify_log(
+            settings, topic=topic, checkpoint=checkpoint, write_to=write_to, progress=progress
+        )
     if output == JSON:
         print_json(
             {
