@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from stream_lineage.detect.metric_anomalies import MetricAnomalies
 from stream_lineage.detect.series.detector import DEFAULT_SENSITIVITY
-from stream_lineage.detect.window import SHARES, FieldWindow, Window
+from stream_lineage.detect.shift.digest import EVEN_RANKS, single
+from stream_lineage.detect.window import FieldWindow, Window
 
 SECONDS = 10
 PER_HOUR = 3600 // SECONDS
@@ -43,6 +44,9 @@ FAULTS_OF_A_KIND = 4
 PARTS = 4
 SKETCH_ERROR = 0.013
 RANK_ERROR = 0.008
+RANK_BOUND = 0.04
+"""The standard deviation of ranks that a sketch of the profiles' size (k = 64) gives, merged from ten, and the bound of
+its error that the sketch itself states."""
 Random = np.random.Generator
 Array = NDArray[np.float64]
 
@@ -271,7 +275,8 @@ def _field(column: Column, rows: dict[str, Array], at: int, records: int) -> Fie
     return FieldWindow(
         column.path, records, nulls, missing, distinct=float(values), numbers=values, mean=float(rows["mean"][at]),
         deviation=float(rows["deviation"][at]), low=float(rows["low"][at]), high=float(rows["high"][at]),
-        types={"double": values}, quantiles=sorted(rows["quantiles"][at].tolist()),
+        types={"double": values}, points=single(np.sort(rows["quantiles"][at]).tolist()),
+        rank_error=RANK_BOUND,
     )  # fmt: skip
 
 
@@ -369,12 +374,12 @@ def _columns(
             level = column.mean * (1 + (np.arange(count) - np.maximum.accumulate(since)) / PER_DAY)
         deviation = column.deviation * (1 + random.normal(size=count) / np.sqrt(2 * n + 2))
         rows["deviation"] = deviation
-        bell = normal_at(SHARES)
+        bell = normal_at(EVEN_RANKS)
         # each quantile as a sample and a sketch have it: at a share that is a little off
         density = np.exp(-(bell**2) / 2) / math.sqrt(2 * math.pi)
-        shares = np.array(SHARES)
-        off = np.sqrt(shares * (1 - shares) / n[:, None] + RANK_ERROR**2 / 4)
-        common = random.normal(size=(count, 1)) * 0.7 + random.normal(size=(count, len(SHARES))) * 0.7
+        shares = np.array(EVEN_RANKS)
+        off = np.sqrt(shares * (1 - shares) / n[:, None] + RANK_ERROR**2)
+        common = random.normal(size=(count, 1)) * 0.7 + random.normal(size=(count, len(EVEN_RANKS))) * 0.7
         bells = bell + off * common / density
         up, down = tail(random, values), tail(random, values)
         if column.heavy:
@@ -486,7 +491,7 @@ def _hit(each: FieldWindow, fault: Fault, random: Random) -> FieldWindow:
         types = {"double": values - text, "string": text}
         kept = replace(each, types={name: n for name, n in types.items() if n}, numbers=values - text)
         return kept if values - text else replace(kept, mean=None, deviation=None, low=None, high=None,
-                                                      quantiles=())  # fmt: skip
+                                                      points=())  # fmt: skip
     items = dict(each.items or {})
     if fault.kind == "new category":
         new = int(random.binomial(values, 0.03 + 0.15 * size))
@@ -502,13 +507,13 @@ def _hit(each: FieldWindow, fault: Fault, random: Random) -> FieldWindow:
     if fault.kind == "change of unit":
         factor = (0.01, 100.0, 1000.0)[int(size * 3) % 3]
         return replace(each, mean=each.mean * factor, deviation=each.deviation * factor, low=each.low * factor,
-                       high=each.high * factor, quantiles=[q * factor for q in each.quantiles])  # fmt: skip
+                       high=each.high * factor, points=single([q * factor for q in each.points]))  # fmt: skip
     # two values instead of a bell: as far apart as makes the deviation two to three times what it was, or none
     factor = 2.0 + size if size > 0.3 else 0.1
     return replace(each, deviation=each.deviation * factor, low=each.mean - each.deviation * factor,
-                   high=each.mean + each.deviation * factor, quantiles=[
-                       each.mean + each.deviation * factor * (-1 if share < 0.5 else 1) for share in SHARES
-                   ])  # fmt: skip
+                   high=each.mean + each.deviation * factor, points=single([
+                       each.mean + each.deviation * factor * (-1 if share < 0.5 else 1) for share in EVEN_RANKS
+                   ]))  # fmt: skip
 
 
 def _with(each: FieldWindow, values: int, **changes: int) -> FieldWindow:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 from stream_lineage.agents.metrics import WINDOW_SECONDS, TopicWindow, field_path, sketched
 from stream_lineage.detect.metric_shape import FEWEST_VALUES
-from stream_lineage.detect.window import MAX_FIELDS, MAX_ITEMS, SHARES, FieldWindow, Window, finite
+from stream_lineage.detect.shift.digest import EVEN_RANKS, single
+from stream_lineage.detect.window import MAX_FIELDS, MAX_ITEMS, FieldWindow, Window, finite
 from stream_lineage.model.profile import FieldProfile
-from stream_lineage.profile.reading import distinct_estimate, distinct_of, item_counts, quantiles, variance
+from stream_lineage.profile.reading import distinct_estimate, distinct_of, item_counts, quantiles_within, variance
 
 
 def window_facts(window: TopicWindow) -> Window:
@@ -46,6 +47,7 @@ def window_facts(window: TopicWindow) -> Window:
 def _fields(paths: Iterable[tuple[str, FieldProfile]]) -> Iterable[FieldWindow]:
     for prefix, each in paths:
         numeric = each.numeric if each.numeric is not None and each.numeric.count else None
+        points, error = _points(each) if numeric is not None and numeric.count >= FEWEST_VALUES else ([], 0.0)
         spread = None if numeric is None else variance(each)
         yield FieldWindow(
             path=field_path(prefix, each.path),
@@ -60,7 +62,8 @@ def _fields(paths: Iterable[tuple[str, FieldProfile]]) -> Iterable[FieldWindow]:
             high=None if numeric is None else finite(numeric.max),
             types={count.type: count.count for count in each.types if count.count},
             items=_items(each),
-            quantiles=_quantiles(each) if numeric is not None and numeric.count >= FEWEST_VALUES else (),
+            points=points,
+            rank_error=error,
         )
 
 
@@ -70,6 +73,7 @@ def _items(each: FieldProfile) -> dict[str, int] | None:
     return None if counts is None or len(counts) > MAX_ITEMS else counts
 
 
-def _quantiles(each: FieldProfile) -> list[float]:
-    values = sketched(lambda: quantiles(each, SHARES))
-    return [] if values is None or not all(map(math.isfinite, values)) else values
+def _points(each: FieldProfile) -> tuple[list[float], float]:
+    """The numbers at even ranks, and how far the sketch's ranks may be off."""
+    values, error = sketched(lambda: quantiles_within(each, EVEN_RANKS)) or ([], 0.0)
+    return (single(values), error) if all(map(math.isfinite, values)) else ([], 0.0)

@@ -82,7 +82,7 @@ class TopicMetrics:
                 if len(self._fields) >= MAX_FIELDS:
                     continue
                 field = self._fields[each.path] = FieldBaselines(each.path, self._detectors)
-            found |= field.observe(window.start, each)
+            found |= field.observe(window.start, each, waited=self._topic.waited)
         for path in [path for path in self._fields if path not in seen and f".{path}" not in but]:
             found |= self._fields[path].absent()
             if self._fields[path].forgotten:

@@ -14,6 +14,7 @@ from stream_lineage.detect.metric_series import MetricSeries
 from stream_lineage.detect.metric_shape import FEWEST_VALUES, Shape
 from stream_lineage.detect.series.detector import SeriesDetector
 from stream_lineage.detect.series.kind import SeriesKind
+from stream_lineage.detect.series.verdict import Verdict
 from stream_lineage.detect.window import FieldWindow
 
 FORGOTTEN_WINDOWS = 8640
@@ -28,10 +29,10 @@ _KINDS: Mapping[str, SeriesKind] = {
     "distribution": SeriesKind.RATIO,
 }
 _LEAST: Mapping[str, float] = {
-    "null-ratio": 0.01, "missing-ratio": 0.01, "type-mix": 0.01, "distinct-ratio": 0.05, "distribution": 0.1,
+    "null-ratio": 0.01, "missing-ratio": 0.01, "type-mix": 0.01, "distinct-ratio": 0.05,
 }  # fmt: skip
 """What a ratio has to be off to matter to anybody."""
-_OF_THE_SPREAD = 0.1
+_OF_THE_SPREAD = 0.5
 """The same for a mean, in standard deviations of the values."""
 
 Open = dict[str, Excursion | None]
@@ -101,8 +102,9 @@ class FieldBaselines:
         self._unseen += 1
         return {f"{metric} {self.path}": None for metric, series in self._series.items() if series.alert}
 
-    def observe(self, at: float, window: FieldWindow) -> Open:
-        """The excursions that the field is in, this window included. ``at``: the start of the window, in seconds."""
+    def observe(self, at: float, window: FieldWindow, *, waited: bool = False) -> Open:
+        """The excursions that the field is in, this window included. ``at``: the start of the window, in seconds;
+        ``waited``: it also holds what waited in a pause."""
         found: Open = {}
         self._unseen = 0
         self._warming = 0
@@ -117,7 +119,7 @@ class FieldBaselines:
             if total > 0:
                 self._judge(found, "type-mix", at, 1 - window.types.get(self._main_type, 0) / total, total)
         if window.items is None and window.distinct is not None and values > 0:
-            usual = self._as_many_as_usual(values)
+            usual = self._as_many_as_usual(values) and not waited
             self._judge(found, "distinct-ratio", at, min(window.distinct / values, 1.0) if usual else None, values)
         if window.numbers > 0:
             self._judge(found, "mean", at, window.mean, window.numbers, _OF_THE_SPREAD * (window.deviation or 0.0))
@@ -126,7 +128,7 @@ class FieldBaselines:
                 beyond = self._range.observe(self.path, low, high)
                 if beyond is not None:
                     found[beyond.key] = beyond
-            if window.quantiles and window.numbers >= FEWEST_VALUES:
+            if window.points and window.numbers >= FEWEST_VALUES:
                 self._judge_shape(found, at, window)
         for item, excursion in self._categories.observe(self.path, window.items).items():
             found[f"{excursion.key} {item}"] = excursion
@@ -134,14 +136,14 @@ class FieldBaselines:
 
     def _judge(
         self, found: Open, metric: str, at: float, value: float | None, weight: float, least: float | None = None
-    ) -> None:
+    ) -> Verdict | None:
         series = self._series.get(metric)
         if series is None:
             kind = _KINDS[metric]
             series = self._series[metric] = MetricSeries(self._detectors[kind], kind)
         verdict = series.observe(at, value, weight)
         if verdict is None:
-            return
+            return None
         self._warming += verdict.warming_up
         if verdict.alert:
             told: Excursion | None = None
@@ -149,19 +151,22 @@ class FieldBaselines:
             if value is not None and verdict.expected is not None and abs(value - verdict.expected) >= least:
                 told = series.excursion(metric, self.path, verdict, value)
             found[f"{metric} {self.path}"] = told
+        return verdict
 
     def _judge_shape(self, found: Open, at: float, window: FieldWindow) -> None:
         shape, key = self._shape, f"distribution {self.path}"
-        distance = shape.distance(window.quantiles)
+        distance = shape.distance(at, window.points, window.numbers, window.rank_error)
         if distance is not None:
-            self._judge(found, "distribution", at, distance, window.numbers)
+            verdict = self._judge(found, "distribution", at, distance.value, window.numbers, 0.0)
             told = found.get(key)
-            series = self._series["distribution"]
             if told is not None:
-                found[key] = replace(told, expected=shape.shown(), actual=shape.shown(window.quantiles))
-            if series.alert:
-                return
-        shape.learn(window.quantiles)
+                further = verdict is not None and (verdict.deviation or 0.0) > 0
+                mean = self._series.get("mean")
+                if distance.told and further and (mean is None or not mean.ramps):
+                    found[key] = replace(told, expected=shape.shown(), actual=shape.shown(window.points))
+                    return  # what is usual stands still meanwhile
+                found[key] = None
+        shape.learn(at, window.points, window.numbers)
 
     def _as_many_as_usual(self, values: int) -> bool:
         """Whether there are about as many values as of late: the part of distinct ones depends on it."""
@@ -169,6 +174,6 @@ class FieldBaselines:
         if self._usual is None:
             self._usual = many
             return True
-        usual = abs(many - self._usual) < math.log(2)
+        usual = abs(many - self._usual) < math.log(1.5)
         self._usual += (many - self._usual) / _USUAL_MEMORY
         return usual

@@ -52,6 +52,11 @@ class MetricSeries:
         """Values seen while it was constant; a changing series is as warm as its verdicts say."""
         return self._count
 
+    @property
+    def ramps(self) -> bool:
+        """Whether it is a counter, or the like, whose height says nothing."""
+        return self._live is not None and self._live.ramps
+
     def observe(self, at: float, value: float | None, weight: float = 1.0) -> Verdict | None:
         """What to say of the value; null for one that is as always, or no value."""
         live = self._live

@@ -28,7 +28,7 @@ _LONGER = 3.0
 ``_SILENT_WINDOWS`` without a record, or ``_LONGER`` times its longest pause. Larger: told later, and less often."""
 _MEMORY = 500
 _LEAST: Mapping[str, tuple[float, float]] = {
-    "throughput": (3.0, 0.1),
+    "throughput": (3.0, 0.2),
     "freshness": (25.0, 1.0),
     "event-time-lag": (5.0, 1.0),
     "undecoded-ratio": (0.01, 0.0),
@@ -37,6 +37,13 @@ _LEAST: Mapping[str, tuple[float, float]] = {
     "bytes-per-record": (1.0, 0.1),
 }
 """What a metric has to be off to matter to anybody: so much, in its unit, and this part of what is expected."""
+_MORE = 0.5
+"""The same part where there are more records than expected: growth is seldom a fault. Larger: less often."""
+BURST_SECONDS = 120.0
+"""More records than usual, but not ``_MANY_TIMES`` as many, are told when there have been for so long. Larger: later,
+and fewer bursts are told."""
+_MANY_TIMES = 9.0
+_YOUNG_SECONDS = 3 * 3600.0
 _KINDS: Mapping[str, SeriesKind] = {
     "throughput": SeriesKind.COUNT,
     "freshness": SeriesKind.LEVEL,
@@ -63,6 +70,7 @@ class TopicBaselines:
         "_settled",
         "_usual_lag",
         "_usual_records",
+        "_waited",
         "_waiting",
         "_warming",
         "_windows",
@@ -83,6 +91,7 @@ class TopicBaselines:
         self._longest: float = state.get("longest", 0.0)
         self._usual_records: float | None = None
         self._waiting: int = state.get("waiting", 0)
+        self._waited = False
         self._warming = 0
 
     def state(self) -> dict[str, Any]:
@@ -108,6 +117,11 @@ class TopicBaselines:
         return self._usual_records
 
     @property
+    def waited(self) -> bool:
+        """Whether the last window was part of a short pause, or held what waited for its end."""
+        return self._waited
+
+    @property
     def warming_up(self) -> int:
         return self._warming
 
@@ -127,7 +141,7 @@ class TopicBaselines:
         catching_up = self._catching_up(window)
         silence = 0.0 if records else window.end - (self._last_record or window.end)
         missed = self._missed(window, silence)
-        restarting = self._restarting(window, silence)
+        restarting = self._waited = self._restarting(window, silence)
         if records:
             self._last_record = window.end
         usual_records = self._usual_records
@@ -208,6 +222,16 @@ class TopicBaselines:
             self._usual_lag = usual + (lag - usual) / 100
         return behind
 
+    def _passes(self, metric: str, window: Window, series: MetricSeries, off: float, expected: float) -> bool:
+        """Whether this may be nothing but a burst, what waited in a pause, or a silence of a topic that nobody knows:
+        it is told when it lasts."""
+        lasts = series.began() * window.seconds
+        if metric == "throughput":
+            return 0 < off <= _MANY_TIMES * expected + 10 and lasts < BURST_SECONDS
+        if metric == "event-time-lag":
+            return off < RESTART_SECONDS and lasts < 2 * window.seconds
+        return metric == "freshness" and self._windows * window.seconds < _YOUNG_SECONDS
+
     def _judge(self, found: Open, metric: str, window: Window, value: float | None, weight: float) -> None:
         series = self._series[metric]
         verdict = series.observe(window.start, value, weight)
@@ -223,8 +247,10 @@ class TopicBaselines:
             return
         off = value - verdict.expected
         least, part = _LEAST[metric]
+        part = _MORE if metric == "throughput" and off > 0 else part
         better = metric in _LATER_ONLY and off < 0
-        if better or abs(off) < max(least, part * abs(verdict.expected)):
+        small = abs(off) < max(least, part * abs(verdict.expected))
+        if better or small or self._passes(metric, window, series, off, verdict.expected):
             found[metric] = None
             return
         told = series.excursion(metric, None, verdict, value)

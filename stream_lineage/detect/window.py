@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from stream_lineage.detect.detector import State
+from stream_lineage.detect.shift.digest import packed_points, unpacked_points
 from stream_lineage.model.finding import Finding
 
 MAX_FIELDS = 300
 """Fields of a topic that get baselines, the first ones of its profile. Larger: more memory, more in the changelog."""
-SHARES = (0.05, 0.15, 0.25, 0.35, 0.5, 0.65, 0.75, 0.85, 0.95)
-"""Shares of the values that the quantiles of a field are for."""
 MAX_ITEMS = 100
 """Categories of a field. One with more is none whose categories mean anything, and has null for them."""
 
@@ -29,7 +28,8 @@ class FieldWindow:
 
     ``slots`` values there could have been, of which ``nulls`` were null, ``missing`` absent and ``numbers`` finite
     numbers with this ``mean`` and standard ``deviation``. ``items`` counts the values of a categorical field, as its
-    profile writes them: ``=value`` where it may be shown, else ``#`` and a hash. ``quantiles`` are those of ``SHARES``.
+    profile writes them: ``=value`` where it may be shown, else ``#`` and a hash. ``points`` are the numbers at
+    ``EVEN_RANKS`` in single precision, or none, read off a sketch whose ranks are off by ``rank_error`` at most.
     """
 
     path: str
@@ -44,7 +44,8 @@ class FieldWindow:
     high: float | None = None
     types: Mapping[str, int] = field(default_factory=dict)
     items: Mapping[str, int] | None = None
-    quantiles: Sequence[float] = ()
+    points: Sequence[float] = ()
+    rank_error: float = 0.0
 
     @property
     def values(self) -> int:
@@ -56,12 +57,12 @@ class FieldWindow:
         return [
             self.path, self.slots, self.nulls, self.missing, self.distinct, self.numbers, finite(self.mean),
             finite(self.deviation), finite(self.low), finite(self.high), dict(self.types),
-            None if self.items is None else dict(self.items), list(self.quantiles),
+            None if self.items is None else dict(self.items), packed_points(self.points), self.rank_error,
         ]  # fmt: skip
 
     @classmethod
     def from_json(cls, members: Sequence[Any]) -> FieldWindow:
-        return cls(*members)
+        return replace(cls(*members), points=unpacked_points(members[12]))
 
 
 @dataclass(frozen=True, slots=True)

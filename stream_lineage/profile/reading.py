@@ -38,10 +38,19 @@ def quantile(field: FieldProfile, q: float) -> float | None:
 
 def quantiles(field: FieldProfile, ranks: Sequence[float]) -> list[float] | None:
     """The values at several ranks (0 to 1), from one reading of the sketch."""
+    found = quantiles_within(field, ranks)
+    return None if found is None else found[0]
+
+
+def quantiles_within(field: FieldProfile, ranks: Sequence[float]) -> tuple[list[float], float] | None:
+    """The same, and by how much the ranks may be off (99%)."""
     if field.numeric is None or not field.numeric.quantiles:
         return None
     sketch = load_quantiles(field.numeric.quantiles)
-    return None if sketch.is_empty() else [float(value) for value in sketch.get_quantiles(list(ranks), True)]
+    if sketch.is_empty():
+        return None
+    error = float(sketch.normalized_rank_error(False)) if sketch.is_estimation_mode() else 0.0
+    return [float(value) for value in sketch.get_quantiles(list(ranks), True)], error
 
 
 def distinct_estimate(field: FieldProfile) -> float | None:

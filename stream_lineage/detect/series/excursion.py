@@ -3,6 +3,8 @@
 Four rules run side by side, each with a threshold that fits its own statistic: one value far out, two of the last
 three, three of the last four, all to the same side; and the moving average of the last dozen or so. So a heavy tail
 makes single values harmless without making the series blind to what persists, and a small shift is found when it lasts.
+Of values below what is expected the thresholds are also learned apart, and the lower ones hold: bursts do not hide a
+fall.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ _MOST_SHIFTS = 48
 
 class Excursion:
     __slots__ = (
+        "_above",
+        "_below",
         "_probability",
         "_shares",
         "accepted",
@@ -67,16 +71,15 @@ class Excursion:
         self.returned = 0.0
         self._probability = probability
         known = state["probability"] == probability  # else the sensitivity was changed
-        thresholds = state["thresholds"] if known else [None] * len(FLOORS)
+        thresholds = state["thresholds"] if known else [None] * (2 * len(FLOORS))
         lower = math.sqrt(math.log(min(max(probability, 1e-12), 1e-2)) / _FLOORS_AT)
         self.tails = [
             Tail(tail, usual=usual, floor=floor * lower, probability=probability, fewest=fewest, threshold=threshold)
             for tail, usual, floor, fewest, threshold in zip(
-                state["tails"], _USUAL, FLOORS, _FEWEST, thresholds, strict=True
+                state["tails"], 2 * _USUAL, 2 * FLOORS, 2 * _FEWEST, thresholds, strict=True
             )
         ]
-        if not known:
-            self._independent()
+        self._independent()
 
     @staticmethod
     def initial() -> dict[str, Any]:
@@ -92,7 +95,7 @@ class Excursion:
             "count": 0,
             "usual": 0.0,
             "wild": 0.0,
-            "tails": [Tail.initial(usual) for usual in _USUAL],
+            "tails": [Tail.initial(usual) for usual in 2 * _USUAL],
             "probability": None,
             "thresholds": [],
         }
@@ -128,46 +131,78 @@ class Excursion:
 
     def _independent(self) -> None:
         """Where single values are often far out, two of them meet by chance before that was ever seen."""
-        one, two, three, _ = self.tails
-        for tail, share in zip((two, three), self._shares, strict=True):
-            tail.threshold = max(tail.threshold, one.size(share))
+        for one, two, three in (self.tails[:3], self.tails[4:7]):
+            for tail, share in zip((two, three), self._shares, strict=True):
+                tail.threshold = max(tail.threshold, one.size(share))
+        self._above = [tail.threshold for tail in self.tails[:4]]
+        self._below = [min(both, below.threshold) for both, below in zip(self._above, self.tails[4:], strict=True)]
 
     def judge(
-        self, now: float, residual: float, deviation: float, matters: bool, bar: float, fewest: int, stuck: float
+        self,
+        now: float,
+        residual: float,
+        deviation: float,
+        matters: bool,
+        bar: float,
+        fewest: int,
+        stuck: float,
+        untried: bool = False,
     ) -> bool:
         """Whether the series is in an excursion, this value included.
 
         ``bar`` raises all thresholds; ``fewest``: values out of line that an excursion opens with, at least, 1 to 3.
-        ``stuck``: from 1 on, the value stands still as it never did, which is an excursion of its own.
+        ``stuck``: from 1 on, the value stands still as it never did, which is an excursion of its own. ``untried``: the
+        series has never moved, so that no thresholds were learned: three of four beyond the floor are one.
         """
-        one, two, three, lasting = self.tails
-        distance = deviation if deviation >= 0 else -deviation
         a, b, c = self.recent
+        last = c
         self.recent = [deviation, a, b]
+        distance = deviation
         if deviation < 0:
+            distance = -deviation
             a, b, c = -a, -b, -c
         high, low = (a, b) if a >= b else (b, a)
         second = distance if distance < high else high
         middle = high if c >= high else (c if c > low else low)
         third = distance if distance < middle else middle
-        self.average += (min(max(deviation, -_CLIPPED), _CLIPPED) - self.average) / _AVERAGED
+        clipped = deviation
+        if distance > _CLIPPED:
+            clipped = _CLIPPED if clipped > 0 else -_CLIPPED
+        self.average += (clipped - self.average) / _AVERAGED
         average = 2 * abs(self.average)
-        strength = max(third / three.threshold, average / lasting.threshold)
+        one, two, three, lasting = self._below if deviation < 0 else self._above
+        if (self.average < 0) != (deviation < 0):
+            lasting = self._below[3] if self.average < 0 else self._above[3]
+        strength, other = third / three, average / lasting
+        if other > strength:
+            strength = other
         if fewest < 3:
-            strength = max(strength, second / two.threshold)
+            other = second / two
+            if other > strength:
+                strength = other
             if fewest < 2:
-                strength = max(strength, distance / one.threshold)
-        self.strength = strength / bar
+                other = distance / one
+                if other > strength:
+                    strength = other
+        strength /= bar
+        if untried and third >= FLOORS[2] and strength < 1:
+            strength = 1.0
+        self.strength = strength
         if self.open:
-            quiet = distance < max(2.0, three.threshold / 2) and average < max(2.0, lasting.threshold / 2)
+            lately = abs(sum(min(max(each, -_CLIPPED), _CLIPPED) for each in (deviation, *self.recent[1:], last))) / 4
+            quiet = distance < max(2.0, three / 2) and lately < max(1.0, lasting / 4)
             self.calm = self.calm + 1 if quiet and stuck < 1 else 0
             if self.calm >= _CALM:
                 self.close()
             return self.open
-        one.highest = max(one.highest, distance)
-        two.highest = max(two.highest, second)
-        three.highest = max(three.highest, third)
-        lasting.highest = max(lasting.highest, average)
+        sizes = (distance, second, third, average)
+        for tail, size in zip(self.tails, sizes, strict=False):
+            if size > tail.highest:
+                tail.highest = size
+        if deviation < 0:
+            for tail, size in zip(self.tails[len(sizes) :], sizes, strict=True):
+                if size > tail.highest:
+                    tail.highest = size
         far = matters and self.strength >= 1 and not self._returned(now, residual, deviation)
         if far or (stuck >= 1 and fewest == 1):
             self.open, self.since, self.calm = True, now, 0

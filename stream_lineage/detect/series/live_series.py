@@ -9,6 +9,7 @@ from stream_lineage.detect.series.clock import DAY, SeriesClock
 from stream_lineage.detect.series.excursion import Excursion
 from stream_lineage.detect.series.kind import SeriesKind
 from stream_lineage.detect.series.novelty import HOURS, Novelty
+from stream_lineage.detect.series.ramp import Ramp
 from stream_lineage.detect.series.season import Season, slots_of
 from stream_lineage.detect.series.spread import Spread, least_effect, scale_floor
 from stream_lineage.detect.series.stuck import Stuck
@@ -22,7 +23,7 @@ _YOUNG_SECONDS = 3 * DAY
 _HELD_BACK = 30  # values for which a novel one is not yet remembered
 _NOVEL = 0.3
 _OF_ALL = 0.02  # of the standard deviation of all values: no level is more certain
-_RULES = 4
+_RULES = 8  # four, to either side
 _ECHO = 0.1  # novelty that goes on counts more than a novel moment
 _LASTING = 16.0
 _FIRST_DAY = 0.15  # what the first day tells of how far values lie out
@@ -30,7 +31,10 @@ _FIRST_DAY_VALUES = 50
 _FEW_MOVES = 8
 _MOST_UNTRIED = 6.5
 """Of a series that has hardly moved yet nobody knows how it moves: a single step of it is never far out."""
+_STOOD = 60
+"""Values after which a ratio that never moved is one that does not."""
 _MONTH = 30 * DAY
+_RESET = 4.0  # scales
 _FIRST_WEEKEND = 0.15  # of a day's range: what a type of day may differ by that was not seen yet
 
 
@@ -49,6 +53,7 @@ class LiveSeries:
         "_knows_days",
         "_novelty",
         "_pending",
+        "_ramp",
         "_season",
         "_seen",
         "_slot_seconds",
@@ -77,6 +82,7 @@ class LiveSeries:
         self._seen: int = now["seen"]
         self._echo: float = now["echo"]
         self._stuck = Stuck(now["stuck"])
+        self._ramp = Ramp(now["ramp"])
         self._extra: float = now["extra"]
         self._knows_days: bool = now["knows_days"]
         self._bar: float = now["bar"]
@@ -96,6 +102,7 @@ class LiveSeries:
                 "seen": 0,
                 "echo": 0.0,
                 "stuck": Stuck.initial(),
+                "ramp": Ramp.initial(),
                 "extra": 0.0,
                 "knows_days": False,
                 "bar": 4.0,
@@ -119,6 +126,7 @@ class LiveSeries:
                 "seen": self._seen,
                 "echo": self._echo,
                 "stuck": self._stuck.state(),
+                "ramp": self._ramp.state(),
                 "extra": self._extra,
                 "knows_days": self._knows_days,
                 "bar": self._bar,
@@ -130,13 +138,20 @@ class LiveSeries:
             "novelty": self._novelty.text(),
         }
 
+    @property
+    def ramps(self) -> bool:
+        """Whether it only ever rises, or falls, but for where it starts again: then its height says nothing."""
+        return self._ramp.ramps
+
     def observe(self, at: float, value: float | None, weight: float = 1.0) -> Verdict:
         """What to say of the value at ``at`` (seconds since the epoch); null where the window holds no data."""
         excursion = self._excursion
         if value is None or value != value:  # noqa: PLR0124  (not a number)
             return self._nothing(0.0)
-        value = min(max(value, -_FURTHEST), _FURTHEST)
-        weight = min(max(weight, 1e-6), 1e12) if weight == weight else 1.0  # noqa: PLR0124
+        if not -_FURTHEST <= value <= _FURTHEST:
+            value = min(max(value, -_FURTHEST), _FURTHEST)
+        if not 1e-6 <= weight <= 1e12:
+            weight = min(max(weight, 1e-6), 1e12) if weight == weight else 1.0  # noqa: PLR0124
         now = self._clock.advance(at)
         if now is None:
             hour = int(at % DAY / DAY * HOURS) % HOURS if math.isfinite(at) else 0
@@ -152,8 +167,8 @@ class LiveSeries:
             season.take(value, anomalous=False)
             self._remember(value, hour, novel)
             return self._nothing(0.0)
-        within = now % self._slot_seconds + self._window / 2
-        expected = season.expected(min(within / self._slot_seconds, 1.0))
+        within = (now % self._slot_seconds + self._window / 2) / self._slot_seconds
+        expected = season.expected(within if within < 1.0 else 1.0)
         residual = value - expected
         floor = scale_floor(self._kind, expected, weight)
         if self._kind is SeriesKind.LEVEL:
@@ -161,12 +176,18 @@ class LiveSeries:
         scale = spread.scale(residual, floor) + self._extra
         if weight != spread.weight:
             scale *= self._small_sample(weight)
-        deviation = residual / scale
-        if spread.moved < _FEW_MOVES:
+        off = season.beyond(within, value, residual, scale)
+        deviation = off / scale
+        if (deviation >= _RESET or deviation <= -_RESET) and self._ramp.fell(off):  # a counter starts again, from here
+            self._shift(residual)
+            season.restart()
+            residual = off = deviation = 0.0
+        if spread.moved < _FEW_MOVES and not -_MOST_UNTRIED <= deviation <= _MOST_UNTRIED:
             deviation = min(max(deviation, -_MOST_UNTRIED), _MOST_UNTRIED)
-        matters = self._seen > _FEWEST and abs(residual) >= least_effect(self._kind, expected)
+        matters = self._seen > _FEWEST and abs(off) >= least_effect(self._kind, expected)
         stuck = self._stuck.take(value) if self._kind is SeriesKind.LEVEL else 0.0
-        alert = excursion.judge(now, residual, deviation, matters, self._bar, self._steps, stuck)
+        untried = self._kind is SeriesKind.RATIO and spread.moved < _FEW_MOVES and self._seen > _STOOD
+        alert = excursion.judge(now, residual, deviation, matters, self._bar, self._steps, stuck, untried)
         if excursion.returned:
             self._shift(excursion.returned)
             excursion.returned = 0.0
@@ -180,7 +201,9 @@ class LiveSeries:
         season.take(value, anomalous=alert)
         phase: Phase = "open" if alert else "close" if was_open else "quiet"
         lasting = 4 * excursion.average * excursion.average
-        odd = max(lasting / (lasting + _LASTING), stuck / (stuck + 1))
+        odd = lasting / (lasting + _LASTING)
+        if stuck:
+            odd = max(odd, stuck / (stuck + 1))
         score = (2 * novel + 2 * self._echo + odd) / 5
         return Verdict(score, alert, expected, scale, deviation, self._warming_up(), phase)
 
@@ -191,6 +214,8 @@ class LiveSeries:
             ended = season.slot
             shifted = season.turn(slot)
             self._spread.turn(ended, slot)
+            if self._kind is SeriesKind.LEVEL:
+                self._ramp.turn(season.ended)
             if shifted is not None and self._excursion.open:
                 self._excursion.shifted(shifted)
                 self._accept(now)
@@ -201,7 +226,7 @@ class LiveSeries:
                 self._spread.count = min(self._spread.count, _FIRST_DAY_VALUES)
             self._bar = 1.0 + 3.0 * max(0.0, 1.0 - age / _YOUNG_SECONDS) ** 2
             self._steps = 1 if age >= _YOUNG_SECONDS else 2 if age >= _YOUNG_SECONDS / 2 else 3
-            self._extra = 0.0 if season.known_weekday(slot) else _FIRST_WEEKEND * season.range_of_a_day()
+            self._extra = 0.0 if season.known_weekday(slot) else _FIRST_WEEKEND * season.amplitude
         block = int(now // self._block_seconds)
         if block != self._block:
             if self._block is not None:

@@ -67,10 +67,12 @@ class Novelty:
                 own = near
         if own is None:
             own = overall
-        spread = math.sqrt(max(self.moment, 0.0))
-        young = count / (count + _YOUNG)
-        score = young * (_share(overall, self.usual, spread) + _share(own, self.usual_hour, spread)) / 2
-        pace = 1 / min(count, _USUAL_MEMORY)
+        score = 0.0
+        if overall or own:
+            spread = math.sqrt(max(self.moment, 0.0))
+            young = count / (count + _YOUNG)
+            score = young * (_share(overall, self.usual, spread) + _share(own, self.usual_hour, spread)) / 2
+        pace = 1 / (count if count < _USUAL_MEMORY else _USUAL_MEMORY)
         self.usual += (overall - self.usual) * pace
         self.usual_hour += (own - self.usual_hour) * pace
         return score
@@ -97,7 +99,10 @@ def _distance(known: list[float], value: float) -> float | None:
     if at == len(known):
         return value - known[-1]
     above = known[at] - value
-    return min(above, value - known[at - 1]) if at else above
+    if not at:
+        return above
+    below = value - known[at - 1]
+    return below if below < above else above
 
 
 def _add(known: list[float], value: float, capacity: int, finest: list[float], which: int) -> bool:

@@ -25,6 +25,8 @@ _REMEMBERED_DAYS = 4  # what a forecast was off: long enough to know at the week
 _FOLLOWED = 0.8  # of what the slot before was off
 _STABLE = 0.9  # a forecast that follows must be better by this factor
 _MOST_POINTS = 64
+_STEP = 8.0  # scales
+_ABRUPT = 0.5  # of the range of a day
 _UNKNOWN = math.nan
 
 
@@ -38,6 +40,7 @@ class Season:
         "amplitude",
         "before",
         "chosen",
+        "ended",
         "errors",
         "first_slot",
         "forecasts",
@@ -71,6 +74,7 @@ class Season:
         self.amplitude: float = state["amplitude"]
         self.points: list[float] = list(state["points"])
         self.held: list[float] = list(state["held"])
+        self.ended: float | None = None  # the median of the slot that ended last, while it is being turned
 
     @staticmethod
     def initial() -> dict[str, Any]:
@@ -123,6 +127,19 @@ class Season:
             return self.before + (self.now - self.before) * (position + 0.5)
         return self.now + (self.after - self.now) * (position - 0.5)
 
+    def beyond(self, position: float, value: float, residual: float, scale: float) -> float:
+        """The part of a residual that is not explained by a step: where one slot is far from the next one, as where a
+        batch begins, nobody knows when within the halves of the slots beside it."""
+        beside = self.before if position < 0.5 else self.after
+        step = beside - self.now
+        size = step if step >= 0 else -step
+        if size <= _STEP * scale or size <= _ABRUPT * self.amplitude:
+            return residual
+        low, high = (beside, self.now) if step < 0 else (self.now, beside)
+        if residual > 0:
+            return min(max(value - high, 0.0), residual)
+        return max(min(value - low, 0.0), residual)
+
     def take(self, value: float, anomalous: bool) -> None:
         """Remember a value of this slot; anomalous ones apart."""
         points = self.held if anomalous else self.points
@@ -135,10 +152,12 @@ class Season:
     def turn(self, slot: int) -> float | None:
         """Go on to another slot; by how much the slot that ends was off where it was anomalous, else null."""
         ended, shifted = self.slot, None
+        self.ended = None
         if ended is None:
             self.first_slot = slot
         elif self.points and len(self.points) >= len(self.held):
-            self._learn(ended, _median(self.points + self.held))
+            self.ended = _median(self.points + self.held)
+            self._learn(ended, self.ended)
         else:
             if self.held:
                 shifted = _median(self.held) - self.now
@@ -149,6 +168,7 @@ class Season:
         self.slot = slot
         if self.seen:
             self._forecast(slot)
+            self.amplitude = self.range_of_a_day()
         return shifted
 
     def shift(self, by: float, factor: float) -> None:
@@ -160,6 +180,10 @@ class Season:
         self.before, self.now, self.after = (each * factor + by for each in (self.before, self.now, self.after))
         self.forecasts = [each * factor + by for each in self.forecasts]
         self.off = [0.0] * _FORECASTS
+
+    def restart(self) -> None:
+        """What came in this slot so far says nothing about the rest of it."""
+        self.points, self.held = [], []
 
     def known_weekday(self, slot: int) -> bool:
         """Whether this type of day has been seen at this time of day."""
@@ -193,7 +217,8 @@ class Season:
                     error = self.errors[which]
                     self.errors[which] = error + (abs(median - guess) - error) * pace
             if not self.weekly:  # what was not tried yet is not believed before it was
-                untried = _UNTRIED * max(self.errors)
+                tried = (each for which, each in enumerate(self.errors) if which % _FORECASTS != _WEEKLY)
+                untried = _UNTRIED * max(tried)
                 self.errors[_WEEKLY] = self.errors[_WEEKLY + _FORECASTS] = untried
             self.off = [median - forecast for forecast in self.forecasts]
             self.level += (median - self.level) / min(self.seen + 1, 2 * self.slots)

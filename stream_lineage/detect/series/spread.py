@@ -111,12 +111,14 @@ class Spread:
         """Learn from a value that is not anomalous; ``floor`` is the least scale that it can have."""
         self.reach(residual)
         mean = self.mean
-        distance = min(abs(residual), _CLIPPED * max(mean, self.own, floor))
+        distance = away = abs(residual)
+        if away > _CLIPPED * floor:
+            distance = min(away, _CLIPPED * max(mean, self.own, floor))
         self.count += 1
-        if self.moved < 100 and abs(residual) > floor:
+        if self.moved < 100 and away > floor:
             self.moved += 1
-        self.mean = mean + (distance - mean) / min(self.count, _MEMORY)
-        self.own_count = min(self.own_count + 1, 7 * self._per_slot)
+        self.mean = mean + (distance - mean) / (self.count if self.count < _MEMORY else _MEMORY)
+        self.own_count = self.own_count + 1 if self.own_count + 1 < 7 * self._per_slot else 7 * self._per_slot
         self.own += (distance - self.own) / self.own_count
 
     def reach(self, residual: float) -> None:
@@ -131,7 +133,8 @@ class Spread:
         share = self.own_count / (self.own_count + _OWN)
         usual = _NORMAL * (share * self.own + (1 - share) * self.mean)
         envelope = (self.above if residual > 0 else self.below) / _ENVELOPE
-        return max(usual, envelope, floor)
+        usual = max(usual, envelope)
+        return usual if usual > floor else floor
 
 
 def scale_floor(kind: SeriesKind, expected: float, weight: float) -> float:

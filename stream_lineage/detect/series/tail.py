@@ -112,4 +112,4 @@ def _prior(usual: float) -> tuple[float, ...]:
     scale = usual / math.log(2) ** _PRIOR_THETA
     left = [math.exp(-((edge / scale) ** (1 / _PRIOR_THETA))) for edge in _EDGES] + [0.0]
     counts = [1 - left[0], *(left[index] - left[index + 1] for index in range(_BINS))]
-    return (0.0, *(round(_PRIOR_BLOCKS * each, 6) for each in counts))
+    return (0.0, *(round(_PRIOR_BLOCKS * each, 4) for each in counts))

@@ -8,65 +8,139 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from stream_lineage.detect.metric_shape import Shape
-from stream_lineage.detect.window import SHARES
+from stream_lineage.detect.metric_shape import DAYS, Distance, Shape
+from stream_lineage.detect.shift.digest import EVEN_RANKS, POINTS, single
+from stream_lineage.profile.quantiles import add_values, new_quantiles
 
-Draw = Callable[[np.random.Generator], list[float]]
-
-
-def quantiles(values: object) -> list[float]:
-    return [float(each) for each in np.quantile(np.asarray(values, dtype=float), SHARES)]
-
-
-def bell(random: np.random.Generator) -> list[float]:
-    return quantiles(random.normal(50, 10, 400))
+Draw = Callable[[np.random.Generator], NDArray[np.float64]]
+MIDNIGHT = 20_500 * 86_400.0
+RECORDS = 400
 
 
-def settled(draw: Draw) -> Shape:
-    shape, random = Shape(), np.random.default_rng(1)
-    for _ in range(300):
-        shape.learn(draw(random))
+def points(values: NDArray[np.float64]) -> list[float]:
+    return single(np.quantile(values, EVEN_RANKS, method="inverted_cdf").tolist())
+
+
+def bell(random: np.random.Generator) -> NDArray[np.float64]:
+    return random.normal(50, 10, RECORDS)
+
+
+def settled(draw: Draw, hours: float = 1.0, shape: Shape | None = None, start: float = MIDNIGHT) -> Shape:
+    shape, random = shape or Shape(), np.random.default_rng(1)
+    for number in range(int(360 * hours)):
+        shape.learn(start + 10 * number, points(draw(random)), RECORDS)
     return shape
 
 
+def told(shape: Shape, values: NDArray[np.float64], at: float = MIDNIGHT + 3600, error: float = 0.04) -> Distance:
+    found = shape.distance(at, points(values), len(values), error)
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize(
-    ("number", "draw", "least", "most"),
+    ("number", "draw", "shifted"),
     [
-        (1, bell, 0.0, 0.1),
-        (2, lambda random: quantiles(random.normal(50, 30, 400)), 0.15, 0.5),  # wider
-        (3, lambda random: quantiles(random.normal(50, 1, 400)), 0.3, 0.5),  # narrower
-        (4, lambda random: quantiles(random.choice([20, 80], 400)), 0.25, 0.6),  # two values
-        (5, lambda random: quantiles(random.normal(500, 100, 400)), 0.9, 1.0),  # another unit
-        (6, lambda _: [50.0] * len(SHARES), 0.3, 0.6),  # one value
+        (1, bell, False),
+        (2, lambda random: random.normal(50.5, 10, RECORDS), False),  # too little to matter
+        (3, lambda random: random.normal(50, 35, RECORDS), True),  # wider
+        (4, lambda random: random.normal(50, 1, RECORDS), True),  # narrower
+        (5, lambda random: random.choice([20.0, 80.0], RECORDS), True),  # two values
+        (6, lambda random: random.normal(500, 100, RECORDS), True),  # another unit
+        (7, lambda _: np.full(RECORDS, 50.0), True),  # one value
+        (8, lambda random: random.normal(60, 10, 12), False),  # too few to say
     ],
 )
-def test_distances(number: int, draw: Draw, least: float, most: float) -> None:
+def test_what_is_told(number: int, draw: Draw, shifted: bool) -> None:
     shape, random = settled(bell), np.random.default_rng(number)
-    for _ in range(20):
-        distance = shape.distance(draw(random))
-        assert distance is not None
-        assert least <= distance <= most
+    found = [told(shape, draw(random)).told for _ in range(40)]
+    assert found == [shifted] * 40
+
+
+def test_the_distance_is_that_of_the_records_within_what_the_correction_allows() -> None:
+    """Against the exact distance of all values, through real sketches."""
+    random = np.random.default_rng(2)
+    shape, seen = Shape(), []
+    for number in range(360):
+        values = random.gamma(2.0, 5.0, 300)
+        seen.append(values)
+        sketch = new_quantiles(64)
+        add_values(sketch, values, random)
+        shape.learn(MIDNIGHT + 10 * number, single(sketch.get_quantiles(list(EVEN_RANKS), True)), 300)
+    before = np.sort(np.concatenate(seen))
+    for scale in (5.0, 6.0, 9.0, 20.0):
+        values = np.sort(random.gamma(2.0, scale, 500))
+        sketch = new_quantiles(64)
+        sketch.update(values)
+        error = sketch.normalized_rank_error(False)
+        found = shape.distance(MIDNIGHT + 3600, sketch.get_quantiles(list(EVEN_RANKS), True), 500, error)
+        assert found is not None
+        every = np.union1d(before, values)
+        exact = np.abs(
+            np.searchsorted(before, every, side="right") / len(before)
+            - np.searchsorted(values, every, side="right") / len(values)
+        ).max()
+        assert found.corrected <= exact
+        assert found.value == pytest.approx(exact, abs=found.value - found.corrected)
+
+
+def test_an_hour_is_compared_with_the_same_hour_of_other_days() -> None:
+    """By day values are of one kind, by night of another: each is usual at its own time only."""
+    night: Draw = lambda random: random.normal(20, 5, RECORDS)  # noqa: E731
+    shape = Shape()
+    for day in range(3):
+        for hour in range(24):
+            settled(night if hour < 6 else bell, 0.25, shape, MIDNIGHT + 86_400 * day + 3600 * hour)
+    random = np.random.default_rng(3)
+    at_three, at_noon = (MIDNIGHT + 3 * 86_400 + 3600 * hour for hour in (3, 12))
+    assert not told(shape, night(random), at_three).told
+    assert not told(shape, bell(random), at_noon).told
+    assert told(shape, bell(random), at_three).told
+    assert told(shape, night(random), at_noon).told
 
 
 def test_few_distinct_numbers_are_no_distance() -> None:
-    def dice(random: np.random.Generator) -> list[float]:
-        return quantiles(random.integers(1, 3, 400))
-
-    constant = settled(lambda _: [200.0] * len(SHARES))
-    assert constant.distance([200.0] * len(SHARES)) == 0
-    shape, random = settled(dice), np.random.default_rng(2)
-    assert sorted(shape.distance(dice(random)) or 0.0 for _ in range(21))[10] < 0.1
+    constant = settled(lambda _: np.full(RECORDS, 200.0))
+    assert told(constant, np.full(RECORDS, 200.0)).value == 0
+    shape, random = settled(lambda random: random.choice([0.1, 0.3], RECORDS)), np.random.default_rng(2)
+    assert max(told(shape, random.choice([0.1, 0.3], RECORDS)).value for _ in range(40)) < 0.15
 
 
-def test_what_is_no_number_is_left_out_and_the_state_is_json() -> None:
-    shape = settled(bell)
+def test_values_of_long_ago_are_forgotten() -> None:
+    shape = Shape()
+    for day in range(DAYS + 1):
+        draw: Draw = bell if day == 0 else lambda random: random.normal(500, 10, RECORDS)
+        settled(draw, 1, shape, MIDNIGHT + 86_400 * day)
+    now = MIDNIGHT + 86_400 * (DAYS + 1)
+    assert told(shape, np.random.default_rng(4).normal(500, 10, RECORDS), now).value < 0.15
+
+
+def test_what_is_no_number_is_left_out_and_the_state_is_json_and_bounded() -> None:
+    shape = Shape()
+    for day in range(DAYS + 2):
+        for hour in range(24):
+            settled(bell, 0.1, shape, MIDNIGHT + 86_400 * day + 3600 * hour)
+    settled(bell, 0.99, shape, MIDNIGHT + 86_400 * (DAYS + 2))
     before = shape.state()
-    for strange in ([math.nan] * len(SHARES), [math.inf] * len(SHARES), [], [1.0, 2.0], [1e300] * len(SHARES)):
-        shape.learn(strange)
-        assert shape.distance(strange) is None
+    now = MIDNIGHT + 86_400 * (DAYS + 2) + 3590
+    for strange in ([math.nan] * POINTS, [math.inf] * POINTS, [], [1.0, 2.0]):
+        shape.learn(now, strange, 30)
+        assert shape.distance(now, strange, 30, 0.0) is None
+    shape.learn(math.nan, points(np.arange(40.0)), 30)
     assert shape.state() == before
+    assert len(json.dumps(before)) < 40_000
     again = Shape(json.loads(json.dumps(before)))
-    draw = bell(np.random.default_rng(3))
-    assert again.distance(draw) == shape.distance(draw)
-    assert Shape().distance(draw) is None
+    random = np.random.default_rng(3)
+    for number in range(500):
+        draw = points(bell(random))
+        at = now + 10 * number
+        assert again.distance(at, draw, RECORDS, 0.04) == shape.distance(at, draw, RECORDS, 0.04)
+        again.learn(at, draw, RECORDS)
+        shape.learn(at, draw, RECORDS)
+    assert again.state() == shape.state()
+    assert Shape().distance(now, draw, RECORDS, 0.04) is None
+    huge = points(np.full(40, 1e300))
+    shape.learn(now + 9000, huge, 40)
+    assert told(shape, np.full(40, 1e300), now + 9000).value > 0.9
