@@ -11,6 +11,7 @@ from stream_lineage.detect.metric_field import Open
 from stream_lineage.detect.metric_series import MetricSeries, amount
 from stream_lineage.detect.series.detector import SeriesDetector
 from stream_lineage.detect.series.kind import SeriesKind
+from stream_lineage.detect.series.verdict import Verdict
 from stream_lineage.detect.window import Window
 from stream_lineage.model.finding import Severity
 
@@ -44,6 +45,7 @@ BURST_SECONDS = 120.0
 and fewer bursts are told."""
 _MANY_TIMES = 9.0
 _YOUNG_SECONDS = 3 * 3600.0
+_FALL = 4.0  # scales
 _KINDS: Mapping[str, SeriesKind] = {
     "throughput": SeriesKind.COUNT,
     "freshness": SeriesKind.LEVEL,
@@ -222,10 +224,13 @@ class TopicBaselines:
             self._usual_lag = usual + (lag - usual) / 100
         return behind
 
-    def _passes(self, metric: str, window: Window, series: MetricSeries, off: float, expected: float) -> bool:
+    def _passes(self, metric: str, window: Window, series: MetricSeries, off: float, verdict: Verdict) -> bool:
         """Whether this may be nothing but a burst, what waited in a pause, or a silence of a topic that nobody knows:
         it is told when it lasts."""
         lasts = series.began() * window.seconds
+        expected, deviation = verdict.expected or 0.0, verdict.deviation or 0.0
+        if metric == "throughput" and off < 0:  # what follows a burst is less than it, and no fall
+            return deviation > -_FALL and series.began() < 2
         if metric == "throughput":
             return 0 < off <= _MANY_TIMES * expected + 10 and lasts < BURST_SECONDS
         if metric == "event-time-lag":
@@ -250,7 +255,7 @@ class TopicBaselines:
         part = _MORE if metric == "throughput" and off > 0 else part
         better = metric in _LATER_ONLY and off < 0
         small = abs(off) < max(least, part * abs(verdict.expected))
-        if better or small or self._passes(metric, window, series, off, verdict.expected):
+        if better or small or self._passes(metric, window, series, off, verdict):
             found[metric] = None
             return
         told = series.excursion(metric, None, verdict, value)

@@ -17,7 +17,7 @@ class SeriesDetector:
     ``sensitivity``: false alarms to expect of one series in a month; higher finds smaller deviations, and more that are
     none. ``window_seconds``: how far the values of a series are apart.
 
-    A state is JSON with four members: ``now`` changes with every value (about 2 KB), ``spread`` and ``days`` when half
+    A state is JSON with four members: ``now`` changes with every value (about 5 KB), ``spread`` and ``days`` when half
     an hour ends, ``novelty`` when a value is new; those that did not change are the same objects in the next state, so
     that they can be kept apart and written when they change.
     """

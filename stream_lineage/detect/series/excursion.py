@@ -174,16 +174,13 @@ class Excursion:
         if (self.average < 0) != (deviation < 0):
             lasting = self._below[3] if self.average < 0 else self._above[3]
         strength, other = third / three, average / lasting
-        if other > strength:
-            strength = other
+        strength = max(strength, other)
         if fewest < 3:
             other = second / two
-            if other > strength:
-                strength = other
+            strength = max(strength, other)
             if fewest < 2:
                 other = distance / one
-                if other > strength:
-                    strength = other
+                strength = max(strength, other)
         strength /= bar
         if untried and third >= FLOORS[2] and strength < 1:
             strength = 1.0
@@ -197,12 +194,10 @@ class Excursion:
             return self.open
         sizes = (distance, second, third, average)
         for tail, size in zip(self.tails, sizes, strict=False):
-            if size > tail.highest:
-                tail.highest = size
+            tail.highest = max(tail.highest, size)
         if deviation < 0:
             for tail, size in zip(self.tails[len(sizes) :], sizes, strict=True):
-                if size > tail.highest:
-                    tail.highest = size
+                tail.highest = max(tail.highest, size)
         far = matters and self.strength >= 1 and not self._returned(now, residual, deviation)
         if far or (stuck >= 1 and fewest == 1):
             self.open, self.since, self.calm = True, now, 0

@@ -149,7 +149,7 @@ def test_truth_table(
         assert opened[1].first_offsets == first.first_offsets
         assert opened[1].last_offsets == first.last_offsets
     assert {finding.fingerprint for _, finding in found} == {opened[1].fingerprint}
-    assert 0 <= (found[-1][0].start - DAY) / SECONDS - FAULT.stop <= 20
+    assert 0 <= (found[-1][0].start - DAY) / SECONDS - FAULT.stop <= 7
 
 
 def test_silence_is_told_with_the_offset_that_comes_next(warm: State) -> None:
@@ -299,6 +299,69 @@ def test_a_longer_pause_is() -> None:
     told = seconds_of(2 * 8640, range(2 * 8640, 2 * 8640 + 12), then=12)
     assert told[0].phase == "open"
     assert {change.kind for change in told[0].changes} & {"freshness", "throughput"}
+
+
+def ten_second_windows(
+    count: int, change: Callable[[Window, int], Window], *, rate: float = 120, seed: int = 11
+) -> list[Finding]:
+    """What is told of a topic with keys, identifiers and a new field's nulls, windows of ten seconds."""
+    live, chance = MetricAnomalies(window_seconds=10).resume({}, None), np.random.default_rng(seed)
+    told: list[Finding] = []
+    for number in range(count):
+        records = int(chance.poisson(rate))
+        window = Window("test", "clicks", DAY + 10 * number, 10, records=records, bytes=records * 40,
+                        lag_seconds=0.8 + 0.1 * chance.random(), sampled=records, profiled=records,
+                        first_offsets={0: 1000 * number}, last_offsets={0: 1000 * number + records - 1},
+                        fields=(FieldWindow("voucher", records, 0, 0),))  # fmt: skip
+        told += live.judge(change(window, number))
+    return told
+
+
+def more(window: Window, factor: float) -> Window:
+    return replace(window, records=int(window.records * factor), bytes=int(window.bytes * factor))
+
+
+LATE = 2 * 8640
+QUIET: list[tuple[int, str, Callable[[Window, int], Window]]] = [
+    (1, "bursts of a minute", lambda w, n: more(w, 4) if n % 2100 in range(6) else w),
+    (2, "a quarter more for good", lambda w, n: more(w, 1.25) if n > LATE else w),
+    (3, "what waited for 20 s", lambda w, n: replace(w, lag_seconds=20.0) if n % 3000 == 2999 else w),
+]
+TOLD: list[tuple[int, str, Callable[[Window, int], Window], str, int]] = [
+    (1, "twice as many that stay", lambda w, n: more(w, 2) if n >= LATE else w, "throughput", 14),
+    (2, "twenty times as many", lambda w, n: more(w, 20) if n >= LATE else w, "throughput", 2),
+    (3, "a third of them", lambda w, n: more(w, 0.33) if n >= LATE else w, "throughput", 3),
+    (4, "late for more than three windows", lambda w, n: replace(w, lag_seconds=20.0) if n >= LATE else w,
+     "event-time-lag", 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "why", "change"), QUIET, ids=[str(row[0]) for row in QUIET])
+def test_what_is_no_fault_is_not_told(number: int, why: str, change: Callable[[Window, int], Window]) -> None:
+    assert ten_second_windows(LATE + 2000, change) == [], why
+
+
+@pytest.mark.parametrize(("number", "why", "change", "kind", "within"), TOLD, ids=[str(row[0]) for row in TOLD])
+def test_what_is_one_is_told_soon(
+    number: int, why: str, change: Callable[[Window, int], Window], kind: str, within: int
+) -> None:
+    assert ten_second_windows(LATE, change) == []
+    [opened, *_] = ten_second_windows(LATE + within, change)
+    assert opened.kind == kind, why
+
+
+def test_a_field_that_goes_missing_on_the_first_day_is_told() -> None:
+    def missing(window: Window, number: int) -> Window:
+        half = window.records // 2
+        return field(window, "voucher", missing=half) if 720 <= number < 760 else window
+
+    told = ten_second_windows(800, missing)
+    assert [(each.kind, each.phase) for each in told if each.phase != "update"] == [
+        ("missing-ratio", "open"),
+        ("missing-ratio", "close"),
+    ]
+    assert told == ten_second_windows(769, missing), "told as over within seven windows"
+    assert ten_second_windows(723, missing) == told[:1]
 
 
 def test_a_topic_of_rare_records_is_never_missed() -> None:

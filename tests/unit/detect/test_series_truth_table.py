@@ -274,13 +274,48 @@ def test_what_is_certain_but_too_small_to_matter_raises_nothing() -> None:
     assert judge(values, SeriesKind.RATIO, records).opened(FAULT, FAULT + 2)
 
 
-def test_a_counter_that_resets_is_said_once() -> None:
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_counter_that_resets_is_no_news_and_one_that_jumps_is(sign: int) -> None:
     random = np.random.default_rng(12)
-    values = np.cumsum(random.poisson(30, DAYS * DAY)).astype(float)
-    values[FAULT:] -= values[FAULT]
-    opened = judge(values).opened(8 * DAY)  # a week shows that it only ever rises
-    assert len(opened) <= 1
-    assert all(FAULT <= each <= FAULT + 3 for each in opened)
+    values = sign * np.cumsum(random.poisson(30, DAYS * DAY)).astype(float)
+    for start in (2 * DAY + 77, 5 * DAY + 12, 5 * DAY + 40, FAULT):
+        values[start:] -= values[start]
+    assert judge(values).opened(DAY) == []
+    values[FAULT + DAY :] += sign * 200_000
+    assert judge(values).opened(FAULT + DAY, FAULT + DAY + 3)
+
+
+def test_a_daily_curve_is_no_counter() -> None:
+    values = sine(np.random.default_rng(17))
+    values[FAULT : FAULT + 12] -= 15
+    assert judge(values).opened(FAULT, FAULT + 3)
+
+
+def test_the_edges_of_a_batch_are_no_news_from_the_second_night_on() -> None:
+    """On the first night a batch is a surprise; how it begins and ends between two half hours is none any more."""
+    random = np.random.default_rng(18)
+    times_ = np.arange(6 * 8640) % 8640
+    rate = np.where((times_ >= 720) & (times_ < 900), 1200.0, 1.2)
+    values = random.poisson(rate).astype(float)
+    assert judge(values, SeriesKind.COUNT, window=10.0).opened(8640 + 1000) == []
+
+
+def test_bursts_do_not_hide_a_fall() -> None:
+    random = np.random.default_rng(19)
+    rate = np.full(8 * 8640, 120.0)
+    for start in random.integers(0, 7 * 8640, 25):
+        rate[start : start + int(random.integers(3, 10))] *= random.uniform(2, 5)
+    rate[7 * 8640 + 4000 :] *= 0.35
+    values = random.poisson(rate).astype(float)
+    assert judge(values, SeriesKind.COUNT, window=10.0).opened(7 * 8640 + 4000, 7 * 8640 + 4003)
+
+
+def test_a_ratio_that_never_moved_is_told_on_its_first_day_when_it_does() -> None:
+    values = np.zeros(DAY)
+    values[24 * 6 : 24 * 6 + 30] = 0.3
+    judged = judge(values, SeriesKind.RATIO, np.full(DAY, 400.0))
+    assert judged.opened() == [24 * 6 + 2]
+    assert not judged.verdicts[24 * 6 + 36].alert, "and it is over soon after"
 
 
 def test_one_wrong_timestamp_changes_nothing() -> None:
