@@ -8,6 +8,7 @@ them (measured in faust-streaming 0.15.3, as is what the modules beside this one
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,8 @@ class FaustOutlet:
     """Alerts and rows by Faust's producer, each awaited."""
 
     def __init__(self, app: Any, settings: KafkaSettings, partitions: int) -> None:
+        self.published: Counter[Channel] = Counter()
+        """Alerts since the start, each when the brokers had acknowledged it."""
         self._topics: Mapping[Channel, Any] = {
             "drift": _raw_topic(app, settings.topic(DRIFT_ALERTS)),
             "anomaly": _raw_topic(app, settings.topic(ANOMALY_ALERTS)),
@@ -113,6 +116,7 @@ class FaustOutlet:
         for alert in alerts:
             topic = self._topics[alert.channel]
             await (await topic.send(key=alert.key, value=alert.value, headers=list(alert.headers)))
+            self.published[alert.channel] += 1
 
     async def keep(self, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> None:
         await self._table.keep(partition, rows)

@@ -24,16 +24,51 @@ class Progress:
         self._clock = clock
         self._lock = threading.Lock()
         self._partitions: dict[int, _Partition] = {}
+        self._done = 0
+        self._member = False
+        self._beat = clock()
+
+    @property
+    def partitions(self) -> int:
+        """How many the worker has now."""
+        return len(self._partitions)
+
+    @property
+    def member(self) -> bool:
+        """Whether the group has let the worker in, be it with no partition at all."""
+        return self._member
+
+    @property
+    def done(self) -> int:
+        """Observations that were done with since the start, some of them more than once."""
+        return self._done
+
+    @property
+    def still_seconds(self) -> float:
+        """How long ago the worker's loop last said that it turns."""
+        return self._clock() - self._beat
+
+    def beat(self) -> None:
+        """The worker's loop turns."""
+        self._beat = self._clock()
 
     def assigned(self, partitions: Iterable[int]) -> None:
         """The partitions that the worker has now. Their clocks start."""
         now = self._clock()
         with self._lock:
             self._partitions = {partition: _Partition(None, now) for partition in partitions}
+            self._member = True
+
+    def revoked(self) -> None:
+        """The worker has no partition until it is told again."""
+        with self._lock:
+            self._partitions = {}
+            self._member = False
 
     def processed(self, partition: int, offset: int) -> None:
         """The observation at ``offset`` is done with."""
         with self._lock:
+            self._done += 1
             if partition in self._partitions:
                 self._partitions[partition] = _Partition(offset + 1, self._clock())
 

@@ -18,6 +18,7 @@ from stream_lineage.agents.pushed_watch import HOME, PushedFeed, PushedWatch
 from stream_lineage.agents.registry_poll import RegistryPoll
 from stream_lineage.agents.schema_texts import RegistryTexts
 from stream_lineage.agents.settings import AgentsSettings
+from stream_lineage.agents.telemetry import AgentsTelemetry
 from stream_lineage.agents.topics import prepare_topics
 from stream_lineage.agents.training_watch import TrainingWatch
 from stream_lineage.agents.watchdog import Watchdog, observation_waits
@@ -40,7 +41,11 @@ _log = get_logger("stream_lineage.agents")
 
 
 def run_worker(
-    kafka: KafkaSettings, registry: RegistrySettings, agents: AgentsSettings, store: MetricStore
+    kafka: KafkaSettings,
+    registry: RegistrySettings,
+    agents: AgentsSettings,
+    store: MetricStore,
+    telemetry: AgentsTelemetry | None = None,
 ) -> NoReturn:
     """Run until SIGTERM or SIGINT, then leave the group and exit with 0; exit with another code on failure.
 
@@ -67,6 +72,8 @@ def run_worker(
         detection, outlet, store, lambda event: event.ack(), watch, tap=training, muting=muting
     )
     progress = Progress(time.monotonic)
+    if telemetry is not None:
+        telemetry.attach(progress, outlet.published)
     _wire(app, kafka, pipeline, progress)
     if asked is not None and agents.registry_poll_seconds > 0:
         poll = RegistryPoll(asked, schemas, kafka.cluster_name, agents.public_url)
@@ -125,6 +132,9 @@ def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Pro
             await app.crash(error)
             raise
 
+    async def beat() -> None:
+        progress.beat()
+
     async def assigned(_: Any, assigned: Any, **__: Any) -> None:
         mine[:] = sorted(tp.partition for tp in assigned if tp.topic == topic)
         progress.assigned(mine)
@@ -134,12 +144,13 @@ def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Pro
         pipeline.recovered(mine)
 
     async def revoked(*_: Any, **__: Any) -> None:
-        progress.assigned([])
+        progress.revoked()
         app.deliveries.expect_start()
         pipeline.revoked()
 
     app.agent(observations_topic(app), name="observations", concurrency=1)(observations)
     app.timer(WINDOW_CHECK_SECONDS)(close_windows)
+    app.timer(WINDOW_CHECK_SECONDS)(beat)
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
     app.on_rebalance_complete.connect(recovered, weak=False)

@@ -9,7 +9,7 @@ from stream_lineage.settings import Settings
 
 
 @click.command()
-@settings_options("kafka", "registry", "agents", "store")
+@settings_options("kafka", "registry", "agents", "store", "telemetry")
 def agents(settings: Settings) -> None:
     """Detect drift and data loss in what the collectors observed, and keep metrics.
 
@@ -20,9 +20,11 @@ def agents(settings: Settings) -> None:
     \b
     stream-lineage agents --bootstrap-servers kafka:9092 --schema-registry-url http://registry:8081
     """
+    from stream_lineage.agents.telemetry import AgentsTelemetry
     from stream_lineage.agents.worker import run_worker
     from stream_lineage.doctor.preflight import preflight
     from stream_lineage.errors import KafkaRefused, KafkaUnavailable
+    from stream_lineage.serve.endpoint import answering
     from stream_lineage.store.open import open_store
 
     try:
@@ -31,4 +33,7 @@ def agents(settings: Settings) -> None:
         raise
     except KafkaUnavailable:
         pass  # the worker waits for it
-    run_worker(settings.kafka, settings.registry, settings.agents, open_store(settings.store))
+    store = open_store(settings.store)
+    telemetry = AgentsTelemetry(store.health)
+    with answering(settings.telemetry, telemetry, "agents"):
+        run_worker(settings.kafka, settings.registry, settings.agents, store, telemetry)

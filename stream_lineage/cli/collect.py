@@ -19,7 +19,7 @@ _REPORT_SECONDS = 10.0
 
 
 @click.command()
-@settings_options("kafka", "registry", "collect")
+@settings_options("kafka", "registry", "collect", "telemetry")
 @output_option
 def collect(settings: Settings, output: str) -> None:
     """Observe topics: which records there are, under which schema, and what their fields look like.
@@ -37,7 +37,9 @@ def collect(settings: Settings, output: str) -> None:
     stream-lineage collect --until-end          # observe what is there now, then exit: backfills, CI
     """
     from stream_lineage import runtime
+    from stream_lineage.collect.telemetry import CollectorTelemetry
     from stream_lineage.doctor.preflight import preflight
+    from stream_lineage.serve.endpoint import answering
 
     started = time.monotonic()
     reported = [started, 0.0]
@@ -56,7 +58,8 @@ def collect(settings: Settings, output: str) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: collector.stop())
         try:
-            totals = collector.run()
+            with answering(settings.telemetry, CollectorTelemetry(lambda: collector.standing), "collect"):
+                totals = collector.run()
         except Fenced:
             runtime.run_again_if_alone(settings, collector)
             raise

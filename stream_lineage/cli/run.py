@@ -9,7 +9,7 @@ from stream_lineage.settings import Settings
 
 
 @click.command()
-@settings_options("kafka", "registry", "collect", "agents", "store")
+@settings_options("kafka", "registry", "collect", "agents", "store", "telemetry")
 def run(settings: Settings) -> None:
     """Run everything on one machine: a collector and the agents, each in a process of its own.
 

@@ -23,6 +23,7 @@ from stream_lineage.collect.places import Places
 from stream_lineage.collect.progress import PartitionId
 from stream_lineage.collect.quarantine import Case, Quarantine
 from stream_lineage.collect.schema_key import SchemaCodes
+from stream_lineage.collect.standing import Standing
 from stream_lineage.collect.standstill import STANDS_STILL, Standstill
 from stream_lineage.collect.topic_watcher import TopicWatcher
 from stream_lineage.errors import NotFound, StreamLineageError, Unreadable
@@ -86,11 +87,17 @@ class Collector:
         self._shed_at, self._shed_pause = 0.0, _SHED_SECONDS
         self._standstill = Standstill(consumer, places.facts.log_ends)
         self._busy = False
+        self._standing = Standing(pipeline.totals, time.monotonic())
         self._events = ConsumerEvents(self._assignment, self._flush, places.facts)
 
     @property
     def owned(self) -> list[PartitionId]:
         return sorted(self._assignment.owned)
+
+    @property
+    def standing(self) -> Standing:
+        """How things were at the last turn; may be asked for in any thread."""
+        return self._standing
 
     @property
     def stopping(self) -> threading.Event:
@@ -133,6 +140,7 @@ class Collector:
         try:
             while not self._stopping.is_set():
                 watched = self._watcher.watched()
+                self._stands(len(watched))
                 if watched != subscribed:
                     self._assignment.subscribe(watched)
                     subscribed = watched
@@ -154,6 +162,18 @@ class Collector:
         if unread:
             raise _incomplete(unread)
         return self._pipeline.totals
+
+    def _stands(self, topics: int) -> None:
+        assignment = self._assignment
+        self._standing = Standing(
+            totals=self._pipeline.totals,
+            at=time.monotonic(),
+            topics=topics,
+            partitions=len(assignment.owned),
+            quarantined=len(self._quarantine.held) if self._quarantine else 0,
+            assigned=assignment.assigned_at is not None,
+            rewinding=assignment.must_rewind or self._pipeline.failure is not None,
+        )
 
     # Reading
 

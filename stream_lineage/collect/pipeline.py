@@ -10,6 +10,7 @@ import math
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -61,7 +62,7 @@ class Totals:
     traced: int = 0
     flushes: int = 0
     failed_flushes: int = 0
-    decoders: dict[str, int] = field(default_factory=dict)
+    decoders: Counter[str] = field(default_factory=Counter)
 
 
 class Pipeline:
@@ -261,6 +262,7 @@ class Pipeline:
         totals.spans += recording.spans
         totals.observations += recording.observations
         totals.dead_letters += recording.dead_letters
+        totals.decoders.update(recording.decoders)
         totals.flushes += 1
         if self._on_committed is not None:
             self._on_committed(recording, flush)

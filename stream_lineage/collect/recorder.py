@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,7 @@ from stream_lineage.collect.transaction import CommittedOffset, OutgoingMessage
 from stream_lineage.model.observation import EventTimes, Link, Observation, ObservationKind
 from stream_lineage.model.schema import OPAQUE, SchemaReference
 from stream_lineage.model.span import MissingRange, OffsetSpan
+from stream_lineage.profile.encoding import decoder_of
 from stream_lineage.provenance.chain import Head, next_hash
 from stream_lineage.provenance.codec import EncodedBody, encode_body, frame
 from stream_lineage.provenance.log import DIGEST_HEADER
@@ -57,6 +59,12 @@ class Recording:
     observations: int = 0
     spans: int = 0
     dead_letters: int = 0
+    decoders: Counter[str] = field(default_factory=Counter)
+    """Records by the decoder that their values went to."""
+
+
+NO_DECODER = "none"
+"""Where the values of a group entered no profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,8 @@ class Recorder:
             partitions = tuple(sorted({span.partition for span in own}))
             drafts.append(_Draft(group.topic, own, partitions, encode_body(head, result.profile)))
             recording.spans += len(own)
+            decoder = NO_DECODER if result.profile is None else decoder_of(result.profile).lower()
+            recording.decoders[decoder] += group.records
         resolved = list(resolutions)
         drafts += [self._resolution(resolution, now) for resolution in resolved]
         self._link(flush, drafts, schemas, resolved, recording)

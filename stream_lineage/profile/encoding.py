@@ -46,6 +46,11 @@ def encode_profile(profile: Profile) -> bytes:
     )
 
 
+def decoder_of(encoded: bytes) -> Decoder:
+    """Which decoder read the values that an encoded profile tells of."""
+    return _SYMBOLS[encoded[0] // 2]
+
+
 def encode_field(field: FieldProfile) -> bytes:
     """One field as Avro binary."""
     path = field.path.encode(errors="replace")  # JSON member names may hold lone surrogates

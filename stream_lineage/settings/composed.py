@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.collect.settings import CollectSettings
 from stream_lineage.logs import LogSettings
+from stream_lineage.serve.settings import TelemetrySettings
 from stream_lineage.settings.setting import Setting, settings_of
 from stream_lineage.store.settings import StoreSettings
 from stream_lineage.wire.settings import KafkaSettings, RegistrySettings
@@ -24,6 +25,7 @@ class Settings(BaseModel):
     collect: CollectSettings = Field(default_factory=CollectSettings)
     agents: AgentsSettings = Field(default_factory=AgentsSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     logs: LogSettings = Field(default_factory=LogSettings)
 
     def secrets(self) -> tuple[str, ...]:
@@ -43,6 +45,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "collect": CollectSettings,
     "agents": AgentsSettings,
     "store": StoreSettings,
+    "telemetry": TelemetrySettings,
     "logs": LogSettings,
 }
 

@@ -49,6 +49,7 @@ _TITLES = {
     "collect": "Collector",
     "agents": "Agents",
     "store": "Store",
+    "telemetry": "Metrics and health",
     "logs": "Logs",
 }
 

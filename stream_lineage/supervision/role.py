@@ -47,6 +47,8 @@ class Role:
         self._process: OutputProcess | None = None
         self._started = 0.0
         self._start_at: float | None = None
+        self.starts = 0
+        """How often the process was started."""
         self._lines: deque[str] = deque(maxlen=_REMEMBERED_LINES)
 
     @property
@@ -63,6 +65,7 @@ class Role:
         self._lines.clear()
         self._start_at = None
         self._started = self._clock()
+        self.starts += 1
         self._process = OutputProcess(
             self.name,
             self._command,

@@ -13,9 +13,11 @@ from typing import Self, TextIO
 from stream_lineage.errors import SettingsError
 from stream_lineage.logs import LogSettings
 from stream_lineage.sandbox.child import module_command, module_environment
+from stream_lineage.serve.endpoint import answering
 from stream_lineage.settings import Settings
 from stream_lineage.supervision.environment import settings_environment
 from stream_lineage.supervision.role import Role
+from stream_lineage.supervision.telemetry import RolesTelemetry
 
 _WATCH_SECONDS = 0.2
 _AGENTS_STOP_SECONDS = 5.0
@@ -34,27 +36,25 @@ def run_roles(settings: Settings, stop: Stop, output: TextIO | None = None) -> N
             "until_end cannot be set for all roles together", hint="Use `stream-lineage collect --until-end`."
         )
     lines = Lines(sys.stderr if output is None else output)
-    environment = settings_environment(_with_log_format(settings, lines.is_terminal), module_environment())
-    keep_running(
-        [
-            # First, because it must be ended first: what it has read is written then.
-            Role(
-                "collect",
-                [*module_command(_COMMAND_LINE), "collect"],
-                lines.write,
-                environment=environment,
-                stop_seconds=settings.collect.shutdown_timeout_seconds + 2.0,
-            ),
-            Role(
-                "agents",
-                [*module_command(_COMMAND_LINE), "agents"],
-                lines.write,
-                environment=environment,
-                stop_seconds=_AGENTS_STOP_SECONDS,
-            ),
-        ],
-        stop,
-    )
+    settings = _with_log_format(settings, lines.is_terminal)
+
+    def role(name: str, place: int, stop_seconds: float) -> Role:
+        own = settings.model_copy(update={"telemetry": settings.telemetry.moved(place)})
+        return Role(
+            name,
+            [*module_command(_COMMAND_LINE), name],
+            lines.write,
+            environment=settings_environment(own, module_environment()),
+            stop_seconds=stop_seconds,
+        )
+
+    # The collector first, because it must be ended first: what it has read is written then.
+    roles = [
+        role("collect", 1, settings.collect.shutdown_timeout_seconds + 2.0),
+        role("agents", 2, _AGENTS_STOP_SECONDS),
+    ]
+    with answering(settings.telemetry, RolesTelemetry(roles), "run"):
+        keep_running(roles, stop)
 
 
 def keep_running(roles: Sequence[Role], stop: Stop) -> None:

@@ -81,6 +81,8 @@ def test_every_setting_has_one_name_in_all_places(name: str, tmp_path: Path) -> 
     }[setting.kind]
     if name in {"bootstrap_servers", "instance_id", "topic_prefix", "tap_suffix", "agents_id"}:
         text, parsed = "host", "host"
+    if name == "telemetry_listen":
+        text, parsed = "host:1", "host:1"
     # A key has no meaning without its certificate, nor has a client without its secret and where to show it.
     beside = {"schema_registry_certificate_location": "/c"} if name.startswith("schema_registry_key") else {}
     client = {"schema_registry_token_url": "http://h:2", "schema_registry_client_id": "me"}

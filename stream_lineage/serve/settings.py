@@ -1,0 +1,55 @@
+"""Where a role answers for itself."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class TelemetrySettings(BaseModel):
+    """Metrics and health over HTTP. See docs/telemetry.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    telemetry_listen: str | None = Field(
+        default=None,
+        description="Address at which /metrics, /healthz and /readyz are answered; without one they are not. Under "
+        "`stream-lineage run` the collector answers at the next port and the agents at the one behind it.",
+        examples=["127.0.0.1:9464", "0.0.0.0:9464"],
+    )
+
+    @field_validator("telemetry_listen")
+    @classmethod
+    def _is_an_address(cls, text: str | None) -> str | None:
+        if text is not None:
+            parsed(text)
+        return text or None
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port, if there are any."""
+        return None if self.telemetry_listen is None else parsed(self.telemetry_listen)
+
+    def moved(self, ports: int) -> TelemetrySettings:
+        """The address so many ports further."""
+        if self.address is None:
+            return self
+        host, port = self.address
+        shown = f"[{host}]" if ":" in host else host
+        return self.model_copy(update={"telemetry_listen": f"{shown}:{port + ports}"})
+
+
+def parsed(text: str) -> tuple[str, int]:
+    """Host and port of ``host:port``, of which the host may be an IPv6 address in brackets.
+
+    Raises:
+        ValueError: it is none.
+    """
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed:
+        host = host[1:-1]
+    if not colon or not host or (":" in host and not bracketed) or not (port.isascii() and port.isdigit()):
+        raise ValueError("must be host:port, such as 127.0.0.1:9464 or 0.0.0.0:9464")
+    if not 1 <= int(port) <= 65_533:
+        raise ValueError("the port must be one of 1 to 65533: those behind it are used, too")
+    return host, int(port)
