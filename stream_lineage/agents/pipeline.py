@@ -1,9 +1,10 @@
 """What is done with one observation, in the order that makes a crash harmless.
 
-1. The detectors run. 2. Their alerts are on their topics, acknowledged by the brokers. 3. Their states are in the
-changelog, acknowledged. 4. The observation counts in its topic's window; when a window closes, its points are in the
-store, then its numbers are in the changelog, with the note that it is closed: it is frozen. 5. The baselines judge it,
-and the alerts are on their topic. 6. The observation is acknowledged to Kafka.
+1. The detectors run. 2. What they have to tell is in the changelog (``journal.py``), then their alerts are on their
+topics, acknowledged by the brokers. 3. Their states are in the changelog, acknowledged. 4. The observation counts in
+its topic's window; when a window closes, its points are in the store, then its numbers are in the changelog, with the
+note that it is closed: it is frozen. 5. The baselines judge it, and the alerts are on their topic. 6. The observation
+is acknowledged to Kafka.
 
 After a crash anywhere, what comes next is done again with the same result: alerts have the same ids, states and closed
 windows know the log position up to which they hold, points replace themselves, frozen windows are judged again.
@@ -21,7 +22,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from stream_lineage.agents.acks import OrderedAcks, Pending
 from stream_lineage.agents.alert_rules import AlertRules
 from stream_lineage.agents.alerts import Alert
-from stream_lineage.agents.detection import Detection, LogPosition, Outcome
+from stream_lineage.agents.detection import Changed, Detection, LogPosition, Outcome
+from stream_lineage.agents.journal import cleared, noted, written
 from stream_lineage.agents.log_clocks import LogClocks
 from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.metrics import TopicWindow
@@ -99,6 +101,7 @@ class Pipeline(Generic[E]):
         self._muting = muting or Muting(AlertRules())
         self._clocks = LogClocks(clock)
         self._partitions: frozenset[int] = frozenset()
+        self._made_up_for: set[int] = set()
         self._watched = 0
         self._looked = -RESUME_SECONDS
         self._turn = asyncio.Lock()
@@ -114,6 +117,7 @@ class Pipeline(Generic[E]):
         """
         async with self._turn:
             assignment = self._begin()
+            await self._make_up_for([partition])
             pending = self._acks.begin(partition, event)
             position = LogPosition(partition, offset)
             try:
@@ -126,7 +130,7 @@ class Pipeline(Generic[E]):
             self._clocks.heard(partition, observation.observed_at.timestamp())
             rows = self._outlet.rows
             outcome = await self._in_thread(lambda: self._detection.observe(observation, position, rows))
-            await self._tell(partition, outcome)
+            await self._tell(partition, outcome, assignment)
             if assignment != self._assignment:
                 return  # the partitions were taken away meanwhile: whoever has them now counts it
             due = await self._in_thread(
@@ -142,16 +146,19 @@ class Pipeline(Generic[E]):
         thread of the detectors, and returns what it led to, by the partition whose rows it changes."""
         async with self._turn:
             assignment = self._begin()
+            await self._make_up_for(self._partitions)
             rows = self._outlet.rows
             for partition, outcome in await self._in_thread(lambda: work(rows)):
                 if assignment != self._assignment:
                     return  # whoever has the partitions now finds the same
-                await self._tell(partition, outcome)
+                if partition in self._made_up_for:
+                    await self._tell(partition, outcome, assignment)
 
     async def close_due(self) -> None:
         """Store the windows that are over, also those in which nothing came. To be called about once a second."""
         async with self._turn:
             assignment = self._begin()
+            await self._make_up_for(self._partitions)
             rows, partitions, now = self._outlet.rows, self._partitions, self._clock()
             if partitions and now - self._looked >= RESUME_SECONDS:
                 taken = await self._in_thread(lambda: self._watch.resume(rows, partitions, RESUMED_AT_ONCE))
@@ -190,10 +197,31 @@ class Pipeline(Generic[E]):
         """Observations that are read and not acknowledged."""
         return self._acks.waiting
 
-    async def _tell(self, partition: int, outcome: Outcome) -> None:
-        await self._publish(self._muting.told(outcome.alerts))
-        if outcome.changed:
-            await self._outlet.keep(partition, [(row.key, row.value) for row in outcome.changed])
+    async def _tell(self, partition: int, outcome: Outcome, assignment: int) -> None:
+        told = self._muting.told(outcome.alerts)
+        note = None
+        if told and outcome.changed:
+            note = written(partition, Outcome(tuple(told), outcome.changed), self._outlet.rows)
+        if note is None:
+            await self._carry_out(partition, told, outcome.changed)
+            return
+        await self._outlet.keep(partition, [(note.key, note.value)])
+        if assignment == self._assignment:  # else whoever has the partition now finds the note, or finds it anew
+            await self._carry_out(partition, told, (*outcome.changed, cleared(partition, self._outlet.rows)))
+
+    async def _make_up_for(self, partitions: Iterable[int]) -> None:
+        """Do what was noted and not done by whoever had these partitions before."""
+        for partition in [each for each in partitions if each not in self._made_up_for]:
+            left = noted(partition, self._outlet.rows)
+            if left is not None:
+                rows = (*left.changed, cleared(partition, self._outlet.rows))
+                await self._carry_out(partition, list(left.alerts), rows)
+            self._made_up_for.add(partition)
+
+    async def _carry_out(self, partition: int, told: list[Alert], rows: Iterable[Changed]) -> None:
+        await self._publish(told)
+        if kept := [(row.key, row.value) for row in rows]:
+            await self._outlet.keep(partition, kept)
 
     def _begin(self) -> int:
         """A turn begins: the number of the assignment."""
@@ -203,6 +231,7 @@ class Pipeline(Generic[E]):
             if self._tap is not None:
                 self._tap.drop()
             self._clocks.drop()
+            self._made_up_for.clear()
             self._looked = -RESUME_SECONDS
         return self._assignment
 

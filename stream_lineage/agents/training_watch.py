@@ -3,8 +3,7 @@ compared with each baseline of the topic.
 
 What is told is kept in the table, and follows from what is kept and what was compared. What has been put together is in
 memory only: after a crash or a rebalance it begins anew, and a comparison comes later by at most its own length. What
-was published right before a crash may be published again, with the offsets of the later comparison and under the same
-fingerprint.
+was found right before is told as it was found (``journal.py``), not as another comparison would find it.
 """
 
 from __future__ import annotations

@@ -107,6 +107,7 @@ class Group:
     times: TimeStatistics = field(default_factory=TimeStatistics)
     partitions: set[int] = field(default_factory=set)
     run_count: int = 0
+    turned: bool = False  # a partition went over to it from other codes
 
     @property
     def coordinate_bytes(self) -> int:
@@ -209,6 +210,7 @@ class Flush:
         else:
             runs.append(Run(begin, last, stop - start, group.value_code, group.key_code, gaps))
             pieces += 1
+            group.turned = group.turned or state.value_code not in (None, group.value_code)
         self.run_count += pieces
         group.run_count += pieces
         group.partitions.add(state.partition)

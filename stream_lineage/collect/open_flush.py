@@ -11,7 +11,7 @@ from confluent_kafka import Message
 
 from stream_lineage.collect.batch import topic_batches
 from stream_lineage.collect.dead_letters import DeadLetter
-from stream_lineage.collect.flush import PIECE_BYTES, Flush, Group, slices
+from stream_lineage.collect.flush import PIECE_BYTES, Flush, Group, GroupKey, slices
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.pipeline import Pipeline
 from stream_lineage.collect.progress import PartitionId, PartitionProgress
@@ -22,6 +22,11 @@ BEHIND_SECONDS = 240.0
 _FEED_RECORDS = 32_768
 _FEED_BYTES = 1024 * 1024
 _NEW_SCHEMA_SECONDS = 0.2
+"""After so long a flush is written in which a schema is new, or is back."""
+_AWAY_SECONDS = 10.0
+"""A schema that was not there for so long is back when it comes again."""
+_BACK_EVERY_SECONDS = 2.0
+"""Flushes that come early since a schema is back are so far apart: there may be thousands of topics that mix them."""
 _MAX_GROUPS = 512
 _QUIET_COORDINATE_SHARE = 0.36
 """Of the size that the observation of a quiet topic stays below: half is for the profile, some for the rest."""
@@ -60,7 +65,8 @@ class OpenFlush:
         self._stopping = stopping
         self._flush = Flush(0, time.monotonic())
         self._due_early: float | None = None
-        self._seen_codes: set[tuple[str, int, int]] = set()
+        self._seen: dict[GroupKey, float] = {}
+        self._back_at = -_BACK_EVERY_SECONDS
         self.average_bytes = 100.0
         self._quiet_bytes = int(pipeline.observation_bytes * _QUIET_COORDINATE_SHARE)
         # A batch is taken in slices, so that a flush exceeds its bounds by a quarter at most.
@@ -152,9 +158,13 @@ class OpenFlush:
 
     def _look_at(self, group: Group) -> None:
         """A group of the present flush has got something new."""
-        if group.key not in self._seen_codes:
-            self._seen_codes.add(group.key)
-            self._due_early = time.monotonic() + _NEW_SCHEMA_SECONDS
+        now = time.monotonic()
+        seen, self._seen[group.key] = self._seen.get(group.key), now
+        if seen is None:
+            self._due_early = now + _NEW_SCHEMA_SECONDS
+        elif group.turned and now - seen > _AWAY_SECONDS and now - self._back_at > _BACK_EVERY_SECONDS:
+            self._due_early = now + _NEW_SCHEMA_SECONDS
+            self._back_at = now
         if group.pending_records >= _FEED_RECORDS or group.pending_bytes >= _FEED_BYTES:
             self._pipeline.feed(self._flush, group)
         if group.coordinate_bytes > max(self._quiet_bytes, min(group.bytes * _COORDINATE_SHARE, _LARGEST_COORDINATES)):

@@ -14,14 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_lineage.agents.alerts import Alert
-from stream_lineage.agents.detection import Detection
+from stream_lineage.agents.alerts import Alert, Place
+from stream_lineage.agents.alerts import alert as alert_of
+from stream_lineage.agents.detection import Changed, Detection, LogPosition, Outcome, stored_state
 from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.pipeline import Pipeline
+from stream_lineage.detect.detector import SchemaTexts
 from stream_lineage.detect.metric_anomalies import MetricAnomalies
 from stream_lineage.detect.registry import detectors
+from stream_lineage.model.finding import Finding, Severity
 from stream_lineage.model.observation import Observation
-from stream_lineage.model.schema import SchemaReference
+from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
 from stream_lineage.provenance.codec import encode_observation
 from stream_lineage.store.ports import Point
 from stream_lineage.testing.observations import NOON, avro_reference, observation, span
@@ -68,11 +71,11 @@ class World:
 class Process:
     """A worker: it starts from what survived."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, schemas: SchemaTexts | None = None) -> None:
         self.world = world
         self.table = dict(world.changelog)
         self.pipeline: Pipeline[int] = Pipeline(
-            Detection(detectors().values(), NoTexts(), "http://ui"),
+            Detection(detectors().values(), schemas or NoTexts(), "http://ui"),
             self,
             self,
             self.acknowledge,
@@ -329,3 +332,106 @@ def test_late_observations_are_counted_once_whatever_happens(
     total = sum(item.records for item in items)
     open_at_most = sum(item.records for item in items[world.committed :])
     assert total - open_at_most <= closed <= total
+
+
+class Unsteady(NoTexts):
+    """A registry that is there or away. It does not know the ids that are asked for."""
+
+    def __init__(self) -> None:
+        self.away = False
+
+    def registered(self, reference: SchemaReference) -> bool | None:  # type: ignore[override]
+        return None if self.away else False
+
+
+def test_what_was_told_of_a_registry_that_is_away_after_the_crash_is_not_told_under_another_id() -> None:
+    known, unknown = (
+        avro_reference(1),
+        SchemaReference(SchemaType.NONE, Framing.CONFLUENT_PREFIX, id=9, unresolved=True),
+    )
+    log = [
+        encode_observation(
+            observation(reference, span(0, 10 * n, 10 * n + 9), at=NOON + timedelta(seconds=n), observation_id=f"o{n}")
+        )
+        for n, reference in enumerate([known, unknown, unknown, known])
+    ]
+
+    def told_after(crash_at: int | None, *, crash_before: bool) -> set[str]:
+        world, registry = World(crash_at=crash_at, crash_before=crash_before), Unsteady()
+
+        async def work(process: Process) -> None:
+            for offset in range(world.committed, len(log)):
+                registry.away = registry.away and offset < 2  # it is back with the third observation
+                await process.pipeline.take(0, offset, log[offset], offset)
+
+        for _ in range(2):
+            process = Process(world, registry)
+            with suppress(Crash):
+                asyncio.run(work(process))
+            process.close()
+            registry.away, world.crash_at = True, None
+        steps.append(world.steps)
+        return {alert.event_id for alert in world.alerts}
+
+    steps: list[int] = []
+    assert len(told_after(None, crash_before=True)) == 1
+    for crash_at in range(1, steps[0] + 1):
+        for crash_before in (True, False):
+            assert len(told_after(crash_at, crash_before=crash_before)) == 1, (crash_at, crash_before)
+
+
+def test_what_is_in_memory_only_is_told_once_whatever_is_found_after_a_crash() -> None:
+    """A comparison with training data finds something at another place when it begins anew."""
+    place = [0]
+
+    def compared(rows: Mapping[bytes, bytes]) -> list[tuple[int, Outcome]]:
+        if b"training/clicks" in rows:
+            return []
+        place[0] += 1
+        finding = Finding("training-drift", Severity.WARNING, "clicks", None, "s", "f" * 32, {0: place[0]})
+        made = alert_of(finding, "anomaly", Place(f"training/{place[0]}", "test", NOON), "http://ui")
+        state = Changed(b"training/clicks", stored_state(LogPosition(0, place[0]), NOON, {}))
+        return [(0, Outcome((made,), (state,)))]
+
+    for crash_at in range(1, 5):
+        for crash_before in (True, False):
+            world = World(crash_at=crash_at, crash_before=crash_before)
+            for _ in range(2):
+                process = Process(world)
+                process.pipeline.recovered([0])
+                with suppress(Crash):
+                    asyncio.run(process.pipeline.aside(compared))
+                process.close()
+                world.crash_at = None
+            assert len({each.event_id for each in world.alerts}) == 1, (crash_at, crash_before)
+            assert b"training/clicks" in world.changelog
+
+
+def test_a_note_of_a_partition_that_was_taken_away_is_carried_out_by_whoever_has_it_now() -> None:
+    world = World()
+    process = Process(world)
+    keep = process.keep
+
+    async def taken_away(partition: int, rows: Iterable[tuple[bytes, bytes]]) -> None:
+        await keep(partition, rows)
+        process.pipeline.revoked()
+
+    process.keep = taken_away  # type: ignore[method-assign]
+
+    async def work(process: Process) -> None:
+        for offset in range(3):
+            await process.pipeline.take(0, offset, DRIFT[offset], offset)
+
+    asyncio.run(work(process))
+    process.close()
+    assert world.alerts == []
+    heir = Process(world)
+    asyncio.run(work(heir))
+    heir.close()
+    assert len(world.alerts) == 1
+
+
+DRIFT = [
+    encode_observation(observation(avro_reference(n), span(0, 10 * n, 10 * n + 9), at=NOON + timedelta(seconds=n)))
+    for n in (1, 1, 2)
+]
