@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -33,6 +33,8 @@ _PROBE_PATIENCE = 6.0
 """How many times its processor seconds a probe is waited for, at most."""
 _SCHEMA_DEATHS = 2
 """A schema that ended this many workers is not tried again: its records are opaque."""
+MOST_FINISHES = 64
+"""Small requests that are sent before the first answer is read: neither side must ever wait for room at the other's."""
 _EXIT_REASONS = {
     1: "failed",
     -6: "aborted",
@@ -65,6 +67,29 @@ class Undecodable:
     role: str
     kind: str
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRequest:
+    """Records of a group that are to be decoded; ``skips`` are the bytes of framing before each value and key."""
+
+    group: int
+    topic: str
+    values: Payloads
+    keys: Payloads
+    value_schema: DecodeSchema
+    key_schema: DecodeSchema
+    skips: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRequest:
+    """What is asked for of a group: its encoded profile, of at most about ``budget`` bytes. ``left_out`` values of it
+    were never sent."""
+
+    group: int
+    budget: int
+    left_out: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +214,18 @@ class DecodeProcess:
         answer = orjson.loads(self._receive(self._options.deadline_seconds))
         return [Undecodable(*row) for row in answer["bad"]]
 
+    def batches(self, batches: Sequence[BatchRequest]) -> list[list[Undecodable]]:
+        """The same for several small ones in one go: each answer that is waited for is a turn of the processor."""
+        requests = [
+            self._request("batch", each.topic, each.value_schema, each.key_schema, each.skips) | {"group": each.group}
+            for each in batches
+        ]
+        self._send(orjson.dumps({"op": "batches", "batches": requests}))
+        for each in batches:
+            self._send_payloads(each.values, each.keys)
+        answers = orjson.loads(self._receive(self._options.deadline_seconds))
+        return [[Undecodable(*row) for row in answer["bad"]] for answer in answers]
+
     def probe(
         self,
         group: int,
@@ -214,9 +251,17 @@ class DecodeProcess:
     def finish(self, group: int, budget: int, left_out: int) -> bytes | None:
         """The encoded profile of a group, at most about ``budget`` bytes; null when it got no batch. ``left_out``
         values of it were never sent."""
-        self._send(orjson.dumps({"op": "finish", "group": group, "budget": budget, "left_out": left_out}))
-        answer = self._receive(self._options.deadline_seconds)
-        return answer[1:] if answer[:1] == b"\x01" else None
+        return next(self.finishes([FinishRequest(group, budget, left_out)]))
+
+    def finishes(self, requests: Sequence[FinishRequest]) -> Iterator[bytes | None]:
+        """The same for several groups in one go, at most as many as ``MOST_FINISHES``."""
+        for each in requests:
+            self._send(
+                orjson.dumps({"op": "finish", "group": each.group, "budget": each.budget, "left_out": each.left_out})
+            )
+        for _ in requests:
+            answer = self._receive(self._options.deadline_seconds)
+            yield answer[1:] if answer[:1] == b"\x01" else None
 
     def _request(
         self, operation: str, topic: str, value: DecodeSchema, key: DecodeSchema, skips: tuple[int, int]
@@ -232,6 +277,9 @@ class DecodeProcess:
 
     def _send_batch(self, request: dict[str, Any], values: Payloads, keys: Payloads) -> None:
         self._send(orjson.dumps(request))
+        self._send_payloads(values, keys)
+
+    def _send_payloads(self, values: Payloads, keys: Payloads) -> None:
         for payloads in (values, keys):
             self._send(payloads.data)
             self._send(payloads.starts.tobytes())

@@ -13,14 +13,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
 from stream_lineage.collect.batch import Payloads, joined
-from stream_lineage.collect.decode_process import DecodeSchema, Undecodable
+from stream_lineage.collect.decode_process import (
+    MOST_FINISHES,
+    BatchRequest,
+    DecodeSchema,
+    FinishRequest,
+    Undecodable,
+)
 from stream_lineage.collect.flush import Flush, Group, GroupKey, Piece
 from stream_lineage.errors import WorkerLost
 from stream_lineage.logs import get_logger
@@ -36,6 +42,9 @@ _GRACE = 0.2
 _FINISH_ATTEMPTS = 5
 _MAX_BATCH_BYTES = 4 * 1024 * 1024
 """A batch is no larger, but for a single record: objects made of JSON take ten times the room of its text."""
+_SMALL_BYTES = 256 * 1024
+"""A piece up to this size is sent together with others: it is decoded in milliseconds."""
+_MOST_TOGETHER = 128
 _LOST_BEFORE_CUT = 2
 _LOST_BEFORE_BLAME = 5
 """How often the worker itself, and not its child, must be lost with a range of records before it is cut in halves
@@ -77,7 +86,11 @@ class Worker(Protocol):
         seconds: float,
     ) -> str | None: ...
 
+    def batches(self, batches: Sequence[BatchRequest]) -> list[list[Undecodable]]: ...
+
     def finish(self, group: int, budget: int, left_out: int) -> bytes | None: ...
+
+    def finishes(self, requests: Sequence[FinishRequest]) -> Iterator[bytes | None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +164,9 @@ class DecodeStage:
 
     def feed(self, flush: Flush, group: Group, plan: Plan) -> None:
         """Send the pieces of a group that have not been sent yet, as one batch."""
-        work = self._work.get(group.key)
-        if work is not None and work.plan != plan:
-            self._change(flush, work, plan)
-        fresh = group.pieces[group.sent :]
-        if not fresh:
-            return
-        if len(fresh) > 1:
-            group.pieces[group.sent :] = [_merged(fresh)]
+        work = self._prepared(flush, group, plan)
         if work is None:
-            self._numbers += 1
-            work = self._work[group.key] = _Work(self._numbers, plan)
+            return
         piece = group.sent
         group.sent += 1
         if self._given_up:
@@ -174,12 +179,86 @@ class DecodeStage:
             work.careful.add(piece)
             self._recover(flush, lost)
 
+    def feed_together(self, flush: Flush, plans: Iterable[tuple[Group, Plan]]) -> None:
+        """The same for several groups: what is small goes in one go. Where the worker is lost with that, each is sent
+        by itself."""
+        portion: list[tuple[Group, _Work]] = []
+        size = 0
+        for group, plan in plans:
+            work = self._prepared(flush, group, plan)
+            if work is None:
+                continue
+            more = group.pieces[group.sent].byte_count
+            if more > _SMALL_BYTES:
+                self.feed(flush, group, plan)
+                continue
+            portion.append((group, work))
+            size += more
+            if size > _MAX_BATCH_BYTES or len(portion) >= _MOST_TOGETHER:
+                self._feed_portion(flush, portion)
+                portion, size = [], 0
+        self._feed_portion(flush, portion)
+
+    def _feed_portion(self, flush: Flush, portion: list[tuple[Group, _Work]]) -> None:
+        if len(portion) < 2 or self._given_up:
+            for group, work in portion:
+                self.feed(flush, group, work.plan)
+            return
+        requests = []
+        for group, work in portion:
+            piece, plan = group.pieces[group.sent], work.plan
+            requests.append(
+                BatchRequest(work.number, group.topic, piece.values, piece.keys, plan.value, plan.key, plan.skips)
+            )
+            group.sent += 1
+        try:
+            answers = self._worker.batches(requests)
+        except WorkerLost as lost:
+            self._recover(flush, lost)
+            return
+        for (group, work), answer in zip(portion, answers, strict=True):
+            work.bad += [(group.sent - 1, record) for record in answer]
+
+    def _prepared(self, flush: Flush, group: Group, plan: Plan) -> _Work | None:
+        """What is fresh of a group as one piece; null where nothing is."""
+        work = self._work.get(group.key)
+        if work is not None and work.plan != plan:
+            self._change(flush, work, plan)
+        fresh = group.pieces[group.sent :]
+        if not fresh:
+            return None
+        if len(fresh) > 1:
+            group.pieces[group.sent :] = [_merged(fresh)]
+        if work is None:
+            self._numbers += 1
+            work = self._work[group.key] = _Work(self._numbers, plan)
+        return work
+
+    def finish_together(self, flush: Flush, groups: Sequence[tuple[Group, int]]) -> list[GroupResult]:
+        """``finish`` for several groups with their budgets: the worker makes one profile after the other."""
+        found: list[GroupResult] = []
+        while len(found) < len(groups):
+            portion = groups[len(found) : len(found) + MOST_FINISHES]
+            known = [(group, budget, work) for group, budget in portion if (work := self._work.get(group.key))]
+            if len(known) == len(portion) and not self._given_up:
+                requests = [FinishRequest(work.number, budget, _left_out(group, work)) for group, budget, work in known]
+                try:
+                    for (group, _, work), profile in zip(known, self._worker.finishes(requests), strict=True):
+                        found.append(self._finished(group, work, profile))
+                    continue
+                except WorkerLost as lost:
+                    self._recover(flush, lost)
+            found += [self.finish(flush, group, budget) for group, budget in groups[len(found) :]]
+        return found
+
     def finish(self, flush: Flush, group: Group, budget: int) -> GroupResult:
         """The profile of a group all of whose pieces have been fed."""
         work = self._work.get(group.key)
         if work is None:
             return GroupResult(None, [])
-        profile = self._profile(flush, group, work, budget)
+        return self._finished(group, work, self._profile(flush, group, work, budget))
+
+    def _finished(self, group: Group, work: _Work, profile: bytes | None) -> GroupResult:
         bad = []
         for piece, record in work.bad:
             at = group.pieces[piece]
@@ -193,12 +272,8 @@ class DecodeStage:
         for _ in range(_FINISH_ATTEMPTS):
             if self._given_up:
                 return None
-            left_out = sum(
-                int(np.count_nonzero(group.pieces[piece].values.lengths[sorted(places)] >= 0))
-                for piece, places in work.excluded.items()
-            )
             try:
-                return self._worker.finish(work.number, budget, left_out)
+                return self._worker.finish(work.number, budget, _left_out(group, work))
             except WorkerLost as lost:
                 self._recover(flush, lost)
         _log.error("a profile cannot be made: the decode worker does not survive it", topic=group.topic)
@@ -349,6 +424,14 @@ class DecodeStage:
         for place in range(len(whole)):
             if place not in excluded and (values[place] >= 0 or keys[place] >= 0):
                 work.blame(piece, place, "value" if values[place] >= 0 else "key", reason)
+
+
+def _left_out(group: Group, work: _Work) -> int:
+    """Values of a group that are not sent."""
+    return sum(
+        int(np.count_nonzero(group.pieces[piece].values.lengths[sorted(places)] >= 0))
+        for piece, places in work.excluded.items()
+    )
 
 
 def _merged(pieces: list[Piece]) -> Piece:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from itertools import chain
 
 from stream_lineage.collect.cluster_facts import ClusterFacts
-from stream_lineage.collect.decode_stage import DecodeStage, GroupResult
+from stream_lineage.collect.decode_stage import DecodeStage, Plan
 from stream_lineage.collect.flush import Flush, Group, GroupKey, Piece
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.progress import PartitionId
@@ -121,8 +121,6 @@ class Pipeline:
     def seal(self, flush: Flush) -> None:
         """Hand over a whole flush. ``flush.done`` is set when it has been committed or dropped."""
         flush.sealed_at = datetime.now(UTC)
-        for group in flush.groups.values():
-            self.feed(flush, group)
         self._sealed += 1
         self._put(_Seal(flush))
 
@@ -217,18 +215,21 @@ class Pipeline:
         if self.failure is not None:
             return
         self._enter(flush)
+        for group in flush.groups.values():
+            group.pieces += group.take_pending()
         self._resolver.settle(question for key in flush.groups for question in self._answers.questions(key))
         self._ask_again()
         schemas: dict[GroupKey, GroupSchemas] = {}
-        results: dict[GroupKey, GroupResult] = {}
+        plans: list[tuple[Group, Plan]] = []
         for key, group in flush.groups.items():
             value, key_answer = self._answers.of(group)
             schemas[key] = GroupSchemas(value.reference, key_answer.reference, value.error, key_answer.error)
             plan = self._answers.plan(group)
-            if plan is None:
-                continue
-            self._stage.feed(flush, group, plan)
-            results[key] = self._stage.finish(flush, group, self._budget(group))
+            if plan is not None:
+                plans.append((group, plan))
+        self._stage.feed_together(flush, plans)
+        finished = self._stage.finish_together(flush, [(group, self._budget(group)) for group, _ in plans])
+        results = {group.key: result for (group, _), result in zip(plans, finished, strict=True)}
         if flush.era != self.era:
             return
         self._check_epochs(flush)

@@ -1,8 +1,9 @@
 """The decode worker: a process of its own that decodes and profiles batches, and that may die.
 
 It reads requests from a socket that it inherits and answers each of them. A request is one JSON message, followed, for
-batches, by six buffers: data, starts and lengths of the values, then of the keys. It has a memory limit, no Kafka
-client and no network; when its parent is gone it ends.
+batches, by six buffers: data, starts and lengths of the values, then of the keys. Several batches may come as one
+request, with six buffers for each. It has a memory limit, no Kafka client and no network; when its parent is gone it
+ends.
 
 A probe tries a batch in a forked child and tells how that ended, so that looking for the records that kill a decoder
 costs a fork for each try and not a new interpreter.
@@ -42,6 +43,7 @@ _FAILED_EXIT_STATUS = 1
 _WALL_SECONDS_FOR_CPU = 5.0
 """A probe may take so many times its processor time by the clock: the machine may be busy."""
 _MAX_JSON_DECODERS = 512
+_BUFFERS = 6
 
 
 @dataclass(slots=True)
@@ -180,12 +182,17 @@ def serve(connection: Connection, worker: Worker) -> None:
             return
         operation = request["op"]
         if operation in ("batch", "probe"):
-            buffers = [connection.recv_bytes() for _ in range(6)]
+            buffers = [connection.recv_bytes() for _ in range(_BUFFERS)]
             if operation == "batch":
                 answer = worker.batch(request, buffers)
             else:
                 answer = {"status": _tried(partial(worker.batch, request, buffers), connection, request["seconds"])}
             connection.send_bytes(orjson.dumps(answer))
+        elif operation == "batches":
+            answers = [
+                worker.batch(each, [connection.recv_bytes() for _ in range(_BUFFERS)]) for each in request["batches"]
+            ]
+            connection.send_bytes(orjson.dumps(answers))
         elif operation == "schema":
             connection.send_bytes(orjson.dumps(worker.schema(request)))
         elif operation == "finish":

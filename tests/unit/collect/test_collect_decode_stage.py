@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from stream_lineage.collect import decode_stage
 from stream_lineage.collect.batch import Payloads, joined
-from stream_lineage.collect.decode_process import DecodeSchema, Undecodable
+from stream_lineage.collect.decode_process import BatchRequest, DecodeSchema, FinishRequest, Undecodable
 from stream_lineage.collect.decode_stage import DecodeStage, GroupResult, Plan
 from stream_lineage.collect.flush import Flush, Group, Piece
 from stream_lineage.errors import WorkerLost
@@ -112,6 +112,13 @@ class FakeWorker:
         self.left_out[group] = left_out
         return orjson.dumps([None if value is None else value.decode() for value in self.groups.pop(group)])
 
+    def batches(self, batches: Sequence[BatchRequest]) -> list[list[Undecodable]]:
+        return [self.batch(b.group, b.topic, b.values, b.keys, b.value_schema, b.key_schema, b.skips) for b in batches]
+
+    def finishes(self, requests: Sequence[FinishRequest]) -> Iterator[bytes | None]:
+        for request in requests:
+            yield self.finish(request.group, request.budget, request.left_out)
+
     def _fatal(self, values: Payloads, keys: Payloads) -> bool:
         return len(values) > self.largest or any(item in self.killers for item in (*items(values), *items(keys)))
 
@@ -141,18 +148,27 @@ def name(group: int, offset: int) -> bytes:
     return f"{group}/{offset}".encode()
 
 
-def run(worker: FakeWorker, feeds: list[tuple[int, int]], seconds: float = 60.0) -> dict[int, GroupResult]:
-    """Feeds pieces of so many records to groups, in this order, then finishes all. Records are called by ``name``."""
+def run(
+    worker: FakeWorker, feeds: list[tuple[int, int]], seconds: float = 60.0, *, together: int = 0
+) -> dict[int, GroupResult]:
+    """Feeds pieces of so many records to groups, in this order, then finishes all: the last ones ``together``, where
+    that is said. Records are called by ``name``."""
     stage = DecodeStage(worker, recovery_seconds=seconds)
     flush = Flush(0, 0.0)
     offsets: Counter[int] = Counter()
     stage.begin()
-    for number, size in feeds:
+    for index, (number, size) in enumerate(feeds):
         group = flush.groups.setdefault(("t", number, 0), Group("t", number, 0))
         group.pieces.append(piece([name(number, offsets[number] + i) for i in range(size)], offsets[number]))
         offsets[number] += size
-        stage.feed(flush, group, PLAN)
-    return {group.value_code: stage.finish(flush, group, 1_000) for group in flush.groups.values()}
+        if index < len(feeds) - together:
+            stage.feed(flush, group, PLAN)
+    if not together:
+        return {group.value_code: stage.finish(flush, group, 1_000) for group in flush.groups.values()}
+    groups = list(flush.groups.values())
+    stage.feed_together(flush, [(group, PLAN) for group in groups])
+    results = stage.finish_together(flush, [(group, 1_000) for group in groups])
+    return {group.value_code: result for group, result in zip(groups, results, strict=True)}
 
 
 def profiled(result: GroupResult) -> list[str]:
@@ -184,7 +200,8 @@ def test_exactly_the_killers_are_left_out(feeds: list[tuple[int, int]], data: st
         ended_at=ended_at,
     )
 
-    for number, result in run(worker, feeds).items():
+    together = data.draw(st.integers(0, len(feeds)), label="together")
+    for number, result in run(worker, feeds, together=together).items():
         expected = [name(number, i).decode() for i in range(sizes[number]) if (number, i) not in killers | rotten]
         assert sorted(profiled(result)) == sorted(expected)
         assert named(result, "worker-lost") == sorted(i for group, i in killers if group == number)
