@@ -2,7 +2,7 @@
 
 Delivery is at least once, and our own order of doing things (``pipeline.py``) makes it exact. Faust's transactions
 would not help: records sent to topics that the app does not itself consume go through another producer, outside of
-them (measured in faust-streaming 0.15.3, as is what the modules beside this one mend).
+them (measured in faust-streaming 0.15.3, as is what the modules beside this one mend; docs/decisions/0005-delivery.md).
 """
 
 from __future__ import annotations

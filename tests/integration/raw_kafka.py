@@ -95,7 +95,7 @@ def produce(bootstrap_servers: str, topic: str, partition: int, content: bytes) 
     """
     deadline = deadline_in(30)
     while True:
-        host, port = _leader(bootstrap_servers, topic, partition)
+        host, port = leader(bootstrap_servers, topic, partition)
         error, offset = _exchange(host, port, topic, partition, content)
         if not error:
             return offset
@@ -119,8 +119,8 @@ def _exchange(host: str, port: int, topic: str, partition: int, content: bytes) 
     )
     with socket.create_connection((host, port), timeout=60) as connection:
         connection.sendall(struct.pack(">i", len(body)) + body)
-        size = struct.unpack(">i", _exactly(connection, 4))[0]
-        answer = _exactly(connection, size)
+        size = struct.unpack(">i", exactly(connection, 4))[0]
+        answer = exactly(connection, size)
     error, offset = struct.unpack_from(">hq", answer, 4 + 4 + 2 + len(name) + 4 + 4)
     return int(error), int(offset)
 
@@ -139,7 +139,7 @@ def _admin(bootstrap_servers: str) -> AdminClient:
     return AdminClient({"bootstrap.servers": bootstrap_servers})
 
 
-def _leader(bootstrap_servers: str, topic: str, partition: int) -> tuple[str, int]:
+def leader(bootstrap_servers: str, topic: str, partition: int) -> tuple[str, int]:
     deadline = deadline_in(30)
     while True:
         metadata: Any = _admin(bootstrap_servers).list_topics(topic, timeout=20)
@@ -155,7 +155,7 @@ def _sized(content: bytes | None) -> bytes:
     return varint(-1) if content is None else varint(len(content)) + content
 
 
-def _exactly(connection: socket.socket, count: int) -> bytes:
+def exactly(connection: socket.socket, count: int) -> bytes:
     out = bytearray()
     while len(out) < count:
         piece = connection.recv(count - len(out))
