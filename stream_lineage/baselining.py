@@ -11,7 +11,7 @@ from pathlib import Path
 from confluent_kafka import Consumer
 from confluent_kafka.admin import OffsetSpec
 
-from stream_lineage import runtime
+from stream_lineage import connections
 from stream_lineage.collect.cluster_facts import ClusterFacts, listed_offsets
 from stream_lineage.collect.decode_process import DecodeProcess, WorkerOptions
 from stream_lineage.collect.decode_stage import DecodeStage
@@ -77,7 +77,7 @@ def sample_of_topic(
     starts = {number: offset for (_, number), offset in facts.log_starts(partitions).items()}
     ends = {number: offset for (_, number), offset in facts.log_ends(partitions).items()}
     ranges = chosen_ranges(topic, begin, end, starts, ends, first_at)
-    hash_key = runtime.hash_key_of(settings, facts.cluster_id())
+    hash_key = connections.hash_key_of(settings, facts.cluster_id())
     found = _read(settings, topic, ranges, hash_key, progress)
     if facts.topic_ids([topic]).get(topic) != topic_id:
         raise NotFound(f"{topic} was deleted or created again while it was read")
@@ -131,7 +131,7 @@ def kept_baselines(settings: Settings, *names: str, progress: Progress | None = 
     Raises:
         KafkaUnavailable: no broker answered.
     """
-    with closing(runtime.log_reader(settings)) as reader:
+    with closing(connections.log_reader(settings)) as reader:
         topic = settings.kafka.topic(BASELINES)
         return read_baselines(reader, topic, names=frozenset(names) or None, progress=progress)
 
@@ -160,14 +160,14 @@ def delete_baseline(settings: Settings, name: str) -> None:
 def _read(settings: Settings, topic: str, ranges: Ranges, hash_key: bytes, progress: Progress | None) -> RangeProfile:
     collect = settings.collect
     with ExitStack() as stack:
-        registry = runtime.registry_of(settings)
+        registry = connections.registry_of(settings)
         if registry is not None:
             stack.callback(registry.close)
         resolver = SchemaResolver(
             registry,
             negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
             retry_seconds=settings.registry.registry_retry_seconds,
-            single_objects=runtime.single_objects(settings, registry),
+            single_objects=connections.single_objects(settings, registry),
         )
         stack.callback(resolver.close)
         options = WorkerOptions(
@@ -210,8 +210,8 @@ def _range_consumer(settings: Settings) -> Consumer:
 
 def _hash_key(settings: Settings) -> bytes:
     if settings.collect.hash_key is not None:
-        return runtime.hash_key_of(settings, None)
-    return runtime.hash_key_of(settings, ClusterFacts(kafka.admin(settings.kafka)).cluster_id())
+        return connections.hash_key_of(settings, None)
+    return connections.hash_key_of(settings, ClusterFacts(kafka.admin(settings.kafka)).cluster_id())
 
 
 def _kept(profile: Profile) -> Profile:

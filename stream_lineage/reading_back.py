@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stream_lineage.collect.cluster_facts import ClusterFacts
+from stream_lineage.connections import hash_key_of, log_reader
 from stream_lineage.errors import NotFound
 from stream_lineage.model.provenance import Provenance
 from stream_lineage.provenance.checkpoint import read_checkpoint, write_checkpoint
@@ -16,7 +17,6 @@ from stream_lineage.provenance.lookup import Sighting, hash_key_bytes, provenanc
 from stream_lineage.provenance.spans import SpanIndex
 from stream_lineage.provenance.topics import OBSERVATIONS
 from stream_lineage.provenance.verify import Verification, verify
-from stream_lineage.runtime import hash_key_of, log_reader
 from stream_lineage.settings import Settings
 from stream_lineage.wire import kafka
 

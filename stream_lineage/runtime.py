@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from confluent_kafka import Consumer, Producer
@@ -37,7 +36,8 @@ from stream_lineage.collect.topic_watcher import TopicWatcher
 from stream_lineage.collect.traced_topics import TracedTopics
 from stream_lineage.collect.transaction import Transactions
 from stream_lineage.collect.watch import TopicFilter
-from stream_lineage.errors import ConnectionFailed, SchemaError, SettingsError
+from stream_lineage.connections import AT_THE_END_MS, hash_key_of, log_reader, registry_of, single_objects
+from stream_lineage.errors import ConnectionFailed, SchemaError
 from stream_lineage.logs import get_logger
 from stream_lineage.model.schema import SchemaType
 from stream_lineage.model.schema_files import schema_text
@@ -53,9 +53,7 @@ from stream_lineage.provenance.topics import (
 )
 from stream_lineage.settings import Settings
 from stream_lineage.wire import kafka
-from stream_lineage.wire.registered_schema import RegisteredSchema
 from stream_lineage.wire.registry import SchemaRegistry
-from stream_lineage.wire.single_object_schemas import SingleObjectSchemas
 
 _log = get_logger("stream_lineage")
 
@@ -67,41 +65,9 @@ _OWN_SCHEMAS: tuple[tuple[str, str, SchemaType], ...] = (
 )
 
 
-_AT_THE_END_MS = 20
-"""How long a broker waits for more before it says that a partition ends: whoever reads up to the end waits for that."""
 _SESSION_SLACK_SECONDS = 3.0
 _LARGEST_COPY = 1_000_000_000
 """Bytes, the most that the client allows."""
-
-
-def log_reader(settings: Settings) -> Consumer:
-    """A consumer for reading our own topics from their beginning, in no group."""
-    return kafka.consumer(
-        settings.kafka,
-        f"{settings.collect.group_id}.reader",
-        {"enable.partition.eof": "true", "auto.offset.reset": "earliest", "fetch.wait.max.ms": _AT_THE_END_MS},
-    )
-
-
-def registry_of(settings: Settings) -> SchemaRegistry | None:
-    """The schema registry, if one is configured."""
-    return SchemaRegistry(settings.registry) if settings.registry.urls else None
-
-
-def registered_schema(settings: Settings, subject: str, version: int | None) -> RegisteredSchema:
-    """A version of a subject, the latest one where none is given, with what it refers to.
-
-    Raises:
-        SettingsError: no registry is configured.
-        UnknownSchema: the registry does not have it.
-        RegistryUnavailable, SchemaError: it does not answer, or with what cannot be used.
-    """
-    registry = registry_of(settings)
-    if registry is None:
-        hint = "Say --schema-registry-url, or set STREAM_LINEAGE_SCHEMA_REGISTRY_URL."
-        raise SettingsError("no schema registry is configured", hint=hint)
-    with closing(registry):
-        return registry.latest(subject) if version is None else registry.version(subject, version)
 
 
 def register_own_schemas(registry: SchemaRegistry | None, settings: Settings) -> int | None:
@@ -118,16 +84,6 @@ def register_own_schemas(registry: SchemaRegistry | None, settings: Settings) ->
         if topic == OBSERVATIONS:
             observation_id = schema_id
     return observation_id
-
-
-def hash_key_of(settings: Settings, cluster_id: str | None) -> bytes:
-    """The key of the hashes that stand for values: the configured one, else one that all collectors of a cluster
-    derive alike, which hides values from a casual look only."""
-    if settings.collect.hash_key is not None:
-        secret = settings.collect.hash_key.get_secret_value().encode()
-    else:
-        secret = f"{cluster_id}/{settings.kafka.topic_prefix}".encode()
-    return hashlib.sha256(b"stream_lineage hash key\x00" + secret).digest()
 
 
 @contextmanager
@@ -256,16 +212,6 @@ def _tap(settings: Settings, admin: AdminClient, facts: ClusterFacts, secret: by
     )
 
 
-def single_objects(settings: Settings, registry: SchemaRegistry | None) -> SingleObjectSchemas | None:
-    """Where the schemas of Avro single objects are found; null where there is nowhere to look."""
-    found = SingleObjectSchemas(
-        registry,
-        settings.registry.avro_schemas,
-        negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
-    )
-    return found if found.has_sources else None
-
-
 def _find_links(settings: Settings, keys: Iterable[EpochPartition]) -> dict[EpochPartition, Head]:
     return last_links(lambda: log_reader(settings), settings.kafka.topic(OBSERVATIONS), keys)
 
@@ -337,6 +283,6 @@ def _uncommitted_reader(settings: Settings) -> Consumer:
             "enable.partition.eof": "true",
             "auto.offset.reset": "earliest",
             "queued.max.messages.kbytes": 1024,
-            "fetch.wait.max.ms": _AT_THE_END_MS,
+            "fetch.wait.max.ms": AT_THE_END_MS,
         },
     )

@@ -45,10 +45,10 @@ def side(argument: str, load: Callable[[], Settings], references: Mapping[str, s
     if found is None:
         hint = "A schema in the registry is SUBJECT:VERSION, such as orders-value:3 or orders-value:latest."
         raise NotFound(f"there is no file {argument}", hint=hint)
-    from stream_lineage import runtime
+    from stream_lineage.connections import registered_schema
 
     version = None if found["version"] == "latest" else int(found["version"])
-    schema = runtime.registered_schema(load(), found["subject"], version)
+    schema = registered_schema(load(), found["subject"], version)
     name = f"{found['subject']} v{schema.reference.version}"
     return Side(name, schema.text, schema.type, schema.references, registered=True)
 
