@@ -82,7 +82,9 @@ def run_worker(
     pushed = PushedWatch(store, kafka.cluster_name, agents.public_url, sensitivity=agents.metric_sensitivity)
     _wire_pushed(app, kafka, pipeline, outlet, pushed, pushed_feed(kafka, agents.agents_id))
     topic = kafka.topic(OBSERVATIONS)
-    watchdog = Watchdog(progress, observation_waits(kafka, topic, agents.agents_id))
+    waits = observation_waits(kafka, topic, agents.agents_id)
+    # A disk that is full is no reason to start again: the worker waits for it.
+    watchdog = Watchdog(progress, lambda *place: store.health().ready and waits(*place))
     watchdog.start()
     mutes.start()
     try:
@@ -90,8 +92,8 @@ def run_worker(
     finally:
         watchdog.stop()
         mutes.stop()
+        store.close()  # before the pipeline, which may be waiting for a disk
         pipeline.close()
-        store.close()
 
 
 def _wire(app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], progress: Progress) -> None:

@@ -25,7 +25,7 @@ def agents(settings: Settings) -> None:
     from stream_lineage.doctor.preflight import preflight
     from stream_lineage.errors import KafkaRefused, KafkaUnavailable
     from stream_lineage.serve.endpoint import answering
-    from stream_lineage.store.open import open_store
+    from stream_lineage.store.open import open_outbox_store
 
     try:
         preflight(settings, "agents")
@@ -33,7 +33,7 @@ def agents(settings: Settings) -> None:
         raise
     except KafkaUnavailable:
         pass  # the worker waits for it
-    store = open_store(settings.store)
+    store = open_outbox_store(settings.store)
     telemetry = AgentsTelemetry(store.health)
     with answering(settings.telemetry, telemetry, "agents"):
         run_worker(settings.kafka, settings.registry, settings.agents, store, telemetry)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from stream_lineage.errors import SettingsError
+from stream_lineage.errors import ConnectionFailed, SettingsError
 from stream_lineage.store.ports import MetricStore
 from stream_lineage.store.settings import StoreSettings
 from stream_lineage.store.sqlite import SqliteStore
@@ -28,6 +29,31 @@ def open_store(settings: StoreSettings) -> MetricStore:
     from stream_lineage.store.influx import InfluxStore
 
     return InfluxStore(influx_api(settings, settings.influx_token), settings.influx_bucket)
+
+
+def open_outbox_store(settings: StoreSettings) -> MetricStore:
+    """As ``open_store``, for those who write: what is remote may be away meanwhile. Raises as ``open_store`` does."""
+    if settings.kind == "sqlite":
+        return open_store(settings)
+    from stream_lineage.store.influx import InfluxStore
+    from stream_lineage.store.outbox import Outbox
+    from stream_lineage.store.outbox_store import OutboxStore, Slot, take_over
+
+    api = influx_api(settings, settings.influx_token)
+    slot = Slot(settings.outbox_path)
+    try:
+        outbox = Outbox(
+            slot.directory,
+            max_bytes=settings.outbox_max_mb * 1024 * 1024,
+            max_age_seconds=settings.outbox_max_hours * 3600,
+        )
+        take_over(settings.outbox_path, slot, outbox)
+    except OSError as error:
+        hint = "Check outbox_path and its permissions."
+        raise ConnectionFailed(f"the outbox {slot.directory} cannot be opened: {error}", hint=hint) from error
+    return OutboxStore(
+        InfluxStore(api, settings.influx_bucket), outbox, partial(api.write, settings.influx_bucket), slot
+    )
 
 
 def influx_api(settings: StoreSettings, token: SecretStr | None) -> InfluxApi:

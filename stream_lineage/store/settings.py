@@ -48,6 +48,21 @@ class StoreSettings(BaseModel):
         default=10.0, gt=0, le=300, description="How long one call to InfluxDB may take."
     )
 
+    outbox_path: Path = Field(
+        default_factory=lambda: default_state_dir() / "outbox",
+        description="Directory for points that have not arrived in InfluxDB yet.",
+        json_schema_extra={"shown_default": "outbox in state_dir"},
+    )
+    outbox_max_mb: int = Field(
+        default=1024,
+        ge=1,
+        description="Points that wait for InfluxDB take up so many MiB at most, in each process. Beyond it the oldest "
+        "are dropped, and counted.",
+    )
+    outbox_max_hours: float = Field(
+        default=72.0, gt=0, description="Points that have waited for so long are dropped, and counted."
+    )
+
     @field_validator("influx_url")
     @classmethod
     def _url_is_whole(cls, url: str | None) -> str | None:

@@ -1,0 +1,188 @@
+"""Sends what is in the outbox: what came just now first, then a piece of the backlog, in turns.
+
+What can be mended is tried again, later and later, or when the other side says: no answer, an answer of 5xx or 429, a
+token that is not known, a bucket that is not there. What cannot be mended is one line that is refused for what it says,
+or that is too long for the other side: it is found by halving, counted and told of, and all others arrive.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from stream_lineage.errors import ConnectionFailed
+from stream_lineage.logs import get_logger
+from stream_lineage.store.influx_api import (
+    BAD_REQUEST,
+    BUSY,
+    FORBIDDEN,
+    NOT_FOUND,
+    TOO_LARGE,
+    UNAUTHORIZED,
+    UNPROCESSABLE,
+    Answer,
+)
+from stream_lineage.store.outbox import Batch, Outbox
+
+BEHIND_SECONDS = 2.0
+"""What has waited for so long is backlog. Larger: what comes just now may wait behind so much of it."""
+BATCH_BYTES = 1_000_000
+LEAST_BYTES = 10_000
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 15.0
+LONGEST_RETRY_AFTER_SECONDS = 600.0
+"""Of what the other side asks for."""
+_UNAVAILABLE = 503
+_TOLD = 20
+_log = get_logger("stream_lineage.store")
+
+
+class Destination(Protocol):
+    """Where lines are sent."""
+
+    def __call__(self, body: bytes) -> Answer:
+        """
+        Raises:
+            ConnectionFailed: no answer.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class _Later(Exception):
+    """Nothing more can be sent now. ``seconds`` is how long the other side asks us to wait."""
+
+    reason: str
+    hint: str | None = None
+    seconds: float | None = None
+
+
+class Sender:
+    """``run`` in a thread of its own until ``stop``. The counts are since the start."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        destination: Destination,
+        *,
+        behind_seconds: float = BEHIND_SECONDS,
+        batch_bytes: int = BATCH_BYTES,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._outbox = outbox
+        self._destination = destination
+        self._behind_seconds = behind_seconds
+        self._batch_bytes = batch_bytes
+        self._chance = chance
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+        self._failures = 0
+        self.sent = 0
+        self.refused = 0
+        self.trouble = ""
+
+    def run(self) -> None:
+        while True:
+            try:
+                wait = self._turn()
+            except Exception as error:  # noqa: BLE001 - nothing is sent any more once this thread is dead
+                _log.exception("metrics cannot be sent")
+                wait = self._wait(_Later(f"an error of ours: {error!r}"))
+            if self._stopped.is_set() and (wait is None or self._failures):
+                return
+            if wait is None:  # nothing to do
+                self._wake.wait(self._behind_seconds)
+                self._wake.clear()
+            elif wait > 0:
+                self._stopped.wait(wait)
+
+    def wake(self) -> None:
+        """Something was put into the outbox."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End when all is sent, or when something cannot be."""
+        self._stopped.set()
+        self._wake.set()
+
+    def _turn(self) -> float | None:
+        """Send what came just now and a piece of the backlog; how long to wait then, null where nothing is left."""
+        try:
+            live = self._outbox.live(self._batch_bytes, self._behind_seconds)
+            if live is not None:
+                self._send(live)
+            old = self._outbox.backlog(self._batch_bytes)
+            if old is not None:
+                self._send(old)
+        except _Later as later:
+            return self._wait(later)
+        except OSError as error:
+            return self._wait(_Later(f"the outbox cannot be read: {error}"))
+        return None if live is None and old is None else 0.0
+
+    def _send(self, batch: Batch) -> None:
+        refused = self._lines(batch.lines) if batch.lines else 0
+        self._outbox.sent(batch)
+        self.sent += len(batch.lines) - refused
+        self.refused += refused
+        if batch.damaged:
+            _log.error("records of the outbox are damaged and left out", records=batch.damaged)
+        if batch.lines and self._failures:
+            _log.info("metrics are written again", waiting=self._outbox.waiting)
+            self._failures = 0
+            self.trouble = ""
+
+    def _lines(self, lines: list[bytes]) -> int:
+        """Send lines; how many of them were refused for what they are."""
+        body = b"\n".join(lines)
+        try:
+            answer = self._destination(body)
+        except ConnectionFailed as error:
+            raise _Later(error.message, error.hint) from None
+        if answer.ok:
+            return 0
+        if answer.status == TOO_LARGE:
+            self._batch_bytes = max(LEAST_BYTES, min(self._batch_bytes, len(body) // 2))
+        elif answer.status not in (BAD_REQUEST, UNPROCESSABLE):
+            raise _later(answer)
+        if len(lines) == 1:
+            self._tell(lines[0], answer)
+            return 1
+        half = len(lines) // 2
+        return self._lines(lines[:half]) + self._lines(lines[half:])
+
+    def _tell(self, line: bytes, answer: Answer) -> None:
+        if self.refused < _TOLD or self.refused % 1000 == 0:
+            series = line[:200].decode("utf-8", "replace").partition(" ")[0]
+            what = "is too long for InfluxDB" if answer.status == TOO_LARGE else "is refused by InfluxDB"
+            _log.error(f"a point {what} and left out", series=series, status=answer.status, reason=answer.message)
+
+    def _wait(self, later: _Later) -> float:
+        self._failures += 1
+        seconds = later.seconds
+        if seconds is None:
+            longest = min(FIRST_WAIT_SECONDS * 2 ** min(self._failures - 1, 10), LONGEST_WAIT_SECONDS)
+            seconds = longest * (0.5 + self._chance() / 2)
+        else:
+            seconds = min(seconds, LONGEST_RETRY_AFTER_SECONDS)
+        if later.reason != self.trouble:
+            _log.warning(
+                "metrics cannot be written: they wait on the disk", reason=later.reason, mend=later.hint,
+                waiting=self._outbox.waiting,
+            )  # fmt: skip
+        self.trouble = later.reason
+        return seconds
+
+
+def _later(answer: Answer) -> _Later:
+    said = {
+        UNAUTHORIZED: "InfluxDB does not accept our token (401)",
+        FORBIDDEN: "InfluxDB does not let our token write there (403)",
+        NOT_FOUND: "InfluxDB has no such bucket or organisation (404)",
+        BUSY: "InfluxDB asks us to wait (429)",
+        _UNAVAILABLE: "InfluxDB asks us to wait (503)",
+    }.get(answer.status, f"InfluxDB answered {answer.status}")
+    return _Later(f"{said}: {answer.message}", answer.hint, answer.retry_after)

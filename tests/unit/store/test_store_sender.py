@@ -1,0 +1,233 @@
+"""If this failed, one bad line would hold up all others, or a busy InfluxDB would be asked again and again."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stream_lineage.errors import ConnectionFailed
+from stream_lineage.store.influx_api import InfluxApi
+from stream_lineage.store.outbox import Outbox
+from stream_lineage.store.sender import Sender
+
+Answered = tuple[int, dict[str, str], str]
+WAIT_SECONDS = 60.0
+GOOD: Answered = (204, {}, "")
+
+
+@dataclass
+class Door:
+    """An InfluxDB of our own: ``rule`` says what becomes of a request with these lines."""
+
+    rule: Callable[[list[str]], Answered] = lambda _: GOOD
+    requests: list[tuple[float, list[str]]] = field(default_factory=list)
+    arrived: list[str] = field(default_factory=list)
+    url: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, lines: list[str]) -> Answered:
+        with self.lock:
+            self.requests.append((time.monotonic(), lines))
+            found = self.rule(lines)
+            if found[0] == 204:
+                self.arrived += lines
+            return found
+
+
+@pytest.fixture
+def door() -> Iterator[Door]:
+    found = Door()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            status, headers, text = found.answer(body.decode().split("\n"))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=partial(server.serve_forever, poll_interval=0.05))
+    thread.start()
+    found.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield found
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def said(status: int, message: str, **headers: str) -> Answered:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return status, names, json.dumps({"code": "any", "message": message})
+
+
+def lines(*numbers: int) -> list[str]:
+    return [f"m,t={n} n={n}.0 1" for n in numbers]
+
+
+@contextmanager
+def sending(path: Path, door: Door, **changed: Any) -> Iterator[tuple[Outbox, Sender]]:
+    with closing(InfluxApi(door.url, "org", "token-of-the-test")) as api:
+        outbox = Outbox(path, max_bytes=1 << 30, max_age_seconds=3600)
+        sender = Sender(outbox, partial(api.write, "bucket"), **changed)
+        thread = threading.Thread(target=sender.run)
+        thread.start()
+        yield outbox, sender
+        sender.stop()
+        thread.join(WAIT_SECONDS)
+        assert not thread.is_alive()
+        outbox.close()
+
+
+def put(outbox: Outbox, sender: Sender, given: list[str]) -> None:
+    outbox.append(line.encode() for line in given)
+    sender.wake()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_is_put_in_arrives(tmp_path: Path, door: Door) -> None:
+    with sending(tmp_path, door) as (outbox, sender):
+        put(outbox, sender, lines(1, 2))
+        until(lambda: outbox.empty)
+        assert door.arrived == lines(1, 2)
+        assert (sender.sent, sender.refused, sender.trouble) == (2, 0, "")
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_bad_lines_are_isolated_and_counted(tmp_path: Path, door: Door, status: int) -> None:
+    bad = set(lines(3, 64, 99))
+    door.rule = lambda given: said(status, "field type conflict") if bad & set(given) else GOOD
+    with sending(tmp_path, door) as (outbox, sender):
+        put(outbox, sender, lines(*range(100)))
+        until(lambda: outbox.empty)
+        assert sorted(door.arrived) == sorted(set(lines(*range(100))) - bad)
+        assert (sender.sent, sender.refused) == (97, 3)
+        # Halving: not one request for each line.
+        assert len(door.requests) < 60
+
+
+def test_too_much_at_once_is_sent_in_pieces_and_a_line_that_is_too_long_is_left_out(tmp_path: Path, door: Door) -> None:
+    long = "m,t=long n=1 " + "1" * 3000
+    door.rule = lambda given: said(413, "too large") if sum(map(len, given)) > 2000 else GOOD
+    with sending(tmp_path, door) as (outbox, sender):
+        put(outbox, sender, [*lines(*range(500)), long])
+        until(lambda: outbox.empty)
+        assert sorted(door.arrived) == sorted(lines(*range(500)))
+        assert (sender.sent, sender.refused) == (500, 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, "not accept our token"),
+        (403, "not let our token"),
+        (404, "no such bucket"),
+        (500, "answered 500"),
+    ],
+)
+def test_what_others_can_mend_is_said_and_waited_for(tmp_path: Path, door: Door, status: int, words: str) -> None:
+    door.rule = lambda _: said(status, "as it is")
+    with sending(tmp_path, door) as (outbox, sender):
+        put(outbox, sender, lines(1))
+        until(lambda: len(door.requests) >= 2)
+        assert words in sender.trouble
+        assert str(status) in sender.trouble
+        assert "token-of-the-test" not in sender.trouble
+        assert sender.refused == 0
+        door.rule = lambda _: GOOD
+        until(lambda: outbox.empty)
+        assert door.arrived == lines(1)
+        until(lambda: sender.trouble == "")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("as_date", [False, True])
+def test_retry_after_is_honoured(tmp_path: Path, door: Door, status: int, as_date: bool) -> None:
+    # A date has whole seconds: up to one less.
+    after = formatdate(time.time() + 3, usegmt=True) if as_date else "2"
+    door.rule = lambda _: said(status, "busy", Retry_After=after)
+    with sending(tmp_path, door) as (outbox, sender):
+        put(outbox, sender, lines(1))
+        until(lambda: bool(door.requests))
+        door.rule = lambda _: GOOD
+        for n in range(2, 12):  # what comes meanwhile is no reason to ask earlier
+            put(outbox, sender, lines(n))
+            time.sleep(0.05)
+        until(lambda: outbox.empty)
+        assert door.requests[1][0] - door.requests[0][0] >= 1.5
+        assert sorted(door.arrived) == sorted(lines(*range(1, 12)))
+
+
+def test_without_an_answer_it_comes_back_less_and_less_often(tmp_path: Path) -> None:
+    asked: list[float] = []
+
+    def nobody(_: bytes) -> Any:
+        asked.append(time.monotonic())
+        raise ConnectionFailed("nobody is there")
+
+    outbox = Outbox(tmp_path, max_bytes=1 << 30, max_age_seconds=3600)
+    sender = Sender(outbox, nobody, chance=lambda: 1.0)
+    thread = threading.Thread(target=sender.run)
+    thread.start()
+    outbox.append([b"m n=1 1"])
+    sender.wake()
+    until(lambda: len(asked) == 4)
+    sender.stop()
+    thread.join(WAIT_SECONDS)
+    first, second, third = (later - earlier for earlier, later in itertools.pairwise(asked[:4]))
+    assert first >= 0.5
+    assert second >= 1.0
+    assert third >= 2.0
+    assert outbox.waiting == 1
+    outbox.close()
+
+
+def test_the_backlog_does_not_hold_up_what_comes(tmp_path: Path, door: Door) -> None:
+    earlier = Outbox(tmp_path, max_bytes=1 << 30, max_age_seconds=3600)
+    for n in range(0, 100_000, 1000):
+        earlier.append(line.encode() for line in lines(*range(n, n + 1000)))
+    earlier.close()
+
+    def slow(_: list[str]) -> Answered:
+        time.sleep(0.05)
+        return GOOD
+
+    door.rule = slow
+    with sending(tmp_path, door, batch_bytes=20_000) as (outbox, sender):
+        until(lambda: len(door.requests) > 3)
+        for n in range(200_000, 200_020):
+            put(outbox, sender, lines(n))
+            before = len(door.requests)
+            until(lambda: lines(n)[0] in door.arrived[-5000:])  # noqa: B023
+            assert len(door.requests) - before <= 3
+        assert not outbox.empty
+        door.rule = lambda _: GOOD
+        until(lambda: outbox.empty)
+        assert set(door.arrived) == set(lines(*range(100_000), *range(200_000, 200_020)))
