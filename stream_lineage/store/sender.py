@@ -11,7 +11,6 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from stream_lineage.errors import ConnectionFailed
 from stream_lineage.logs import get_logger
@@ -40,15 +39,8 @@ _TOLD = 20
 _log = get_logger("stream_lineage.store")
 
 
-class Destination(Protocol):
-    """Where lines are sent."""
-
-    def __call__(self, body: bytes) -> Answer:
-        """
-        Raises:
-            ConnectionFailed: no answer.
-        """
-        ...
+Destination = Callable[[bytes], Answer]
+"""Where lines are sent. Raises ConnectionFailed where there is no answer."""
 
 
 @dataclass(slots=True)

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_lineage.store import outbox as module
 from stream_lineage.store.outbox import Outbox
 from stream_lineage.store.outbox_record import encode_record
 
@@ -200,7 +199,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, int | None]:
         room["bytes"] = left - written
         return written
 
-    monkeypatch.setattr(module.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     return room
 
 
