@@ -68,8 +68,8 @@ class InfluxApi:
         self.url = url
         self.org = org
         self.client = InfluxDBClient(
-            url, token=token, org=org, timeout=max(1, round(timeout_seconds * 1000)), enable_gzip=True,
-            ssl_ca_cert=ca_location, retries=False,
+            url, token=token, org=org, timeout=max(1, round(timeout_seconds * 1000)), ssl_ca_cert=ca_location,
+            retries=False,
         )  # fmt: skip
         self._writes = self.client.write_api(write_options=SYNCHRONOUS)
         self._queries = self.client.query_api()

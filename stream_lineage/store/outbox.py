@@ -11,17 +11,21 @@ import contextlib
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from stream_lineage.store.outbox_record import Head, body_of, encode_record, heads
+from stream_lineage.store.outbox_record import body_of, encode_record, heads
 from stream_lineage.store.pending import Pending
 
 SEGMENT_BYTES = 8 * 1024 * 1024
 RECORD_BYTES = 128 * 1024
 """Of a body. Larger: less on the disk beside the lines; smaller: less is lost with a damaged record."""
 NOTE_SECONDS = 1.0
+MAX_RECENT = 4096
+"""Records that may be live at a time; of more, the last ones are."""
 _SUFFIX = ".log"
 
 
@@ -36,6 +40,14 @@ class _Segment:
     points: int = 0
     oldest_ms: int | None = None
     newest_ms: int = 0
+
+
+class _Recent(NamedTuple):
+    """A record that came just now; ``size`` is that of its body."""
+
+    sequence: int
+    at_ms: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,7 @@ class Outbox:
         self._noted = time.monotonic()
         self._file: int | None = None
         self._places: dict[int, int] = {}
+        self._recent: deque[_Recent] = deque(maxlen=MAX_RECENT)
         self.dropped = 0
         self.damaged = 0
         directory.mkdir(parents=True, exist_ok=True)
@@ -98,8 +111,10 @@ class Outbox:
         now_ms = round(self._clock() * 1000)
         with self._lock:
             number, pieces, points = self._next, [], 0
+            recent = []
             for count, body in _bodies(lines):
                 pieces.append(encode_record(number, now_ms, count, body))
+                recent.append(_Recent(number, now_ms, len(body)))
                 number += 1
                 points += count
             if not pieces:
@@ -108,6 +123,7 @@ class Outbox:
             data = b"".join(pieces)
             self._write(file, current.bytes, data)
             self._next = current.end = number
+            self._recent += recent
             current.bytes += len(data)
             current.points += points
             current.newest_ms = now_ms
@@ -115,15 +131,15 @@ class Outbox:
             self._bound()
 
     def live(self, max_bytes: int, behind_seconds: float) -> Batch | None:
-        """What has come just now. What has waited for so long, and was not sent, becomes backlog."""
+        """What has come just now. Where it has waited for so long and is more than one batch, all but the last batch of
+        it becomes backlog."""
         with self._lock:
             self._expire()
-            first = self._pending.live
-            head = self._head_at(first)
-            if head is not None and head.at_ms < (self._clock() - behind_seconds) * 1000:
-                self._pending.fall_behind(self._next)
-                return None
-            return self._read(first, self._next, max_bytes)
+            while self._recent and self._recent[0].sequence < self._pending.live:
+                self._recent.popleft()
+            if self._recent and self._recent[0].at_ms < (self._clock() - behind_seconds) * 1000:
+                self._pending.fall_behind(self._last_batch(max_bytes))
+            return self._read(self._pending.live, self._next, max_bytes)
 
     def backlog(self, max_bytes: int) -> Batch | None:
         """The oldest of what has waited for longer."""
@@ -264,13 +280,15 @@ class Outbox:
             self._places[until] = place
         return Batch(first, until, lines, points, until - first - good)
 
-    def _head_at(self, sequence: int) -> Head | None:
-        for segment in self._segments:
-            if segment.first <= sequence < segment.end:
-                with segment.path.open("rb") as file:
-                    found = heads(file, self._places.get(sequence, 0), segment.bytes)
-                    return next((head for head in found if head.sequence >= sequence), None)
-        return None
+    def _last_batch(self, max_bytes: int) -> int:
+        """The first of the last records that are a batch together: one at least."""
+        size, first = 0, self._next
+        for recent in reversed(self._recent):
+            size += recent.size
+            if size > max_bytes and first < self._next:
+                break
+            first = recent.sequence
+        return first
 
     def _bound(self) -> None:
         while len(self._segments) > 1 and self.size > self._max_bytes:

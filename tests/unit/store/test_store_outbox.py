@@ -49,6 +49,12 @@ def taken(outbox: Outbox, *, max_bytes: int = 1_000_000) -> list[bytes]:
             return found
 
 
+def both(outbox: Outbox, live_bytes: int) -> tuple[list[bytes], list[bytes]]:
+    """What is live and what is backlog."""
+    live, old = outbox.live(live_bytes, 2.0), outbox.backlog(1_000_000)
+    return live.lines if live else [], old.lines if old else []
+
+
 def files(path: Path) -> list[Path]:
     return sorted(path.glob("*.log"))
 
@@ -88,14 +94,16 @@ def test_what_has_not_arrived_is_there_after_a_crash(tmp_path: Path) -> None:
 def test_what_waits_becomes_backlog_behind_what_comes(tmp_path: Path) -> None:
     clock = Clock()
     with closing(opened(tmp_path, clock)) as outbox:
-        outbox.append(lines(1))
-        clock.now += 2.5
-        assert outbox.live(1000, 2.0) is None
-        outbox.append(lines(2))
-        live, old = outbox.live(1000, 2.0), outbox.backlog(1000)
-        assert live is not None
-        assert old is not None
-        assert (live.lines, old.lines) == (lines(2), lines(1))
+        for n in range(5):
+            outbox.append(lines(n))
+        clock.now += 1.9
+        assert both(outbox, 1000) == (lines(*range(5)), [])
+        clock.now += 0.6
+        # All of it is one batch: it is still first.
+        assert both(outbox, 1000) == (lines(*range(5)), [])
+        assert both(outbox, 30) == (lines(3, 4), lines(0, 1, 2))
+        outbox.append(lines(5))
+        assert both(outbox, 1) == (lines(5), lines(*range(5)))
         assert outbox.oldest_seconds == 2.5
 
 
