@@ -103,7 +103,7 @@ class OutboxStore:
             ready=not self._disk,
             trouble=self._disk or sender.trouble,
             waiting=outbox.waiting,
-            waiting_bytes=outbox.size,
+            waiting_bytes=0 if outbox.empty else outbox.size,
             oldest_seconds=outbox.oldest_seconds,
             sent=sender.sent,
             refused=sender.refused,
