@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "detector": "List detectors, start one of your own.",
     "baseline": "Compare data with what a model was trained on.",
     "metric": "Push a metric that you measure yourself.",
+    "store": "Make InfluxDB ready for metrics.",
     "doctor": "Check each hop, from settings to stores.",
     "sandbox": "Run a Kafka and a schema registry for trying things out.",
     "demo": "See it find a planted fault in a click-stream.",

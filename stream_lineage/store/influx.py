@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from stream_lineage.store import flux
 from stream_lineage.store.health import Health
-from stream_lineage.store.influx_api import BAD_REQUEST, InfluxApi, QueryRefused
+from stream_lineage.store.influx_api import BAD_REQUEST, NOT_FOUND, InfluxApi, QueryRefused
 from stream_lineage.store.influx_text import decode
 from stream_lineage.store.line_protocol import lines
 from stream_lineage.store.ports import Aggregation, Bucket, FieldValue, Point
+from stream_lineage.store.tiers import COMBINED, STATISTIC, Tier
 from stream_lineage.store.windows import checked_window, microseconds, moment, series_order, window_start
 
 BATCH_LINES = 5_000
@@ -22,11 +23,19 @@ Series = tuple[tuple[str, str], ...]
 
 
 class InfluxStore:
-    """Writes at once and without a second try: ``OutboxStore`` is what survives an InfluxDB that is away."""
+    """Writes at once and without a second try: ``OutboxStore`` is what survives an InfluxDB that is away.
 
-    def __init__(self, api: InfluxApi, bucket: str) -> None:
+    Aggregates of what is older than the ``retention`` come from ``tiers``, the coarser copies, where the windows that
+    are asked for are made of theirs.
+    """
+
+    def __init__(
+        self, api: InfluxApi, bucket: str, retention: timedelta | None = None, tiers: Sequence[Tier] = ()
+    ) -> None:
         self._api = api
         self._bucket = bucket
+        self._retention = retention
+        self._tiers = tiers
 
     def write(self, points: Iterable[Point]) -> None:
         written = lines(points)
@@ -74,18 +83,17 @@ class InfluxStore:
         first, last = microseconds(start), microseconds(end)
         if first >= last:
             return []
-        chosen = flux.selection(self._bucket, measurement, first, last, tags=tags, field=field)
-        try:
-            rows = list(self._api.rows(flux.windowed(chosen, width, aggregation)))
-        except QueryRefused as refused:
-            if refused.answer.status != BAD_REQUEST:
-                raise self._api.failed("read", refused.answer) from None
-            rows = list(self._answered(flux.windowed_of_any(chosen, width, aggregation)))
-        found = [
-            Bucket(_tags(row), window_start(row["_time"], window_seconds), float(row["_value"]))
-            for row in rows
-            if isinstance(row["_value"], int | float)
-        ]
+        found: list[Bucket] = []
+        tier = self._tier(first, width)
+        if tier is not None and self._retention is not None:
+            # The first window of which all points are there.
+            turn = microseconds(window_start(datetime.now(UTC) - self._retention, window_seconds)) + width
+            middle = min(max(turn, first), last)
+            found += self._of_tier(tier, measurement, field, (first, middle), width, aggregation, tags)
+            first = middle
+        if first < last:
+            chosen = flux.selection(self._bucket, measurement, first, last, tags=tags, field=field)
+            found += self._windows(chosen, width, aggregation)
         return sorted(found, key=lambda bucket: (series_order(bucket.tags), bucket.time))
 
     def forget(self, before: datetime) -> None:
@@ -100,6 +108,53 @@ class InfluxStore:
 
     def close(self) -> None:
         self._api.close()
+
+    def _windows(self, chosen: str, width: int, aggregation: Aggregation, *, may_miss: bool = False) -> list[Bucket]:
+        """``may_miss``: a bucket that is not there holds nothing."""
+        try:
+            rows = list(self._api.rows(flux.windowed(chosen, width, aggregation)))
+        except QueryRefused as refused:
+            if may_miss and refused.answer.status == NOT_FOUND:
+                return []
+            if refused.answer.status != BAD_REQUEST:
+                raise self._api.failed("read", refused.answer) from None
+            rows = list(self._answered(flux.windowed_of_any(chosen, width, aggregation)))
+        return [
+            Bucket(_tags(row), window_start(row["_time"], width / 1_000_000), float(row["_value"]))
+            for row in rows
+            if isinstance(row["_value"], int | float)
+        ]
+
+    def _tier(self, first: int, width: int) -> Tier | None:
+        """The finest copy that reaches back so far, else the one that reaches furthest; null where the points do, or
+        where no copy has windows that those asked for are made of."""
+        if self._retention is None or moment(first) >= datetime.now(UTC) - self._retention:
+            return None
+        fitting = [tier for tier in self._tiers if width % (tier.window_seconds * 1_000_000) == 0]
+        far = [t for t in fitting if moment(first) >= datetime.now(UTC) - timedelta(seconds=t.retention_seconds)]
+        return far[0] if far else fitting[-1] if fitting else None
+
+    def _of_tier(
+        self, tier: Tier, measurement: str, field: str, time: tuple[int, int], width: int, aggregation: Aggregation,
+        tags: Mapping[str, str] | None,
+    ) -> list[Bucket]:  # fmt: skip
+        def combined(statistic: Aggregation) -> dict[tuple[Series, datetime], float]:
+            chosen = flux.selection(
+                tier.bucket, measurement, *time, tags=tags, field=field, statistic=statistic
+            )  # fmt: skip
+            return {
+                (tuple(each for each in series_order(window.tags) if each[0] != STATISTIC), window.time): window.value
+                for window in self._windows(chosen, width, COMBINED[statistic], may_miss=True)
+            }
+
+        if aggregation != "mean":
+            return [Bucket(dict(series), at, value) for (series, at), value in combined(aggregation).items()]
+        counts = combined("count")
+        return [
+            Bucket(dict(key[0]), key[1], value / counts[key])
+            for key, value in combined("sum").items()
+            if counts.get(key)
+        ]
 
     def _fields(self, query: str) -> Iterator[tuple[Series, datetime, str, FieldValue]]:
         for row in self._answered(query):

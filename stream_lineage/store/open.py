@@ -14,7 +14,10 @@ from stream_lineage.store.settings import StoreSettings
 from stream_lineage.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
+    from stream_lineage.store.influx import InfluxStore
     from stream_lineage.store.influx_api import InfluxApi
+    from stream_lineage.store.influx_setup import InfluxSetup
+    from stream_lineage.store.tiers import Tier
 
 
 def open_store(settings: StoreSettings) -> MetricStore:
@@ -26,16 +29,13 @@ def open_store(settings: StoreSettings) -> MetricStore:
     """
     if settings.kind == "sqlite":
         return SqliteStore(settings.sqlite_path, retention=timedelta(days=settings.retention_days))
-    from stream_lineage.store.influx import InfluxStore
-
-    return InfluxStore(influx_api(settings, settings.influx_token), settings.influx_bucket)
+    return _influx_store(settings, influx_api(settings, settings.influx_token))
 
 
 def open_outbox_store(settings: StoreSettings) -> MetricStore:
     """As ``open_store``, for those who write: what is remote may be away meanwhile. Raises as ``open_store`` does."""
     if settings.kind == "sqlite":
         return open_store(settings)
-    from stream_lineage.store.influx import InfluxStore
     from stream_lineage.store.outbox import Outbox
     from stream_lineage.store.outbox_store import OutboxStore, Slot, take_over
 
@@ -51,9 +51,31 @@ def open_outbox_store(settings: StoreSettings) -> MetricStore:
     except OSError as error:
         hint = "Check outbox_path and its permissions."
         raise ConnectionFailed(f"the outbox {slot.directory} cannot be opened: {error}", hint=hint) from error
-    return OutboxStore(
-        InfluxStore(api, settings.influx_bucket), outbox, partial(api.write, settings.influx_bucket), slot
-    )
+    return OutboxStore(_influx_store(settings, api), outbox, partial(api.write, settings.influx_bucket), slot)
+
+
+def open_setup(settings: StoreSettings) -> InfluxSetup:
+    """What makes InfluxDB ready for us.
+
+    Raises:
+        SettingsError: no address is set, or neither influx_admin_token nor influx_token.
+    """
+    from stream_lineage.store.influx_setup import InfluxSetup
+
+    api = influx_api(settings, settings.influx_admin_token or settings.influx_token)
+    return InfluxSetup(api, settings.influx_bucket, round(settings.retention_days * 86_400), _tiers(settings))
+
+
+def _influx_store(settings: StoreSettings, api: InfluxApi) -> InfluxStore:
+    from stream_lineage.store.influx import InfluxStore
+
+    return InfluxStore(api, settings.influx_bucket, timedelta(days=settings.retention_days), _tiers(settings))
+
+
+def _tiers(settings: StoreSettings) -> tuple[Tier, ...]:
+    from stream_lineage.store.tiers import tiers
+
+    return tiers(settings.influx_bucket, settings.influx_5m_days, settings.influx_1h_days)
 
 
 def influx_api(settings: StoreSettings, token: SecretStr | None) -> InfluxApi:

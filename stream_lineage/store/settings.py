@@ -41,6 +41,16 @@ class StoreSettings(BaseModel):
         default="stream_lineage", min_length=1, pattern=r"^[^_]", description="Bucket in InfluxDB for points."
     )
     influx_token: SecretStr | None = Field(default=None, description="Token that may read and write the bucket.")
+    influx_admin_token: SecretStr | None = Field(
+        default=None,
+        description="Token that may make buckets, tasks and tokens; only `stream-lineage store setup` uses it.",
+    )
+    influx_5m_days: float = Field(
+        default=180.0, ge=1, le=36_500, description="How long InfluxDB keeps windows of five minutes."
+    )
+    influx_1h_days: float = Field(
+        default=1095.0, ge=1, le=36_500, description="How long InfluxDB keeps windows of an hour."
+    )
     influx_ca_location: Path | None = Field(
         default=None, description="PEM file of the authorities that may sign InfluxDB's certificate."
     )

@@ -1,0 +1,75 @@
+"""Coarser copies of the points in InfluxDB: windows of five minutes and of an hour, kept for longer than the points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from stream_lineage.store.flux import quoted
+from stream_lineage.store.ports import Aggregation
+from stream_lineage.store.windows import microseconds
+
+STATISTIC = "statistic"
+"""The tag that says which aggregate of its window a point is."""
+STATISTICS: tuple[Aggregation, ...] = ("mean", "min", "max", "sum", "count", "last")
+COPIED = ("lineage_topic", "lineage_field", "lineage_pushed", "lineage_group")
+"""Measurements that are copied."""
+TEXTS = ("decoder", "key_decoder")
+"""Their fields that are no numbers."""
+COMBINED: Mapping[Aggregation, Aggregation] = {
+    "min": "min", "max": "max", "sum": "sum", "count": "sum", "last": "last",
+}  # fmt: skip
+"""How windows of a copy become larger windows. A mean is the sum of sums by the sum of counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A bucket of windows. ``late_seconds`` is how far back each run of its task looks for points that came late."""
+
+    bucket: str
+    window_seconds: int
+    retention_seconds: int
+    late_seconds: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.window_seconds // 3600}h" if self.window_seconds % 3600 == 0 else f"{self.window_seconds // 60}m"
+
+    def task(self, source: str, name: str) -> str:
+        """The task in Flux that fills it. What it writes again replaces what it wrote."""
+        return (
+            'import "date"\n'
+            f"option task = {{name: {quoted(name)}, every: {self.window_seconds}s, offset: 30s}}\n"
+            f"stop = date.truncate(t: now(), unit: {self.name[-1] if self.name[:-1] == '1' else self.name})\n"
+            f"start = date.sub(from: stop, d: {self.late_seconds}s)\n" + self._copy(source)
+        )
+
+    def once(self, source: str, start: datetime, stop: datetime) -> str:
+        """The same for a time of one's choice, whose ends are aligned."""
+        return (
+            f"start = time(v: {microseconds(start) * 1000})\nstop = time(v: {microseconds(stop) * 1000})\n"
+            + self._copy(source)
+        )
+
+    def _copy(self, source: str) -> str:
+        measured = " or ".join(f"r._measurement == {quoted(name)}" for name in COPIED)
+        numbers = " and ".join(f"r._field != {quoted(name)}" for name in TEXTS)
+        copies = "".join(
+            f"points |> aggregateWindow(every: {self.window_seconds}s, fn: {each}, createEmpty: false,"
+            f' timeSrc: "_start") |> toFloat() |> set(key: {quoted(STATISTIC)}, value: {quoted(each)})'
+            f" |> to(bucket: {quoted(self.bucket)}) |> yield(name: {quoted(each)})\n"
+            for each in STATISTICS
+        )
+        return (
+            f"points = from(bucket: {quoted(source)}) |> range(start: start, stop: stop)"
+            f" |> filter(fn: (r) => {measured}) |> filter(fn: (r) => {numbers})\n{copies}"
+        )
+
+
+def tiers(bucket: str, days_of_5m: float, days_of_1h: float) -> tuple[Tier, ...]:
+    """The copies of a bucket, finest first."""
+    return (
+        Tier(f"{bucket}_5m", 300, round(days_of_5m * 86_400), 1800),
+        Tier(f"{bucket}_1h", 3600, round(days_of_1h * 86_400), 3 * 3600),
+    )
