@@ -75,7 +75,7 @@ def _influx_store(settings: StoreSettings, api: InfluxApi) -> InfluxStore:
 def _tiers(settings: StoreSettings) -> tuple[Tier, ...]:
     from stream_lineage.store.tiers import tiers
 
-    return tiers(settings.influx_bucket, settings.influx_5m_days, settings.influx_1h_days)
+    return tiers(settings.influx_bucket, settings.influx_five_minute_days, settings.influx_hour_days)
 
 
 def influx_api(settings: StoreSettings, token: SecretStr | None) -> InfluxApi:

@@ -45,10 +45,10 @@ class StoreSettings(BaseModel):
         default=None,
         description="Token that may make buckets, tasks and tokens; only `stream-lineage store setup` uses it.",
     )
-    influx_5m_days: float = Field(
+    influx_five_minute_days: float = Field(
         default=180.0, ge=1, le=36_500, description="How long InfluxDB keeps windows of five minutes."
     )
-    influx_1h_days: float = Field(
+    influx_hour_days: float = Field(
         default=1095.0, ge=1, le=36_500, description="How long InfluxDB keeps windows of an hour."
     )
     influx_ca_location: Path | None = Field(

@@ -6,6 +6,7 @@ import json
 import stat
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -80,16 +81,17 @@ def test_its_tokens_may_do_what_they_must_and_no_more(influx: Influxd) -> None:
     writer.write(points)
     assert [p.fields for p in reader.range("m", now - timedelta(hours=1), now)] == [{"n": 1}]
     assert len(writer.latest("m")) == 1
-    for refused in (
+    attempts: list[Callable[[], Any]] = [
         lambda: reader.write(points),
         lambda: reader.forget(now),
         lambda: opened("agents", other).write(points),
         lambda: opened("reader", other).latest("m"),
         lambda: opened("agents", f"{wanted.influx_bucket}_5m").write(points),
-    ):
+    ]
+    for refused in attempts:
         with pytest.raises(ConnectionFailed, match=r"40[134]"):
             refused()
-    with pytest.raises(NotFound, match="influx_admin_token|may see"):
+    with pytest.raises(NotFound, match="that this token may see"):
         changes(open_setup(wanted.model_copy(update={"influx_admin_token": SecretStr(tokens["agents"] or "")})))
 
 
