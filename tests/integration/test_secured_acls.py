@@ -170,11 +170,23 @@ READER = {
     ("DESCRIBE", "{group}."): "DESCRIBE on consumer group {group}.reader",
     ("DESCRIBE", "{group}"): "DESCRIBE on consumer group {group}",
 }
-EACH = [
-    (role, key) for role, wanted in (("collector", COLLECTOR), ("agents", AGENTS), ("reader", READER)) for key in wanted
-]
-TEXTS = {"collector": COLLECTOR, "agents": AGENTS, "reader": READER}
-COMMANDS = {"collector": ("collect",), "agents": ("agents",), "reader": ("verify",)}
+BASELINE = {
+    ("READ", "{prefix}baselines"): "READ on topic {prefix}baselines",
+    ("WRITE", "{prefix}baselines"): "WRITE on topic {prefix}baselines",
+    ("DESCRIBE", "{group}."): "DESCRIBE on consumer group {group}.reader",
+    ("DESCRIBE", "{prefix}"): "DESCRIBE on topics that start with {prefix}",
+}
+METRIC = {
+    ("WRITE", "{prefix}metrics"): "WRITE on topic {prefix}metrics",
+    ("DESCRIBE", "{prefix}"): "DESCRIBE on topics that start with {prefix}",
+}
+TEXTS = {"collector": COLLECTOR, "agents": AGENTS, "reader": READER, "baseline": BASELINE, "metric": METRIC}
+EACH = [(role, key) for role, wanted in TEXTS.items() for key in wanted]
+CREATE = ("baseline", "create", "training", "--topic", "{name}.clicks", "--from", "0")
+PUSH = ("metric", "push", "model", "accuracy", "0.9")
+COMMANDS = {
+    "collector": ("collect",), "agents": ("agents",), "reader": ("verify",), "baseline": CREATE, "metric": PUSH,
+}  # fmt: skip
 
 
 def filled(text: str, lab: SecuredLab) -> str:
@@ -206,7 +218,7 @@ def test_one_that_is_missing_is_named(
         told, _, mend = missing.partition(" -> ")
         assert told == f"not allowed: {said}" or told.startswith(f"not allowed: {said} (")
         assert "--print-acls" in mend
-        assert run([*COMMANDS[role]]) == 1
+        assert run([filled(word, lab) for word in COMMANDS[role]]) == 1
         answer = capsys.readouterr()
         assert answer.out == ""
         assert f"error: not allowed: {said}" in answer.err
@@ -288,6 +300,39 @@ def test_the_tap_under_nothing_more(deployment: Deployment, capsys: pytest.Captu
     lab.collect_until_end("--tap", deployment.topic)
     assert lab.admin.list_topics(timeout=10).topics[traced].partitions.keys() == {0, 1}
     assert sum(len(lab.visible(traced, partition)) for partition in (0, 1)) >= 20
+
+
+def test_training_baselines_under_nothing_more(deployment: Deployment) -> None:
+    lab = deployment.lab
+    principal, _ = lab.user()
+    mine = deployment.documented(principal, "baseline")
+    create = [*(filled(word, lab) for word in CREATE), "--schema-registry-url", lab.registry_at_home]
+    lab.revoke(list(lab.granted))
+    lab.grant(binding for binding in mine if binding.name != deployment.topic)
+    hidden = lab.run(*create)
+    assert hidden.code == 1
+    assert f"not allowed: READ on topic {deployment.topic}" in hidden.err
+    lab.grant(mine)
+    made = lab.run(*create)
+    assert made.code == 0, made.err
+    asked = ("--from", "0", "--schema-registry-url", lab.registry_at_home)
+    compared = lab.run("baseline", "compare", "training", *asked)
+    assert compared.code == 0, compared.err
+    assert "training" in lab.run("baseline", "list").out
+    assert lab.run("baseline", "delete", "training").code == 0
+    assert "authorization" not in (made.err + compared.err).lower()
+
+
+def test_metrics_are_pushed_under_nothing_more(deployment: Deployment) -> None:
+    lab = deployment.lab
+    principal, _ = lab.user()
+    before = len(lab.visible(f"{lab.prefix}metrics"))
+    lab.revoke(list(lab.granted))
+    lab.grant(deployment.documented(principal, "metric"))
+    pushed = lab.run(*PUSH)
+    assert pushed.code == 0, pushed.err
+    assert "authorization" not in pushed.err.lower()
+    assert len(lab.visible(f"{lab.prefix}metrics")) == before + 1
 
 
 def test_a_reader_who_may_not_read_the_records(deployment: Deployment) -> None:
