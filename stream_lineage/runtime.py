@@ -197,6 +197,7 @@ def collector(
                 collect.flush_max_bytes,
                 collect.flush_max_spans,
             ),
+            producer_headers=collect.producer_headers,
             shutdown_seconds=collect.shutdown_timeout_seconds * 0.8,
             on_tick=on_tick,
         )

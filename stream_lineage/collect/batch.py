@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,8 @@ class TopicBatch:
     sample: NDArray[np.int64]
     timestamps: NDArray[np.int64]
     messages: list[Message] | None = None
+    producer_of: Callable[[int], bytes | None] | None = None
+    """What a header of the record at an index calls its producer; null where no record has headers."""
     header_bytes: int = 0
     """About what the headers took, as objects of Python, of which there is one for each name and each value."""
 
@@ -113,19 +116,29 @@ def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def topic_batches(
-    messages: list[Message], codes: SchemaCodes, keeps: Callable[[str], bool] = lambda _: False
+    messages: list[Message],
+    codes: SchemaCodes,
+    keeps: Callable[[str], bool] = lambda _: False,
+    producer_headers: Sequence[str] = (),
 ) -> list[TopicBatch]:
-    """Group messages that carry no error by topic. ``keeps`` says of which topics the messages themselves are kept."""
+    """Group messages that carry no error by topic. ``keeps`` says of which topics the messages themselves are kept,
+    ``producer_headers`` which headers may name a producer, the first one that is there."""
     topics = list(map(Message.topic, messages))
     if topics.count(topics[0]) == len(topics):
-        return [_topic_batch(topics[0], messages, codes, keeps)]
+        return [_topic_batch(topics[0], messages, codes, keeps, producer_headers)]
     by_topic: dict[str, list[Message]] = {}
     for topic, message in zip(topics, messages, strict=True):
         by_topic.setdefault(topic, []).append(message)
-    return [_topic_batch(topic, own, codes, keeps) for topic, own in by_topic.items()]
+    return [_topic_batch(topic, own, codes, keeps, producer_headers) for topic, own in by_topic.items()]
 
 
-def _topic_batch(topic: str, messages: list[Message], codes: SchemaCodes, keeps: Callable[[str], bool]) -> TopicBatch:
+def _topic_batch(
+    topic: str,
+    messages: list[Message],
+    codes: SchemaCodes,
+    keeps: Callable[[str], bool],
+    producer_headers: Sequence[str],
+) -> TopicBatch:
     count = len(messages)
     values = joined(list(map(Message.value, messages)))
     keys = joined(list(map(Message.key, messages)))
@@ -133,7 +146,9 @@ def _topic_batch(topic: str, messages: list[Message], codes: SchemaCodes, keeps:
     key_codes = _classified(keys)
     headers = headers_of(messages)
     header_bytes = 0
+    producer_of = None
     if headers.count(None) != count:
+        producer_of = partial(_producer, headers, producer_headers) if producer_headers else None
         header_bytes = _header_bytes(headers)
         targets: tuple[tuple[Role, str, Payloads, NDArray[np.uint64]], ...] = (
             ("value", VALUE_GUID_HEADER, values, value_codes),
@@ -157,8 +172,16 @@ def _topic_batch(topic: str, messages: list[Message], codes: SchemaCodes, keeps:
         sample=sample,
         timestamps=np.fromiter((messages[i].timestamp()[1] for i in sample.tolist()), np.int64, len(sample)),
         messages=messages if keeps(topic) else None,
+        producer_of=producer_of,
         header_bytes=header_bytes,
     )
+
+
+def _producer(
+    headers: Sequence[Sequence[tuple[str, bytes | None]] | None], names: Sequence[str], index: int
+) -> bytes | None:
+    own = headers[index]
+    return next((value for name in names for found, value in own if found == name), None) if own else None
 
 
 def _header_bytes(headers: Sequence[Sequence[tuple[str, bytes | None]] | None]) -> int:

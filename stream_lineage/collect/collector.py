@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import repeat
 from operator import is_not
 
@@ -58,6 +58,7 @@ class Collector:
         end_offsets: EndOffsets | None,
         codes: SchemaCodes,
         bounds: FlushBounds,
+        producer_headers: Sequence[str],
         shutdown_seconds: float,
         on_tick: Callable[[Totals], None] | None = None,
     ) -> None:
@@ -69,7 +70,14 @@ class Collector:
         self._shutdown_seconds = shutdown_seconds
         self._on_tick = on_tick
         self._stopping = threading.Event()
-        self._flush = OpenFlush(pipeline=pipeline, ledger=ledger, codes=codes, bounds=bounds, stopping=self._stopping)
+        self._flush = OpenFlush(
+            pipeline=pipeline,
+            ledger=ledger,
+            codes=codes,
+            bounds=bounds,
+            stopping=self._stopping,
+            producer_headers=producer_headers,
+        )
         self._assignment = Assignment(
             consumer=consumer,
             places=places,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -20,6 +20,9 @@ from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE
 _LINK_BYTES = 68  # two hashes and a partition
 _RUN_BYTES = 13  # partition, two offsets, count, number of gaps; or a gap with its reason
 PIECE_BYTES = _LINK_BYTES + _RUN_BYTES
+_PRODUCER_SAMPLES = 64
+"""Records of a batch whose producer is looked at: the first of so many runs, and so many besides."""
+_MOST_PRODUCERS = 64
 _MOST_TAPPED = 50_000
 """Records that are republished in one transaction: it holds back every reader of committed records meanwhile."""
 
@@ -80,6 +83,8 @@ class TimeStatistics:
         self.max_lag = now_ms - low if self.max_lag is None else max(self.max_lag, now_ms - low)
 
 
+ProducerCounts = dict[bytes, int]
+"""Records of a sample, by what their headers call the producer."""
 GroupKey = tuple[str, int, int]
 """Topic, value code, key code."""
 
@@ -108,6 +113,7 @@ class Group:
     partitions: set[int] = field(default_factory=set)
     run_count: int = 0
     turned: bool = False  # a partition went over to it from other codes
+    producers: ProducerCounts = field(default_factory=dict)
 
     @property
     def coordinate_bytes(self) -> int:
@@ -172,6 +178,8 @@ class Flush:
             if group is None:
                 group = self.groups[key] = Group(*key)
             self._extend(state, group, batch, start, stop, firsts[index], lasts[index])
+            if batch.producer_of is not None and index < _PRODUCER_SAMPLES:
+                _see_producers(group, batch.producer_of, range(start, stop, 1 + len(batch) // _PRODUCER_SAMPLES))
             touched.setdefault(key, []).append((start, stop))
         changed = []
         for key, segments in touched.items():
@@ -284,6 +292,14 @@ class Flush:
             group.pending.clear()
 
 
+def _see_producers(group: Group, producer_of: Callable[[int], bytes | None], sample: Iterable[int]) -> None:
+    seen = group.producers
+    for index in sample:
+        name = producer_of(index)
+        if name is not None and (name in seen or len(seen) < _MOST_PRODUCERS):
+            seen[name] = seen.get(name, 0) + 1
+
+
 def slices(batch: TopicBatch, pieces: int) -> list[TopicBatch]:
     """The batch in parts that add at most ``pieces`` runs and gaps to a flush."""
     if len(batch) <= pieces:
@@ -342,6 +358,7 @@ def _subset(batch: TopicBatch, keep: list[tuple[int, int]]) -> TopicBatch:
     place = np.full(len(batch), -1, np.int64)
     place[indices] = np.arange(len(indices))
     sampled = place[batch.sample] >= 0
+    whole = batch.producer_of
     return TopicBatch(
         topic=batch.topic,
         partitions=batch.partitions[indices],
@@ -353,6 +370,7 @@ def _subset(batch: TopicBatch, keep: list[tuple[int, int]]) -> TopicBatch:
         sample=place[batch.sample][sampled],
         timestamps=batch.timestamps[sampled],
         messages=None if batch.messages is None else [batch.messages[i] for i in indices.tolist()],
+        producer_of=None if whole is None else lambda index: whole(int(indices[index])),
     )
 
 

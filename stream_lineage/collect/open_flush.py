@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Message
@@ -57,12 +57,14 @@ class OpenFlush:
         codes: SchemaCodes,
         bounds: FlushBounds,
         stopping: threading.Event,
+        producer_headers: Sequence[str] = (),
     ) -> None:
         self._pipeline = pipeline
         self._ledger = ledger
         self._codes = codes
         self._bounds = bounds
         self._stopping = stopping
+        self._producer_headers = producer_headers
         self._flush = Flush(0, time.monotonic())
         self._due_early: float | None = None
         self._seen: dict[GroupKey, float] = {}
@@ -83,7 +85,7 @@ class OpenFlush:
         if self._flush.empty:
             self._flush.started = time.monotonic()
         size = 0
-        for whole in topic_batches(messages, self._codes, self._pipeline.keeps):
+        for whole in topic_batches(messages, self._codes, self._pipeline.keeps, self._producer_headers):
             size += whole.values.byte_count + whole.keys.byte_count + whole.header_bytes
             for batch in slices(whole, self._slice_pieces):
                 for group in self._flush.add(batch, owned, now_ms):

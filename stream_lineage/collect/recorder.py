@@ -15,7 +15,7 @@ from stream_lineage.collect.gaps import GapClassifier
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.progress import PartitionId
 from stream_lineage.collect.transaction import CommittedOffset, OutgoingMessage
-from stream_lineage.model.observation import EventTimes, Link, Observation, ObservationKind
+from stream_lineage.model.observation import EventTimes, Link, Observation, ObservationKind, Producer
 from stream_lineage.model.schema import OPAQUE, SchemaReference
 from stream_lineage.model.span import MissingRange, OffsetSpan
 from stream_lineage.profile.encoding import decoder_of
@@ -25,6 +25,10 @@ from stream_lineage.provenance.log import DIGEST_HEADER
 
 _MAX_WAITING = 256
 """Schemas of one partition that are asked for again and again until the registry knows them."""
+
+
+_MOST_PRODUCERS = 16
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,7 @@ class Recorder:
                 spans=own,
                 profile=None,
                 links=(),
+                producers=_producers(group.producers),
             )
             partitions = tuple(sorted({span.partition for span in own}))
             drafts.append(_Draft(group.topic, own, partitions, encode_body(head, result.profile)))
@@ -250,6 +255,13 @@ def _waiting(flush: Flush, schemas: Mapping[GroupKey, GroupSchemas]) -> dict[Par
                     own = out.setdefault((topic, partition), _Waiting())
                     (own.unanswered if error is None else own.unknown).append(f"{role}:{reference.wire_name}")
     return out
+
+
+def _producers(seen: Mapping[bytes, int]) -> tuple[Producer, ...]:
+    """The most frequent ones that have a name of printable text."""
+    named = ((name.decode(errors="replace"), count) for name, count in seen.items() if len(name) <= _LONGEST_NAME)
+    found = sorted((each for each in named if each[0].isprintable() and each[0]), key=lambda each: (-each[1], each[0]))
+    return tuple(Producer(name, count) for name, count in found[:_MOST_PRODUCERS])
 
 
 def _within(ranges: tuple[MissingRange, ...], first: int, last: int) -> tuple[MissingRange, ...]:

@@ -120,6 +120,12 @@ class CollectSettings(BaseModel):
         "keyed hashes.",
         examples=[["event_type", "items[].category"]],
     )
+    producer_headers: tuple[str, ...] = Field(
+        default=("lineage-producer", "ce_source"),
+        description="Record headers that name who wrote a record; the first one that is there counts. Alerts on mixed "
+        "versions name the producers. An empty list: none is looked at.",
+        examples=[["ce_source"]],
+    )
     hash_key: SecretStr | None = Field(
         default=None,
         description="Key of the hashes that stand for values, and of checkpoints. Give all processes the same one. "

@@ -7,6 +7,7 @@ the offset since which it is.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -23,6 +24,11 @@ MAX_UNKNOWN = 16
 """Unregistered ids told per role. More: a producer that talks to another registry raises so many more alerts."""
 
 
+MAX_PRODUCERS = 8
+"""Producers remembered of one version. With more of them none is named."""
+MANY_PRODUCERS = "*"
+
+
 class Run(NamedTuple):
     key: str
     since: int
@@ -31,7 +37,9 @@ class Run(NamedTuple):
 @dataclass(slots=True)
 class Version:
     """One schema seen. ``first`` maps partition to its first offset there; ``kind`` is what was reported of it, and
-    ``before`` the schema that it was compared with. ``foreign``: it is registered for something else only."""
+    ``before`` the schema that it was compared with. ``foreign``: it is registered for something else only.
+    ``producers`` are those that wrote under it last, as far as headers tell; ``MANY_PRODUCERS`` alone stands for more
+    than can be named."""
 
     reference: SchemaReference
     group: str
@@ -39,6 +47,7 @@ class Version:
     kind: str | None = None
     first: dict[int, int] = field(default_factory=dict)
     foreign: bool = False
+    producers: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -110,6 +119,7 @@ class Line:
                     "kind": version.kind,
                     "first": _text_keys(version.first),
                     "foreign": version.foreign,
+                    "producers": list(version.producers),
                 }
                 for key, version in self.versions.items()
             },
@@ -145,6 +155,7 @@ class Line:
                     version["kind"],
                     _int_keys(version["first"]),
                     version["foreign"],
+                    list(version.get("producers", ())),
                 )
                 for key, version in document["versions"].items()
             },
@@ -168,6 +179,11 @@ class Line:
             ids=dict(document["ids"]),
             unknown=dict(document["unknown"]),
         )
+
+
+def is_news(producers: Sequence[str], names: Iterable[str]) -> bool:
+    """Whether a version's producers leave somebody of these out."""
+    return MANY_PRODUCERS not in producers and any(name not in producers for name in names)
 
 
 def _text_keys(offsets: dict[int, int]) -> dict[str, int]:

@@ -20,7 +20,17 @@ from datetime import datetime
 from typing import Any
 
 from stream_lineage.detect.detector import Channel, SchemaTexts, State
-from stream_lineage.detect.drift_state import MAX_UNKNOWN, Episode, Group, Line, Run, Version
+from stream_lineage.detect.drift_state import (
+    MANY_PRODUCERS,
+    MAX_PRODUCERS,
+    MAX_UNKNOWN,
+    Episode,
+    Group,
+    Line,
+    Run,
+    Version,
+    is_news,
+)
 from stream_lineage.detect.epoch import entered, turn
 from stream_lineage.detect.fingerprint import finding_fingerprint
 from stream_lineage.detect.schema_change import (
@@ -140,8 +150,21 @@ class _Watch:
             self._admit(key, reference)
         if wire_id is not None:
             line.ids.setdefault(wire_id, key)
+        self._wrote(key)
         for partition, offset in sightings:
             self._sight(key, partition, offset)
+
+    def _wrote(self, key: str) -> None:
+        """Who writes under a version now does not write under the others of its group any more."""
+        version = self.line.versions[key]
+        names = [each.name for each in self.observation.producers]
+        if not is_news(version.producers, names):
+            return
+        known = list(dict.fromkeys((*version.producers, *names)))
+        version.producers = known if len(known) <= MAX_PRODUCERS else [MANY_PRODUCERS]
+        for other in self.line.versions.values():
+            if other is not version and other.group == version.group:
+                other.producers = [name for name in other.producers if name not in names]
 
     def ask(self) -> None:
         """Ask the registry for ids that stay unresolved and are not told yet, or not with all of their partitions."""
@@ -303,10 +326,22 @@ class _Watch:
             if old in versions and order.index(old) > order.index(new):
                 one, other = other, versions[old].reference
             how = "write to different partitions" if versions[new].group in self._split else "alternate"
-            told = f"writers with {_label(one)} and {other.label()} as {self.role} {how}"
+            writers = " and ".join(_label(each) + self._by(each) for each in (one, other))
+            told = f"writers with {writers} as {self.role} {how}"
             yield self._finding("mixed-versions", told, one, other, versions[version_key(other)].first)
         for wire_id in self._unknown:
             yield self._unknown_schema(wire_id)
+
+    def _by(self, reference: SchemaReference | None) -> str:
+        """Who writes under a schema, where that is known: `` (crm-sync, crm-import)``."""
+        version = None if reference is None else self.line.versions.get(version_key(reference))
+        if version is None or not version.producers:
+            return ""
+        return (
+            f" (more than {MAX_PRODUCERS} producers)"
+            if MANY_PRODUCERS in version.producers
+            else (f" ({', '.join(version.producers)})")
+        )
 
     def _reference(self, key: str, than: str) -> SchemaReference | None:
         """The schema of this key; where it is forgotten, the latest one of its group that is not ``than``."""
@@ -402,7 +437,9 @@ def _settled(
         return True
     key, wire_id = version_key(reference), wire_id_of(reference)
     version = line["versions"].get(key)
-    if version is None or wire_id in line["pending"] or (wire_id is not None and wire_id not in line["ids"]):
+    if version is None or is_news(version.get("producers", ()), (each.name for each in observation.producers)):
+        return False
+    if wire_id in line["pending"] or (wire_id is not None and wire_id not in line["ids"]):
         return False
     group = line["groups"][version["group"]]
     runs = group["runs"]

@@ -44,10 +44,19 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Producer:
+    """Somebody who wrote records, by what a header calls it, and how many of the ``sampled`` records were its own."""
+
+    name: str
+    sampled: int
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One topic, one pair of schema references (value and key), one flush, all partitions that a collector owns.
 
-    ``bytes`` counts keys and values. ``profile`` is null where the schema is unresolved. The links come last, so that
+    ``bytes`` counts keys and values. ``producers`` are the most frequent ones of a sample, as far as headers name any.
+    ``profile`` is null where the schema is unresolved. The links come last, so that
     what they sign is a prefix of the encoded observation.
     """
 
@@ -67,3 +76,4 @@ class Observation:
     spans: tuple[OffsetSpan, ...]
     profile: Profile | None
     links: tuple[Link, ...]
+    producers: tuple[Producer, ...] = ()

@@ -2,7 +2,8 @@
 
 An observation is encoded in three parts: the head (all fields before the profile), the profile, and the links. Avro
 writes a record as its fields one after the other, so the parts are simply put together: the worker encodes the profile,
-the collector the rest, and the links sign head and profile as they stand in the log.
+the collector the rest, and the links sign head and profile as they stand in the log. Observations of before there was
+a field can be read for ever: they are what they were signed as.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from fastavro.schema import fingerprint as avro_fingerprint
 from fastavro.schema import to_parsing_canonical_form
 
 from stream_lineage.errors import DecodeError
-from stream_lineage.model.observation import EventTimes, Link, Observation, ObservationKind
+from stream_lineage.model.observation import EventTimes, Link, Observation, ObservationKind, Producer
 from stream_lineage.model.profile import Profile
 from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
 from stream_lineage.model.schema_files import schema_text
@@ -33,6 +34,8 @@ MAX_OBSERVATION_BYTES = 8 * 1024 * 1024
 NO_PROFILE = b"\x00"
 WITH_PROFILE = b"\x02"
 _SINGLE_OBJECT = b"\xc3\x01"
+_ADDED = ("producers",)
+"""Fields that observations did not have at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class _Codec:
     head: Any
     links: Any
     single_object_prefix: bytes
+    former: Any
+    former_prefix: bytes
 
 
 @cache
@@ -53,8 +58,12 @@ def _codec() -> _Codec:
         raise AssertionError("observation.avsc must end in profile and links")
     head = fastavro.parse_schema({**schema, "fields": fields[:-2]})
     links = fastavro.parse_schema({**schema, "fields": fields[-1:]})
-    crc = avro_fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
-    return _Codec(whole, head, links, _SINGLE_OBJECT + bytes.fromhex(crc))
+    before = {**schema, "fields": [field for field in fields if field["name"] not in _ADDED]}
+    return _Codec(whole, head, links, _prefix(schema), fastavro.parse_schema(before), _prefix(before))
+
+
+def _prefix(schema: Any) -> bytes:
+    return _SINGLE_OBJECT + bytes.fromhex(avro_fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +117,25 @@ def decode_with_digest(value: bytes) -> DecodedObservation:
     if len(value) > MAX_OBSERVATION_BYTES:
         raise DecodeError(f"an observation of {len(value)} bytes is beyond the bound of {MAX_OBSERVATION_BYTES}")
     if value[:1] == b"\x00" and len(value) > 5:
-        payload = value[5:]
-    elif value[:10] == codec.single_object_prefix:
-        payload = value[10:]
-    else:
-        raise DecodeError("not an observation: it starts with no framing that we write")
+        # The id is the registry's, who may be gone: what was written by the one schema can hardly be read by the other.
+        try:
+            return _decoded(value[5:], codec.whole)
+        except DecodeError as error:
+            try:
+                return _decoded(value[5:], codec.former)
+            except DecodeError:
+                raise error from None
+    if value[:10] == codec.single_object_prefix:
+        return _decoded(value[10:], codec.whole)
+    if value[:10] == codec.former_prefix:
+        return _decoded(value[10:], codec.former)
+    raise DecodeError("not an observation: it starts with no framing that we write")
+
+
+def _decoded(payload: bytes, schema: Any) -> DecodedObservation:
     source = io.BytesIO(payload)
     try:
-        record = fastavro.schemaless_reader(source, codec.whole, None)
+        record = fastavro.schemaless_reader(source, schema, None)
         observation = _observation(record)
         suffix = encode_links(observation.links)
     except Exception as error:
@@ -195,6 +215,7 @@ def _head_record(observation: Observation) -> dict[str, Any]:
             }
             for span in observation.spans
         ],
+        "producers": [{"name": each.name, "sampled": each.sampled} for each in observation.producers],
     }
 
 
@@ -236,6 +257,7 @@ def _observation(record: dict[str, Any]) -> Observation:
         spans=tuple(_span(span) for span in record["spans"]),
         profile=decoded,
         links=tuple(Link(link["partition"], link["previous"], link["hash"]) for link in record["links"]),
+        producers=tuple(Producer(**each) for each in record.get("producers", ())),
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from stream_lineage.model.observation import EventTimes, Link, Observation, ObservationKind
+from stream_lineage.model.observation import EventTimes, Link, Observation, ObservationKind, Producer
 from stream_lineage.model.profile import Profile
 from stream_lineage.model.schema import OPAQUE, Framing, SchemaReference, SchemaType
 from stream_lineage.model.span import MissingRange, MissingReason, OffsetSpan
@@ -63,6 +63,7 @@ def observation(
     observation_id: str | None = None,
     bytes_per_record: int = 45,
     tombstones: int = 0,
+    producers: Sequence[str] = (),
 ) -> Observation:
     """One observation; ``records`` is what its spans hold."""
     records = sum(item.count for item in spans)
@@ -83,4 +84,5 @@ def observation(
         spans=spans,
         profile=profile,
         links=links,
+        producers=tuple(Producer(name, 1) for name in producers),
     )

@@ -17,7 +17,7 @@ import fastavro
 import httpx
 import orjson
 import pytest
-from collecting import Lab, observed_offsets
+from collecting import CLICK, CLICK_2, Acknowledged, Lab, observed_offsets
 from evidence import (
     Record,
     check_profile,
@@ -514,3 +514,18 @@ def test_without_a_registry(cluster: Any, tmp_path: Path) -> None:
     assert record.json["schema"]["id"] == 7
     assert answer.code == 0, answer.out
     assert answer.json["records"] == 3 * COUNT
+
+
+def test_who_wrote_is_kept_where_headers_say_so(lab: Lab) -> None:
+    topic, known = lab.topic("clicks"), Acknowledged()
+    first, second = lab.clicks(topic, CLICK, 40), lab.clicks(topic, CLICK_2, 40)
+    lab.send(topic, first, known, headers=[("ce_id", b"1"), ("ce_source", b"/shop")])
+    lab.send(topic, second[:20], known, headers=[("ce_source", b"/import"), ("lineage-producer", b"import-7")])
+    lab.send(topic, second[20:], known)
+    lab.collect_until_end()
+
+    found = {
+        (each["value_schema"]["id"], one["name"]) for each in observations(lab, topic) for one in each["producers"]
+    }
+    assert found == {(first[0][1], "/shop"), (second[0][1], "import-7")}
+    assert lab.verify().code == 0

@@ -128,6 +128,19 @@ def expected_key(
     return SchemaKey(Framing.OPAQUE)
 
 
+def test_headers_say_who_wrote_a_record() -> None:
+    rows: list[Any] = [
+        None, [("ce_source", b"/shop"), ("x", b"y")], [("x", b"y")], [("ce_source", b"/a"), ("lineage-producer", b"b")],
+        [("ce_source", None)],
+    ]  # fmt: skip
+    messages: Any = [FakeMessage("t", 0, index, b"x", None, own) for index, own in enumerate(rows)]
+    [batch] = topic_batches(messages, SchemaCodes(), producer_headers=("lineage-producer", "ce_source"))
+    assert batch.producer_of is not None
+    assert [batch.producer_of(index) for index in range(5)] == [None, b"/shop", None, b"b", None]
+    [batch] = topic_batches(messages, SchemaCodes())
+    assert batch.producer_of is None
+
+
 @given(st.lists(st.tuples(st.sampled_from(["a", "b"]), PAYLOADS, PAYLOADS, HEADERS), min_size=1, max_size=25))
 def test_each_record_says_its_schema(rows: list[tuple[Any, ...]]) -> None:
     messages = [FakeMessage(topic, i % 3, i, value, key, own) for i, (topic, value, key, own) in enumerate(rows)]

@@ -151,3 +151,15 @@ def test_timestamps_without_and_in_disorder() -> None:
     times = group.times
     assert (times.sampled, times.without, times.out_of_order) == (7, 1, 3)
     assert (times.min_timestamp, times.max_timestamp, times.max_lag) == (5, 2**62 + 1, 995)
+
+
+def test_who_wrote_is_counted_by_schema_and_survives_what_is_left_out() -> None:
+    progress, flush = fresh(1), Flush(0, 0.0)
+    progress[("t", 0)].expected = progress[("t", 0)].position = 10  # the first ten are covered
+    records = [Record(0, offset, CODES[1 + offset % 20 // 10], b"x") for offset in range(60)]
+    given_batch = batch(records)
+    given_batch.producer_of = lambda index: b"shop" if records[index].code == CODES[1] else b"import"
+    flush.add(given_batch, progress, 0)
+    assert {key[1]: group.producers for key, group in flush.groups.items()} == {
+        CODES[1]: {b"shop": 20}, CODES[2]: {b"import": 30},
+    }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stream_lineage.detect.detector import SchemaText, State
-from stream_lineage.detect.drift_state import MAX_PENDING, MAX_VERSIONS
+from stream_lineage.detect.drift_state import MANY_PRODUCERS, MAX_PENDING, MAX_VERSIONS
 from stream_lineage.detect.schema_drift import SchemaDrift
 from stream_lineage.model.finding import Finding, Severity
 from stream_lineage.model.observation import Observation, ObservationKind
@@ -663,3 +663,44 @@ def test_a_topic_whose_keys_are_numbers_stays_settled() -> None:
         before, (state, _) = state, detector.observe(state, item, NOON, Texts())
 
     assert state is before
+
+
+def alternating(*producers: list[str]) -> list[Observation]:
+    """Flushes of one partition that alternate between two versions, with who wrote each."""
+    return [
+        observation((V1, V2)[n % 2], span(0, 10 * n, 10 * n + 9), at=later(n), producers=own)
+        for n, own in enumerate(producers)
+    ]
+
+
+def mixed(found: list[list[Finding]]) -> Finding:
+    [finding] = [each for findings in found for each in findings if each.kind == "mixed-versions"]
+    return finding
+
+
+def test_writers_of_mixed_versions_are_named() -> None:
+    _, found = run(alternating(["shop", "app"], ["import"], ["app"], ["import"], ["shop"]))
+    told = mixed(found).summary
+    assert "clicks-value v1 (id 1) (shop, app) and clicks-value v2 (id 2) (import) as value alternate" in told
+
+
+def test_who_went_over_to_the_other_version_is_named_there_only() -> None:
+    _, found = run(alternating(["a", "b"], ["b"], ["a"], ["b"], ["a"]))
+    assert "(id 1) (a) and clicks-value v2 (id 2) (b)" in mixed(found).summary
+
+
+def test_of_very_many_writers_none_is_named_and_the_state_stays_as_it_is() -> None:
+    many = [[f"device-{n}-{k}" for k in range(5)] for n in range(20)]
+    state, _ = run([observation(V1, span(0, 10 * n, 10 * n + 9), producers=own) for n, own in enumerate(many)])
+    [version] = state["value"]["versions"].values()
+    assert version["producers"] == [MANY_PRODUCERS]
+    again, _ = SchemaDrift().observe(state, observation(V1, span(0, 900, 909), producers=["another"]), NOON, Texts())
+    assert again is state
+
+
+def test_states_of_before_there_were_producers_go_on() -> None:
+    state, _ = run([observation(V1, span(0, 0, 9))])
+    for version in state["value"]["versions"].values():
+        del version["producers"]
+    _, found = run(alternating([], ["import"], ["shop"], ["import"], ["shop"])[1:], state)
+    assert "(id 1) (shop) and clicks-value v2 (id 2) (import)" in mixed(found).summary

@@ -1,7 +1,8 @@
 """If this failed, what was observed could not be read back, or a hostile message in the log could end its readers.
 
-An observation is read by the schema of this version alone: one written with a later schema, that has a field more
-somewhere inside, is a clear error and is never half read. Readers are to be updated before collectors.
+An observation is read by the schema of this version, or by the one of before there were producers: one written with a
+later schema, that has a field more somewhere inside, is a clear error and is never half read. Readers are to be updated
+before collectors.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import io
 import json
 import struct
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_lineage.errors import DecodeError
-from stream_lineage.model.observation import EventTimes, Link, Observation, ObservationKind
+from stream_lineage.model.observation import EventTimes, Link, Observation, ObservationKind, Producer
 from stream_lineage.model.profile import Decoder, FieldProfile, LengthProfile, NumericProfile, Profile, TypeCount
 from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
 from stream_lineage.model.span import MissingRange, MissingReason, OffsetSpan
@@ -156,6 +158,7 @@ observations = st.builds(
     spans=st.lists(spans(), max_size=3).map(tuple),
     profile=st.none() | profiles,
     links=st.lists(st.builds(Link, partition=st.integers(0, 9), previous=HASHES, hash=HASHES), max_size=3).map(tuple),
+    producers=st.lists(st.builds(Producer, name=TEXTS, sampled=COUNTS), max_size=3).map(tuple),
 )
 SOME = observation(avro_reference(3), span(0, 5, 99, lost=[(7, 9)]), links=(Link(0, bytes(32), b"h" * 32),))
 
@@ -298,3 +301,53 @@ def test_a_later_schema_is_a_clear_error(name: str) -> None:
     fastavro.schemaless_writer(out, later, record)
     with pytest.raises(DecodeError, match="not an observation"):
         decode_observation(b"\x00\x00\x00\x00\x02" + out.getvalue())
+
+
+FORMER = fastavro.parse_schema(
+    {**copy.deepcopy(SCHEMA), "fields": [field for field in SCHEMA["fields"] if field["name"] != "producers"]}
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(observations, st.booleans())
+def test_what_was_written_before_there_were_producers_is_read_as_it_was(
+    given_observation: Observation, by_id: bool
+) -> None:
+    record: Any = fastavro.schemaless_reader(
+        io.BytesIO(encode_observation(given_observation, schema_id=1)[5:]), PARSED, None
+    )
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, FORMER, record)
+    prefix = b"\x00\x00\x00\x00\x07" if by_id else WRITTEN_BEFORE_WITHOUT_REGISTRY[:10]
+    decoded = decode_with_digest(prefix + out.getvalue())
+    assert decoded.observation == replace(given_observation, producers=())
+    signed = out.getvalue()[: len(out.getvalue()) - len(encode_links(given_observation.links))]
+    assert decoded.digest == hashlib.sha256(signed).digest()
+
+
+@pytest.mark.parametrize("value", [0, 1], ids=["by an id of the registry", "without a registry"])
+def test_messages_of_before_are_as_they_were_signed(value: int) -> None:
+    found = (WRITTEN_BEFORE, WRITTEN_BEFORE_WITHOUT_REGISTRY)[value]
+    decoded = decode_with_digest(found)
+    seen = decoded.observation
+    assert (seen.observation_id, seen.topic, seen.records, seen.producers) == ("whole", "clicks", 10, ())
+    assert [(each.partition, each.first_offset, each.last_offset) for each in seen.spans] == [(0, 0, 5), (3, 10, 15)]
+    assert seen.profile is not None
+    assert [field.path for field in seen.profile.fields] == ["age"]
+    assert [link.hash for link in seen.links] == [b"\x01" * 32, b"\x03" * 32]
+    links = 1 + 2 * (1 + 32 + 32) + 1  # how many, partition and hashes of each, no more
+    assert decoded.digest == hashlib.sha256(found[(5, 10)[value] : -links]).digest()
+
+
+# Written by the collector's code before observations had producers.
+WRITTEN_BEFORE = bytes.fromhex(
+    "00000000290a77686f6c650008746573740c636c69636b73020e65706f63682d3116636f6c6c6563746f722d3180a8a8949567020202"
+    "0e000218636c69636b732d76616c7565020e028001373930323639396265343263386138653436666262623435303137323635313765"
+    "3836623232633536613138396637363235613664613439303831623234353100000000000000000000001484070002140002020a0212"
+    "02000000000000f83f02080400000a0c0006141e080216180600000202001400000206616765020e696e746567657212001402000212"
+    "0002000000000000f03f02000000000000224000000000000014400000000000004e400c736b65746368000000000000000004000000"
+    "000000000000000000000000000000000000000000000000000000000000010101010101010101010101010101010101010101010101"
+    "010101010101010106020202020202020202020202020202020202020202020202020202020202020203030303030303030303030303"
+    "0303030303030303030303030303030303030300"
+)
+WRITTEN_BEFORE_WITHOUT_REGISTRY = bytes.fromhex("c3013804f3b5df12a72f") + WRITTEN_BEFORE[5:]
