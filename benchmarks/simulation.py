@@ -495,7 +495,7 @@ def _hit(each: FieldWindow, fault: Fault, random: Random) -> FieldWindow:
     items = dict(each.items or {})
     if fault.kind == "new category":
         new = int(random.binomial(values, 0.03 + 0.15 * size))
-        return replace(each, items={**{k: n - int(n * new / values) for k, n in items.items()}, "=scroll": new} if new
+        return replace(each, items={**{k: n - int(n * new / values) for k, n in items.items()}, f"=scroll-{fault.start}": new} if new
                        else items)  # fmt: skip
     if fault.kind == "vanished category":
         gone = sorted(items)[int(size * 97) % max(1, len(items))] if len(items) > 1 else ""

@@ -30,11 +30,11 @@ _LONGER = 3.0
 _MEMORY = 500
 _LEAST: Mapping[str, tuple[float, float]] = {
     "throughput": (3.0, 0.2),
-    "freshness": (25.0, 1.0),
+    "freshness": (35.0, 1.0),
     "event-time-lag": (5.0, 1.0),
     "undecoded-ratio": (0.01, 0.0),
     "out-of-order-ratio": (0.02, 0.0),
-    "duplicate-keys": (0.05, 0.0),
+    "duplicate-keys": (0.1, 0.0),
     "bytes-per-record": (1.0, 0.1),
 }
 """What a metric has to be off to matter to anybody: so much, in its unit, and this part of what is expected."""
@@ -45,7 +45,7 @@ BURST_SECONDS = 120.0
 and fewer bursts are told."""
 _MANY_TIMES = 9.0
 _YOUNG_SECONDS = 3 * 3600.0
-_FALL = 4.0  # scales
+_FALL, _FALLING = 4.0, 6  # scales, windows
 _KINDS: Mapping[str, SeriesKind] = {
     "throughput": SeriesKind.COUNT,
     "freshness": SeriesKind.LEVEL,
@@ -230,7 +230,7 @@ class TopicBaselines:
         lasts = series.began() * window.seconds
         expected, deviation = verdict.expected or 0.0, verdict.deviation or 0.0
         if metric == "throughput" and off < 0:  # what follows a burst is less than it, and no fall
-            return deviation > -_FALL and series.began() < 2
+            return deviation > -_FALL and series.began() < _FALLING
         if metric == "throughput":
             return 0 < off <= _MANY_TIMES * expected + 10 and lasts < BURST_SECONDS
         if metric == "event-time-lag":

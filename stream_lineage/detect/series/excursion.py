@@ -23,6 +23,9 @@ _FEWEST = (2.0, 5.0, 5.0, 5.0)  # of single values a heavy tail has to be seen s
 _USUAL = (2.2, 1.4, 1.0, 1.0)
 _AVERAGED = 8.0  # values
 _CLIPPED = 6.0  # scales: what a value counts in the average, at most
+_FURTHER_THAN_EVER = 8.0
+"""Twice the average from which a count is too low: a scale is a quarter of the lowest that came at this time of day,
+at least, so that all of the last dozen values were lower than that."""
 _RETURNS_WITHIN = 7 * 86_400.0
 _NEAR = 3.0  # scales
 _CALM = 3  # quiet values in a row that end an excursion
@@ -33,6 +36,7 @@ class Excursion:
     __slots__ = (
         "_above",
         "_below",
+        "_bounded",
         "_probability",
         "_shares",
         "accepted",
@@ -51,8 +55,9 @@ class Excursion:
         "wild",
     )
 
-    def __init__(self, state: dict[str, Any], probability: float, windows: float) -> None:
-        """``probability``: that a block of so many ``windows`` exceeds a threshold when nothing is wrong."""
+    def __init__(self, state: dict[str, Any], probability: float, windows: float, bounded: bool = False) -> None:
+        """``probability``: that a block of so many ``windows`` exceeds a threshold when nothing is wrong; ``bounded``:
+        values cannot be less than nothing."""
         chance = min(max(probability, 1e-12), 1e-2) / windows
         # How often a single value may exceed what two of three, or three of four, may exceed by chance alone.
         self._shares = (min(windows * math.sqrt(chance / 2), 0.5), min(windows * (chance / 4) ** (1 / 3), 0.5))
@@ -70,13 +75,22 @@ class Excursion:
         self.strength = 0.0
         self.returned = 0.0
         self._probability = probability
+        self._bounded = bounded
         known = state["probability"] == probability  # else the sensitivity was changed
         thresholds = state["thresholds"] if known else [None] * (2 * len(FLOORS))
         lower = math.sqrt(math.log(min(max(probability, 1e-12), 1e-2)) / _FLOORS_AT)
         self.tails = [
-            Tail(tail, usual=usual, floor=floor * lower, probability=probability, fewest=fewest, threshold=threshold)
-            for tail, usual, floor, fewest, threshold in zip(
-                state["tails"], 2 * _USUAL, 2 * FLOORS, 2 * _FEWEST, thresholds, strict=True
+            Tail(
+                tail,
+                usual=usual,
+                floor=floor * lower,
+                probability=probability,
+                fewest=fewest,
+                threshold=threshold,
+                bounded=bounded and index >= len(FLOORS),
+            )
+            for index, (tail, usual, floor, fewest, threshold) in enumerate(
+                zip(state["tails"], 2 * _USUAL, 2 * FLOORS, 2 * _FEWEST, thresholds, strict=True)
             )
         ]
         self._independent()
@@ -136,6 +150,8 @@ class Excursion:
                 tail.threshold = max(tail.threshold, one.size(share))
         self._above = [tail.threshold for tail in self.tails[:4]]
         self._below = [min(both, below.threshold) for both, below in zip(self._above, self.tails[4:], strict=True)]
+        if self._bounded:
+            self._below[3] = min(self._below[3], _FURTHER_THAN_EVER)
 
     def judge(
         self,
@@ -155,7 +171,7 @@ class Excursion:
         series has never moved, so that no thresholds were learned: three of four beyond the floor are one.
         """
         a, b, c = self.recent
-        last = c
+        before = c
         self.recent = [deviation, a, b]
         distance = deviation
         if deviation < 0:
@@ -170,33 +186,34 @@ class Excursion:
             clipped = _CLIPPED if clipped > 0 else -_CLIPPED
         self.average += (clipped - self.average) / _AVERAGED
         average = 2 * abs(self.average)
-        one, two, three, lasting = self._below if deviation < 0 else self._above
-        if (self.average < 0) != (deviation < 0):
-            lasting = self._below[3] if self.average < 0 else self._above[3]
-        strength, other = third / three, average / lasting
+        first_bar, second_bar, third_bar, _ = self._below if deviation < 0 else self._above
+        lasting_bar = self._below[3] if self.average < 0 else self._above[3]
+        strength, other = third / third_bar, average / lasting_bar
         strength = max(strength, other)
         if fewest < 3:
-            other = second / two
+            other = second / second_bar
             strength = max(strength, other)
             if fewest < 2:
-                other = distance / one
+                other = distance / first_bar
                 strength = max(strength, other)
         strength /= bar
         if untried and third >= FLOORS[2] and strength < 1:
             strength = 1.0
         self.strength = strength
         if self.open:
-            lately = abs(sum(min(max(each, -_CLIPPED), _CLIPPED) for each in (deviation, *self.recent[1:], last))) / 4
-            quiet = distance < max(2.0, three / 2) and lately < max(1.0, lasting / 4)
+            lately = abs(sum(min(max(each, -_CLIPPED), _CLIPPED) for each in (deviation, *self.recent[1:], before))) / 4
+            quiet = distance < max(2.0, third_bar / 2) and lately < max(1.0, lasting_bar / 4)
             self.calm = self.calm + 1 if quiet and stuck < 1 else 0
             if self.calm >= _CALM:
                 self.close()
             return self.open
-        sizes = (distance, second, third, average)
-        for tail, size in zip(self.tails, sizes, strict=False):
+        one, two, three, lasting = self.tails[:4]
+        for tail, size in ((one, distance), (two, second), (three, third), (lasting, average)):
             tail.highest = max(tail.highest, size)
         if deviation < 0:
-            for tail, size in zip(self.tails[len(sizes) :], sizes, strict=True):
+            one, two, three, lasting = self.tails[4:]
+            low = average if self.average < 0 else 0.0
+            for tail, size in ((one, distance), (two, second), (three, third), (lasting, low)):
                 tail.highest = max(tail.highest, size)
         far = matters and self.strength >= 1 and not self._returned(now, residual, deviation)
         if far or (stuck >= 1 and fewest == 1):

@@ -77,7 +77,8 @@ class LiveSeries:
         self._spread = Spread(now["spread"], state["spread"], self._slots, per_slot)
         self._novelty = Novelty(now["novelty"], state["novelty"])
         chance = sensitivity * self._block_seconds / _MONTH / _RULES
-        self._excursion = Excursion(now["excursion"], chance, self._block_seconds / window_seconds)
+        bounded = kind is SeriesKind.COUNT
+        self._excursion = Excursion(now["excursion"], chance, self._block_seconds / window_seconds, bounded)
         self._block: int | None = now["block"]
         self._seen: int = now["seen"]
         self._echo: float = now["echo"]
@@ -188,6 +189,11 @@ class LiveSeries:
         stuck = self._stuck.take(value) if self._kind is SeriesKind.LEVEL else 0.0
         untried = self._kind is SeriesKind.RATIO and spread.moved < _FEW_MOVES and self._seen > _STOOD
         alert = excursion.judge(now, residual, deviation, matters, self._bar, self._steps, stuck, untried)
+        if alert and not was_open and self._ramp.fell(off):  # so it does where that is less plain
+            self._shift(residual)
+            season.restart()
+            excursion.close()
+            alert = False
         if excursion.returned:
             self._shift(excursion.returned)
             excursion.returned = 0.0

@@ -31,7 +31,7 @@ _HIGHEST = 1e4
 class Tail:
     """``floor``: no threshold is lower. ``probability``: that a block exceeds the threshold, when nothing is wrong."""
 
-    __slots__ = ("_fewest", "_floor", "_probability", "_usual", "counts", "highest", "threshold")
+    __slots__ = ("_bounded", "_fewest", "_floor", "_probability", "_usual", "counts", "highest", "threshold")
 
     def __init__(
         self,
@@ -42,10 +42,12 @@ class Tail:
         probability: float,
         fewest: float,
         threshold: float | None,
+        bounded: bool = False,
     ) -> None:
-        """``threshold``: what it was for this probability, where that is known. ``fewest``: blocks that tell where the
-        tail begins: more are steadier, and see later that it is heavy."""
-        self._usual, self._fewest = usual, fewest
+        """``bounded``: there is a size that cannot be exceeded, so that the tail is a light one. ``threshold``: what
+        it was for this probability, where that is known. ``fewest``: blocks that tell where the tail begins: more are
+        steadier, and see later that it is heavy."""
+        self._usual, self._fewest, self._bounded = usual, fewest, bounded
         self.highest = state[0]
         self.counts = state[1:]
         self._floor = floor
@@ -89,6 +91,8 @@ class Tail:
         seen = math.log(far / near) / math.log(depth)
         believed = total / (total + _PRIOR_WORTH)
         theta = max(believed * seen + (1 - believed) * _PRIOR_THETA, _LEAST_THETA)
+        if self._bounded:
+            theta = min(theta, _PRIOR_THETA)
         light = theta * math.log(math.log(probability) / math.log(rare))
         heavy = math.log(far / near) * math.log(rare / probability) / math.log(common / rare)
         share = believed * min(max((theta - _HEAVY_FROM) / _HEAVY_OVER, 0.0), 1.0)
