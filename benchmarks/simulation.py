@@ -495,8 +495,10 @@ def _hit(each: FieldWindow, fault: Fault, random: Random) -> FieldWindow:
     items = dict(each.items or {})
     if fault.kind == "new category":
         new = int(random.binomial(values, 0.03 + 0.15 * size))
-        return replace(each, items={**{k: n - int(n * new / values) for k, n in items.items()}, f"=scroll-{fault.start}": new} if new
-                       else items)  # fmt: skip
+        if not new:
+            return each
+        rest = {name: n - int(n * new / values) for name, n in items.items()}
+        return replace(each, items={**rest, f"=scroll-{fault.start}": new})
     if fault.kind == "vanished category":
         gone = sorted(items)[int(size * 97) % max(1, len(items))] if len(items) > 1 else ""
         return replace(each, items={k: n for k, n in items.items() if k != gone}, slots=each.slots - items.get(gone, 0))
