@@ -96,7 +96,7 @@ def main() -> None:
             influx_url=server.url, influx_org=server.org, influx_token=SecretStr(server.token),
             outbox_path=Path(directory) / "outbox",
         )  # fmt: skip
-        store = open_outbox_store(settings)
+        store = open_outbox_store(settings).inside
         assert isinstance(store, OutboxStore)
         reader = open_store(settings)
         writer = Writer(store, arguments.rate)

@@ -17,6 +17,7 @@ from stream_lineage.agents.progress import Progress
 from stream_lineage.agents.pushed_watch import HOME, PushedFeed, PushedWatch
 from stream_lineage.agents.registry_poll import RegistryPoll
 from stream_lineage.agents.schema_texts import RegistryTexts
+from stream_lineage.agents.series_watch import SeriesWatch
 from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.agents.telemetry import AgentsTelemetry
 from stream_lineage.agents.topics import prepare_topics
@@ -37,6 +38,7 @@ from stream_lineage.wire.settings import KafkaSettings, RegistrySettings
 WINDOW_CHECK_SECONDS = 1.0
 TRAINING_CHECK_SECONDS = 5.0
 PUSHED_CHECK_SECONDS = 1.0
+SERIES_CHECK_SECONDS = 10.0
 _log = get_logger("stream_lineage.agents")
 
 
@@ -81,6 +83,7 @@ def run_worker(
     _wire_training(app, pipeline, training, baseline_feed(kafka, agents.agents_id))
     pushed = PushedWatch(store, kafka.cluster_name, agents.public_url, sensitivity=agents.metric_sensitivity)
     _wire_pushed(app, kafka, pipeline, outlet, pushed, pushed_feed(kafka, agents.agents_id))
+    _wire_series(app, outlet, SeriesWatch(store.health, kafka.cluster_name, agents.public_url))
     topic = kafka.topic(OBSERVATIONS)
     waits = observation_waits(kafka, topic, agents.agents_id)
     # A disk that is full is no reason to start again: the worker waits for it.
@@ -248,6 +251,22 @@ def _wire_pushed(
     app.timer(PUSHED_CHECK_SECONDS)(look)
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
+
+
+def _wire_series(app: Any, outlet: FaustOutlet, watch: SeriesWatch) -> None:
+    async def look() -> None:
+        if app.rebalancing or app.in_recovery:
+            return
+        try:
+            if due := watch.look():
+                await outlet.publish(due)
+                watch.told()
+        except Exception as error:
+            _log.exception("nobody can be told that there are too many series")
+            await app.crash(error)
+            raise
+
+    app.timer(SERIES_CHECK_SECONDS)(look)
 
 
 def _execute(app: Any) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from stream_lineage.errors import ConnectionFailed, SettingsError
+from stream_lineage.store.capped import CappedStore
 from stream_lineage.store.ports import MetricStore
+from stream_lineage.store.series_cap import SeriesCap
 from stream_lineage.store.settings import StoreSettings
 from stream_lineage.store.sqlite import SqliteStore
 
@@ -32,10 +35,12 @@ def open_store(settings: StoreSettings) -> MetricStore:
     return _influx_store(settings, influx_api(settings, settings.influx_token))
 
 
-def open_outbox_store(settings: StoreSettings) -> MetricStore:
-    """As ``open_store``, for those who write: what is remote may be away meanwhile. Raises as ``open_store`` does."""
+def open_outbox_store(settings: StoreSettings) -> CappedStore:
+    """As ``open_store``, for those who write: what is remote may be away meanwhile, and series are bounded. Raises as
+    ``open_store`` does."""
+    host = socket.gethostname()
     if settings.kind == "sqlite":
-        return open_store(settings)
+        return CappedStore(open_store(settings), SeriesCap(settings.max_series, host))
     from stream_lineage.store.outbox import Outbox
     from stream_lineage.store.outbox_store import OutboxStore, Slot, take_over
 
@@ -51,7 +56,8 @@ def open_outbox_store(settings: StoreSettings) -> MetricStore:
     except OSError as error:
         hint = "Check outbox_path and its permissions."
         raise ConnectionFailed(f"the outbox {slot.directory} cannot be opened: {error}", hint=hint) from error
-    return OutboxStore(_influx_store(settings, api), outbox, partial(api.write, settings.influx_bucket), slot)
+    store = OutboxStore(_influx_store(settings, api), outbox, partial(api.write, settings.influx_bucket), slot)
+    return CappedStore(store, SeriesCap(settings.max_series, f"{host}/{slot.directory.name}"))
 
 
 def open_setup(settings: StoreSettings) -> InfluxSetup:

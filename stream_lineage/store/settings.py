@@ -26,6 +26,11 @@ class StoreSettings(BaseModel):
         description="How long points are kept as they were written. InfluxDB takes it over when `stream-lineage store "
         "setup` is run.",
     )
+    max_series: int = Field(
+        default=100_000,
+        ge=100,
+        description="Series that one process writes at most; what exceeds it is added up as __other__, with an alert.",
+    )
     sqlite_path: Path = Field(
         default_factory=lambda: default_state_dir() / "metrics.sqlite",
         description="File of the embedded store. It can be deleted: what it holds is rebuilt from Kafka.",

@@ -46,7 +46,7 @@ def opened(server: Influxd, path: Path, url: str | None = None) -> OutboxStore:
         influx_timeout_seconds=5,
         outbox_path=path / "outbox",
     )
-    store = open_outbox_store(settings)
+    store = open_outbox_store(settings).inside
     assert isinstance(store, OutboxStore)
     return store
 

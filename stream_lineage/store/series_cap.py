@@ -1,0 +1,123 @@
+"""A bound on the series that one process writes: what exceeds it goes into one, ``__other__``.
+
+Series are let in as they come, and forgotten when nothing was written to them for a day or two. Fields may take up four
+fifths of the bound, so that topics are known when there are too many fields. Of the points that are not let in,
+``__other__`` has the sum of what can be added up, for each time, and how many there were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+from stream_lineage.logs import get_logger
+from stream_lineage.store.ports import Point
+
+OTHER = "__other__"
+KEPT_TAG, WORKER_TAG = "cluster", "worker"
+ADDED_UP = frozenset(
+    {"records", "missing", "lost", "bytes", "tombstones", "out_of_order", "undecoded", "slots", "nulls"}
+)
+FIELDS, SHARE_OF_FIELDS = "lineage_field", 0.8
+TURN_SECONDS = 86_400.0
+MAX_TIMES = 120
+"""Times of which sums are kept. A point that comes for an earlier one begins a new sum."""
+MAX_COUNTED = 10_000
+"""Series that are told apart among those that are left out."""
+_log = get_logger("stream_lineage.store")
+
+
+class SeriesCap:
+    """``worker`` tells apart what several processes write to ``__other__``. Thread-safe."""
+
+    def __init__(self, most: int, worker: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._worker = worker
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._turned = clock()
+        self._current: set[int] = set()
+        self._before: set[int] = set()
+        self._fields = 0
+        self._sums: OrderedDict[tuple[str, str, datetime], dict[str, float]] = OrderedDict()
+        self._left_out: set[int] = set()
+
+    def within(self, points: Iterable[Point]) -> list[Point]:
+        """The points as they may be written."""
+        with self._lock:
+            self._turn()
+            kept: list[Point] = []
+            summed: dict[tuple[str, str, datetime], None] = {}
+            for point in points:
+                key = _key(point.measurement, point.tags)
+                if self._let_in(point.measurement, key):
+                    kept.append(point)
+                else:
+                    summed[self._add(point, key)] = None
+            return [*kept, *map(self._other, summed)]
+
+    @property
+    def series(self) -> int:
+        """Series that are written."""
+        with self._lock:
+            return len(self._current) + len(self._before)
+
+    @property
+    def left_out(self) -> int:
+        """Series that went into ``__other__`` since the start, ``MAX_COUNTED`` where there are more."""
+        with self._lock:
+            return len(self._left_out)
+
+    def _turn(self) -> None:
+        if self._clock() - self._turned >= TURN_SECONDS:
+            self._turned = self._clock()
+            self._before, self._current = self._current, set()
+            self._fields = 0
+
+    def _let_in(self, measurement: str, key: int) -> bool:
+        if key in self._current:
+            return True
+        is_field = measurement == FIELDS
+        if key in self._before:
+            self._before.discard(key)
+        elif len(self._current) + len(self._before) >= self._most or (
+            is_field and self._fields >= self._most * SHARE_OF_FIELDS
+        ):
+            return False
+        self._current.add(key)
+        self._fields += is_field
+        return True
+
+    def _add(self, point: Point, key: int) -> tuple[str, str, datetime]:
+        if not self._left_out:
+            first = point.tags.get("topic") or point.tags.get("node") or point.measurement
+            _log.error("too many series: what exceeds max_series goes to __other__", most=self._most, first=first)
+        if len(self._left_out) < MAX_COUNTED:
+            self._left_out.add(key)
+        place = (point.measurement, point.tags.get(KEPT_TAG, ""), point.time)
+        sums = self._sums.setdefault(place, {"points": 0})
+        self._sums.move_to_end(place)
+        sums["points"] += 1
+        for name in ADDED_UP & point.fields.keys():
+            value = point.fields[name]
+            if isinstance(value, int | float):
+                sums[name] = sums.get(name, 0) + value
+        return place
+
+    def _other(self, place: tuple[str, str, datetime]) -> Point:
+        measurement, cluster, at = place
+        sums = dict(self._sums[place])
+        while len(self._sums) > MAX_TIMES:
+            self._sums.popitem(last=False)
+        tags = {KEPT_TAG: cluster, WORKER_TAG: self._worker, "topic": OTHER}
+        return Point(measurement, {**tags, "field": OTHER} if measurement == FIELDS else tags, sums, at)
+
+
+def _key(measurement: str, tags: Mapping[str, str]) -> int:
+    """64 bits of a series' name: two in a hundred thousand series are one with a chance of one in four billion."""
+    said = repr((measurement, sorted(tags.items()))).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest())
