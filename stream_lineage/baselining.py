@@ -12,7 +12,7 @@ from confluent_kafka import Consumer
 from confluent_kafka.admin import OffsetSpec
 
 from stream_lineage import connections
-from stream_lineage.collect.cluster_facts import ClusterFacts, listed_offsets
+from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.collect.decode_process import DecodeProcess, WorkerOptions
 from stream_lineage.collect.decode_stage import DecodeStage
 from stream_lineage.collect.range_bounds import Bound, Ranges, chosen_ranges
@@ -35,6 +35,7 @@ from stream_lineage.provenance.baselines import (
 from stream_lineage.provenance.topics import BASELINES, ensure_topics
 from stream_lineage.settings import Settings
 from stream_lineage.wire import acknowledged, kafka
+from stream_lineage.wire.log_offsets import listed_offsets
 
 QUANTILES_K = 200
 """Ranks are off by 1.3%; those of live profiles by 4%. Larger: smaller shifts are found, and baselines of many

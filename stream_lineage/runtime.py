@@ -132,15 +132,8 @@ def collector(
         process.start()
         ledger, codes = Ledger(), SchemaCodes(resolver)
         careful = memory.restarts()
-        topic_filter = TopicFilter(
-            collect.include,
-            collect.exclude,
-            own_prefix=settings.kafka.topic_prefix,
-            traced_suffix=collect.tap_suffix,
-            include_internal=collect.include_internal,
-        )
-        counts = facts.topics()
-        watched = {topic: counts[topic] for topic in topic_filter.watched(counts)}
+        counts, topics = facts.topics(), TopicFilter.configured(collect, settings.kafka.topic_prefix)
+        watched = {topic: counts[topic] for topic in topics.watched(counts)}
         member = member_config(
             collect,
             settings.kafka.kafka,
@@ -188,7 +181,7 @@ def collector(
             quarantine=Quarantine(retry_seconds=collect.unreadable_retry_seconds),
             caution=_caution(settings, careful),
             memory=MemoryWatch(collect.memory_limit_mb, partial(_on_memory_exceeded, process, own_process)),
-            watcher=TopicWatcher(facts, topic_filter, refresh_seconds=collect.topic_refresh_seconds),
+            watcher=TopicWatcher(facts, topics, refresh_seconds=collect.topic_refresh_seconds),
             end_offsets=EndOffsets(admin) if collect.until_end else None,
             codes=codes,
             bounds=FlushBounds(

@@ -1,4 +1,4 @@
-"""The file of alert rules: what is expected, what is muted, when somebody deploys."""
+"""The file of alert rules: what is expected, what is muted, when somebody deploys, which jobs there are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from stream_lineage.detect.expectations import FieldExpectation, TopicExpectation
 from stream_lineage.errors import SettingsError
+from stream_lineage.model.edge import Edge
 
 _MAX_BYTES = 1_000_000
 _PATTERN = Field(default="*", min_length=1, max_length=300)
@@ -96,12 +97,48 @@ class TopicRules(_Strict):
         )
 
 
+class JobRules(_Strict):
+    """A job that reads ``inputs`` and writes ``outputs``: names of topics. ``fields`` maps paths of the inputs to those
+    of the outputs; without it those of the same path are compared."""
+
+    name: str = Field(min_length=1, max_length=300)
+    inputs: tuple[str, ...] = Field(min_length=1, max_length=20)
+    outputs: tuple[str, ...] = Field(min_length=1, max_length=20)
+    fields: dict[str, str] | None = Field(default=None, max_length=100)
+    ratio: float | None = Field(default=None, gt=0, le=1e9, allow_inf_nan=False)
+    within: float = Field(default=0.05, ge=0, le=1)
+    lag_seconds: float = Field(default=0.0, ge=0, le=86_400)
+
+    def edges(self) -> list[Edge]:
+        return [
+            Edge(self.name, source, target, self.fields, self.ratio, self.within, self.lag_seconds)
+            for target in self.outputs
+            for source in self.inputs
+            if source != target
+        ]
+
+
 class AlertRules(_Strict):
     """All of the file. Topics under ``expectations`` are names, not patterns."""
 
     expectations: dict[str, TopicRules] = Field(default_factory=dict)
     mute: tuple[MuteRule, ...] = ()
     deploys: tuple[DeployWindow, ...] = ()
+    jobs: tuple[JobRules, ...] = Field(default=(), max_length=200)
+
+    @model_validator(mode="after")
+    def _jobs_differ(self) -> AlertRules:
+        names = [job.name for job in self.jobs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two jobs are called {twice[0]}")
+        if any(not job.edges() for job in self.jobs):
+            raise ValueError("a job writes what it reads, and nothing else")
+        return self
+
+    def edges(self) -> list[Edge]:
+        """Of all jobs."""
+        return [edge for job in self.jobs for edge in job.edges()]
 
     def expected(self) -> dict[str, TopicExpectation]:
         return {topic: rules.expectation() for topic, rules in self.expectations.items()}

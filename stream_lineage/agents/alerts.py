@@ -106,6 +106,7 @@ def _body(finding: Finding, source: str, observed_at: datetime, public_url: str)
         "dataset": {"namespace": source, "name": finding.topic},
         "topic": finding.topic,
         "field_path": finding.field_path,
+        "job": finding.job,
         "before": _reference(finding.before),
         "after": _reference(finding.after),
         "compatibility": None

@@ -32,10 +32,10 @@ class LogPosition:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A detector's state to be stored: ``key`` and ``value`` as the table has them."""
+    """A detector's state to be stored: ``key`` and ``value`` as the table has them; null deletes the row."""
 
     key: bytes
-    value: bytes
+    value: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

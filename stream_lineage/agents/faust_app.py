@@ -22,9 +22,11 @@ from stream_lineage.agents.deliveries import Deliveries
 from stream_lineage.agents.faust_consumer import CommittedTransport
 from stream_lineage.agents.faust_table import StateTable, StateTables
 from stream_lineage.agents.security import security
+from stream_lineage.agents.window_log import encode_window
 from stream_lineage.detect.detector import Channel
+from stream_lineage.detect.window import Window
 from stream_lineage.provenance.codec import MAX_OBSERVATION_BYTES
-from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, OBSERVATIONS
+from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, OBSERVATIONS, WINDOWS
 from stream_lineage.wire.settings import KafkaSettings
 
 TABLE = "state"
@@ -101,6 +103,7 @@ class FaustOutlet:
             "drift": _raw_topic(app, settings.topic(DRIFT_ALERTS)),
             "anomaly": _raw_topic(app, settings.topic(ANOMALY_ALERTS)),
         }
+        self._windows = _raw_topic(app, settings.topic(WINDOWS))
         self._table = app.tables.add(
             StateTable(
                 app, name=TABLE, partitions=partitions, key_type=bytes, value_type=bytes, beacon=app.tables.beacon
@@ -118,7 +121,12 @@ class FaustOutlet:
             await (await topic.send(key=alert.key, value=alert.value, headers=list(alert.headers)))
             self.published[alert.channel] += 1
 
-    async def keep(self, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> None:
+    async def pass_on(self, windows: Iterable[Window]) -> None:
+        sent = [await self._windows.send(key=each.topic.encode(), value=encode_window(each)) for each in windows]
+        for each in sent:
+            await each
+
+    async def keep(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
         await self._table.keep(partition, rows)
 
 

@@ -30,22 +30,26 @@ class StateTable(faust.Table):  # type: ignore[misc]
 
     logger = logging.getLogger("faust.table")
 
-    async def keep(self, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> None:
+    async def keep(self, partition: int, rows: Iterable[Row]) -> None:
         """Put rows into the changelog, and into memory when the brokers have acknowledged all of them."""
         rows = list(rows)
         for sent in [self.send_changelog(partition, key, value) for key, value in rows]:
             await sent
         for key, value in rows:
-            self.data[key] = value
+            self._take(key, value)
 
     def restore(self, rows: Iterable[Row]) -> None:
         """Take rows over from the changelog, the one that is further along of each key."""
         for key, value in rows:
             known = self.data.get(key)
-            if value is None:
-                self.data.pop(key, None)
-            elif known is None or not behind(value, known):
-                self.data[key] = value
+            if value is None or known is None or not behind(value, known):
+                self._take(key, value)
+
+    def _take(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self.data.pop(key, None)
+        else:
+            self.data[key] = value
 
 
 class StateTables(TableManager):  # type: ignore[misc]

@@ -41,11 +41,11 @@ def written(partition: int, outcome: Outcome, rows: Mapping[bytes, bytes]) -> Ch
                 ]
                 for alert in outcome.alerts
             ],
-            "changed": [[row.key.decode(), row.value.decode()] for row in outcome.changed],
+            "changed": [[row.key.decode(), _text(row.value)] for row in outcome.changed],
         }
     )
-    row = _row(partition, rows, base64.b64encode(zlib.compress(noted, 1)).decode())
-    return row if len(row.value) <= LARGEST_ROW else None
+    text = base64.b64encode(zlib.compress(noted, 1)).decode()
+    return _row(partition, rows, text) if len(text) <= LARGEST_ROW else None
 
 
 def cleared(partition: int, rows: Mapping[bytes, bytes]) -> Changed:
@@ -67,8 +67,12 @@ def noted(partition: int, rows: Mapping[bytes, bytes]) -> Outcome | None:
             )
             for channel, event_id, key, value, headers in document["alerts"]
         ),
-        tuple(Changed(key.encode(), value.encode()) for key, value in document["changed"]),
+        tuple(Changed(key.encode(), None if value is None else value.encode()) for key, value in document["changed"]),
     )
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode()
 
 
 def _row(partition: int, rows: Mapping[bytes, bytes], text: str | None) -> Changed:

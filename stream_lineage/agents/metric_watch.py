@@ -78,10 +78,15 @@ class MetricWatch:
         detector: MetricAnomalies,
         public_url: str,
         muting: Muting | None = None,
+        *,
+        passed_on: Collection[str] = (),
     ) -> None:
+        """Windows of the topics in ``passed_on`` are kept for ``passed`` once they are judged."""
         self._detector = detector
         self._public_url = public_url
         self._muting = muting
+        self._passed_on = frozenset(passed_on)
+        self._passed: list[Window] = []
         self._topics: dict[str, _Topic] = {}
         self._former: dict[str, _Topic] = {}
         self._names: dict[str, list[str]] | None = None
@@ -92,6 +97,12 @@ class MetricWatch:
         self._former = self._topics
         self._topics = {}
         self._names = None
+        self._passed = []
+
+    def passed(self) -> list[Window]:
+        """Windows that were judged since this was asked last. After a crash some come again, as they were."""
+        passed, self._passed = self._passed, []
+        return passed
 
     def resume(self, rows: Mapping[bytes, bytes], partitions: Collection[int], most: int) -> Resumed:
         """Take up some topics of these partitions that are not yet, with the alerts that were frozen last."""
@@ -224,6 +235,8 @@ class MetricWatch:
         return never if muting is None else lambda finding: muting.mutes(finding, at)
 
     def _alerts(self, window: Window, findings: Iterable[Finding]) -> list[Alert]:
+        if window.topic in self._passed_on:
+            self._passed.append(window)
         return [
             alert(
                 finding,

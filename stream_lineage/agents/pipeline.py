@@ -3,8 +3,8 @@
 1. The detectors run. 2. What they have to tell is in the changelog (``journal.py``), then their alerts are on their
 topics, acknowledged by the brokers. 3. Their states are in the changelog, acknowledged. 4. The observation counts in
 its topic's window; when a window closes, its points are in the store, then its numbers are in the changelog, with the
-note that it is closed: it is frozen. 5. The baselines judge it, and the alerts are on their topic. 6. The observation
-is acknowledged to Kafka.
+note that it is closed: it is frozen. 5. The baselines judge it, and the alerts are on their topic, as are the windows
+that declared jobs are judged by. 6. The observation is acknowledged to Kafka.
 
 After a crash anywhere, what comes next is done again with the same result: alerts have the same ids, states and closed
 windows know the log position up to which they hold, points replace themselves, frozen windows are judged again.
@@ -30,6 +30,7 @@ from stream_lineage.agents.metrics import TopicWindow
 from stream_lineage.agents.muting import Muting
 from stream_lineage.agents.window_facts import window_facts
 from stream_lineage.agents.windows import OpenWindow, OpenWindows
+from stream_lineage.detect.window import Window
 from stream_lineage.errors import DecodeError
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.codec import decode_observation
@@ -51,8 +52,12 @@ class Outlet(Protocol):
         """Put alerts on their topics, in order."""
         ...
 
-    async def keep(self, partition: int, rows: Iterable[tuple[bytes, bytes]]) -> None:
-        """Put rows into the table: into its changelog first, then where ``rows`` finds them."""
+    async def pass_on(self, windows: Iterable[Window]) -> None:
+        """Put windows on the topic of those that declared jobs read or write, in order."""
+        ...
+
+    async def keep(self, partition: int, rows: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Put rows into the table: into its changelog first, then where ``rows`` finds them. Null deletes one."""
         ...
 
     @property
@@ -270,6 +275,9 @@ class Pipeline(Generic[E]):
             await self._publish(await self._in_thread(self._watch.judge))
 
     async def _publish(self, alerts: list[Alert]) -> None:
+        windows = self._watch.passed()
+        if windows:
+            await self._outlet.pass_on(windows)
         if alerts:
             await self._outlet.publish(alerts)
             for alert in alerts:

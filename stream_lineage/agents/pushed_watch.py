@@ -14,25 +14,23 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import orjson
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from stream_lineage.agents.alerts import Alert, Place, alert
 from stream_lineage.agents.detection import Changed, LogPosition, Outcome, stored_state
+from stream_lineage.agents.one_partition import OnePartition
 from stream_lineage.detect.detector import State
 from stream_lineage.detect.fingerprint import finding_fingerprint
 from stream_lineage.detect.series.detector import DEFAULT_SENSITIVITY, SeriesDetector
 from stream_lineage.detect.series.kind import SeriesKind
 from stream_lineage.detect.series.verdict import Verdict
-from stream_lineage.errors import DecodeError
 from stream_lineage.logs import get_logger
 from stream_lineage.model.finding import Finding, Phase, SchemaChange, Severity
 from stream_lineage.model.pushed import PushedPoint
 from stream_lineage.provenance.pushed import decode_point, series_key
 from stream_lineage.store.ports import MetricStore, Point
-from stream_lineage.wire.kafka import translated
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer, Message
+    from confluent_kafka import Consumer
 
 HOME = 0
 """The partition of the observation log whose owner takes in pushed metrics, and in whose table their states are."""
@@ -42,9 +40,6 @@ MAX_SERIES = 5_000
 """Series that are judged. Points of others are stored only."""
 _PREFIX = b"pushed/"
 _PLACE = b"pushed-offset/"
-_BATCH = 500
-_READ_SECONDS = 0.2
-_ANSWER_SECONDS = 10.0
 _CRITICAL_SCORE = 0.9
 _log = get_logger("stream_lineage.agents")
 
@@ -58,19 +53,12 @@ class Pushed:
 
 
 class PushedFeed:
-    """Reads the topic, which has one partition, from where it is told to; in no group."""
+    """Reads the points."""
 
     def __init__(
         self, consumer: Consumer, topic: str, wall: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._consumer = consumer
-        self._topic = topic
-        self._wall = wall
-        self._next: int | None = None
-
-    def forget(self) -> None:
-        """Begin anew with the next call."""
-        self._next = None
+        self._log = OnePartition(consumer, topic, lambda value: decode_point(value, wall()))
 
     def read(self, start: int) -> tuple[list[Pushed], int]:
         """The points from here on, a portion of them, and where to go on.
@@ -78,34 +66,8 @@ class PushedFeed:
         Raises:
             KafkaUnavailable: no broker answered.
         """
-        try:
-            if self._next != start:
-                where = TopicPartition(self._topic, 0, start or OFFSET_BEGINNING)
-                self._consumer.assign([where])
-                self._next = start
-            messages = self._consumer.consume(_BATCH, timeout=_READ_SECONDS)
-        except KafkaException as error:
-            self._next = None
-            raise translated(error, f"read {self._topic}") from error
-        found: list[Pushed] = []
-        for message in messages:
-            failure = message.error()
-            if failure is not None:
-                if failure.code() != KafkaError._PARTITION_EOF:
-                    _log.warning("pushed metrics cannot be read", error=failure.str())
-                continue
-            self._next = int(message.offset()) + 1
-            point = self._point(message)
-            if point is not None:
-                found.append(Pushed(int(message.offset()), point))
-        return found, self._next
-
-    def _point(self, message: Message) -> PushedPoint | None:
-        try:
-            return decode_point(message.value() or b"", self._wall())
-        except DecodeError as error:
-            _log.warning("a pushed point is left out", offset=message.offset(), reason=error.message)
-            return None
+        found, through = self._log.read(start)
+        return [Pushed(offset, point) for offset, point in found], through
 
 
 class PushedWatch:

@@ -50,12 +50,16 @@ class Security:
     def credentials(self) -> Any:
         """The same as Faust writes it; null for plain text."""
         if self.tokens is not None:
-            return OAuthCredentials(oauth_cb=_Tokens(self.tokens, self.extensions), ssl_context=self.context)
+            return OAuthCredentials(oauth_cb=self.token_provider(), ssl_context=self.context)
         if self.mechanism is not None:
             return SASLCredentials(
                 username=self.username, password=self.password, ssl_context=self.context, mechanism=self.mechanism
             )
         return SSLCredentials(self.context) if self.context is not None else None
+
+    def token_provider(self) -> AbstractTokenProvider | None:
+        """Tokens for a Kafka client; null but for OAUTHBEARER."""
+        return None if self.tokens is None else _Tokens(self.tokens, self.extensions)
 
 
 class _Tokens(AbstractTokenProvider):  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,7 +32,7 @@ class AgentsSettings(BaseModel):
 
     alert_rules: Path | None = Field(
         default=None,
-        description="YAML file of expectations, mute rules and deploy windows, read at the start; docs/alerts.md "
+        description="YAML file of expectations, mute rules, deploy windows and jobs, read at the start; docs/alerts.md "
         "shows it.",
     )
     metric_sensitivity: float = Field(
@@ -58,9 +59,38 @@ class AgentsSettings(BaseModel):
         "subjects at a time; 0: never.",
     )
 
+    group_poll_seconds: float = Field(
+        default=15.0,
+        ge=0,
+        le=3600,
+        description="How often the consumer groups of the watched topics are looked at, for 500 groups at a time; ten "
+        "looks are judged together. 0: never.",
+    )
+    groups_include: tuple[str, ...] = Field(
+        default=(".*",),
+        description="Regular expressions of consumer groups whose lag is watched. One must match the whole name. Our "
+        "own are never watched.",
+        examples=[["checkout-.*"]],
+    )
+    groups_exclude: tuple[str, ...] = Field(
+        default=(),
+        description="Regular expressions of consumer groups to leave out; wins over groups_include.",
+        examples=[["console-consumer-.*"]],
+    )
+
     detector_plugins: bool = Field(
         default=True, description="Whether detectors of other installed packages run too; see docs/detectors.md."
     )
+
+    @field_validator("groups_include", "groups_exclude")
+    @classmethod
+    def _patterns_compile(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        return patterns
 
     @field_validator("public_url")
     @classmethod

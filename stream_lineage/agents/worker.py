@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from stream_lineage.agents.alert_rules import read_alert_rules
 from stream_lineage.agents.detection import Detection
+from stream_lineage.agents.edge_watch import EdgeWatch
 from stream_lineage.agents.faust_app import FaustOutlet, changelog_topic, make_app, observations_topic
+from stream_lineage.agents.group_offsets import GroupFilter, GroupOffsets, group_client
+from stream_lineage.agents.group_watch import GroupWatch
 from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.mutes import Mutes
 from stream_lineage.agents.muting import Muting
+from stream_lineage.agents.one_partition import OnePartition
 from stream_lineage.agents.pipeline import Pipeline
 from stream_lineage.agents.progress import Progress
 from stream_lineage.agents.pushed_watch import HOME, PushedFeed, PushedWatch
 from stream_lineage.agents.registry_poll import RegistryPoll
 from stream_lineage.agents.schema_texts import RegistryTexts
+from stream_lineage.agents.security import security
 from stream_lineage.agents.series_watch import SeriesWatch
 from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.agents.telemetry import AgentsTelemetry
 from stream_lineage.agents.topics import prepare_topics
 from stream_lineage.agents.training_watch import TrainingWatch
 from stream_lineage.agents.watchdog import Watchdog, observation_waits
+from stream_lineage.agents.window_log import decode_window
 from stream_lineage.detect.metric_anomalies import MetricAnomalies
 from stream_lineage.detect.plugins import plugins
 from stream_lineage.detect.registry import RESERVED, detectors
+from stream_lineage.detect.window import Window
 from stream_lineage.errors import StreamLineageError
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.baselines import BaselineFeed
-from stream_lineage.provenance.topics import BASELINES, METRICS, OBSERVATIONS
+from stream_lineage.provenance.topics import BASELINES, METRICS, OBSERVATIONS, WINDOWS
 from stream_lineage.store.ports import MetricStore
 from stream_lineage.wire.kafka import admin, consumer
 from stream_lineage.wire.registry import SchemaRegistry
@@ -39,6 +47,7 @@ WINDOW_CHECK_SECONDS = 1.0
 TRAINING_CHECK_SECONDS = 5.0
 PUSHED_CHECK_SECONDS = 1.0
 SERIES_CHECK_SECONDS = 10.0
+EDGE_CHECK_SECONDS = 1.0
 _log = get_logger("stream_lineage.agents")
 
 
@@ -48,8 +57,12 @@ def run_worker(
     agents: AgentsSettings,
     store: MetricStore,
     telemetry: AgentsTelemetry | None = None,
+    *,
+    watches: Callable[[str], bool],
+    own_groups: Sequence[str],
 ) -> NoReturn:
     """Run until SIGTERM or SIGINT, then leave the group and exit with 0; exit with another code on failure.
+    ``watches``: which topics consumer groups are looked at for. ``own_groups`` are ours beside the agents' own.
 
     Raises:
         KafkaUnavailable: Kafka did not answer at start.
@@ -69,7 +82,9 @@ def run_worker(
     mutes = Mutes(kafka, agents.agents_id)
     muting = Muting(rules, mutes)
     metrics = MetricAnomalies(sensitivity=agents.metric_sensitivity, expectations=rules.expected())
-    watch = MetricWatch(metrics, agents.public_url, muting)
+    edges = rules.edges()
+    passed_on = {topic for edge in edges for topic in (edge.input, edge.output)}
+    watch = MetricWatch(metrics, agents.public_url, muting, passed_on=passed_on)
     pipeline: Pipeline[Any] = Pipeline(
         detection, outlet, store, lambda event: event.ack(), watch, tap=training, muting=muting
     )
@@ -84,6 +99,17 @@ def run_worker(
     pushed = PushedWatch(store, kafka.cluster_name, agents.public_url, sensitivity=agents.metric_sensitivity)
     _wire_pushed(app, kafka, pipeline, outlet, pushed, pushed_feed(kafka, agents.agents_id))
     _wire_series(app, outlet, SeriesWatch(store.health, kafka.cluster_name, agents.public_url))
+    if edges:
+        edge_watch = EdgeWatch(edges, agents.public_url, sensitivity=agents.metric_sensitivity, muting=muting)
+        _wire_edges(app, kafka, pipeline, outlet, edge_watch, window_feed(kafka, agents.agents_id))
+    if agents.group_poll_seconds > 0:
+        groups = GroupFilter(agents.groups_include, agents.groups_exclude, (*own_groups, agents.agents_id), watches)
+        let_in = security(kafka.client_config())
+        bootstrap = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in kafka.addresses]
+        offsets = GroupOffsets(admin(kafka), group_client(bootstrap, let_in), groups)
+        seconds = agents.group_poll_seconds
+        group_watch = GroupWatch(store, kafka.cluster_name, agents.public_url, seconds=seconds, muting=muting)
+        _wire_groups(app, kafka, pipeline, offsets, group_watch, seconds)
     topic = kafka.topic(OBSERVATIONS)
     waits = observation_waits(kafka, topic, agents.agents_id)
     # A disk that is full is no reason to start again: the worker waits for it.
@@ -267,6 +293,92 @@ def _wire_series(app: Any, outlet: FaustOutlet, watch: SeriesWatch) -> None:
             raise
 
     app.timer(SERIES_CHECK_SECONDS)(look)
+
+
+def window_feed(settings: KafkaSettings, agents_id: str) -> OnePartition[Window]:
+    """Reads the windows of the topics of declared jobs, in no group."""
+    reader = consumer(settings, agents_id, {"auto.offset.reset": "earliest"})
+    return OnePartition(reader, settings.topic(WINDOWS), decode_window)
+
+
+def _wire_edges(
+    app: Any,
+    kafka: KafkaSettings,
+    pipeline: Pipeline[Any],
+    outlet: FaustOutlet,
+    watch: EdgeWatch,
+    feed: OnePartition[Window],
+) -> None:
+    log = kafka.topic(OBSERVATIONS)
+    mine: set[int] = set()
+    dropped = False
+
+    async def look() -> None:
+        nonlocal dropped
+        if app.rebalancing or app.in_recovery or HOME not in mine:
+            return
+        if dropped:
+            dropped = False
+            watch.drop()
+        try:
+            windows, through = await asyncio.to_thread(feed.read, watch.place(outlet.rows))
+        except StreamLineageError as error:
+            _log.warning("windows of declared jobs cannot be read", error=error.message)
+            return
+        try:
+            await pipeline.aside(
+                lambda rows: watch.judge(windows, through, rows) if HOME in mine and not dropped else []
+            )
+        except Exception as error:
+            _log.exception("declared jobs cannot be judged")
+            await app.crash(error)
+            raise
+
+    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
+        mine.clear()
+        mine.update(tp.partition for tp in assigned if tp.topic == log)
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        nonlocal dropped
+        mine.clear()
+        dropped = True
+
+    app.timer(EDGE_CHECK_SECONDS)(look)
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_partitions_revoked.connect(revoked, weak=False)
+
+
+def _wire_groups(
+    app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], offsets: GroupOffsets, watch: GroupWatch, seconds: float
+) -> None:
+    log = kafka.topic(OBSERVATIONS)
+    mine: set[int] = set()
+
+    async def look() -> None:
+        if app.rebalancing or app.in_recovery or HOME not in mine:
+            return
+        try:
+            found = await offsets.ask()
+            await pipeline.aside(lambda rows: watch.judge(found, rows) if HOME in mine else [])
+        except Exception as error:
+            _log.exception("consumer groups cannot be judged")
+            await app.crash(error)
+            raise
+
+    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
+        mine.clear()
+        mine.update(tp.partition for tp in assigned if tp.topic == log)
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        mine.clear()
+
+    async def ended(*_: Any, **__: Any) -> None:
+        await offsets.close()
+
+    app.timer(seconds)(look)
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_partitions_revoked.connect(revoked, weak=False)
+    app.on_before_shutdown.connect(ended, weak=False)
 
 
 def _execute(app: Any) -> NoReturn:

@@ -22,6 +22,7 @@ def agents(settings: Settings) -> None:
     """
     from stream_lineage.agents.telemetry import AgentsTelemetry
     from stream_lineage.agents.worker import run_worker
+    from stream_lineage.collect.watch import TopicFilter
     from stream_lineage.doctor.preflight import preflight
     from stream_lineage.errors import KafkaRefused, KafkaUnavailable
     from stream_lineage.serve.endpoint import answering
@@ -36,4 +37,12 @@ def agents(settings: Settings) -> None:
     store = open_outbox_store(settings.store)
     telemetry = AgentsTelemetry(store.health)
     with answering(settings.telemetry, telemetry, "agents"):
-        run_worker(settings.kafka, settings.registry, settings.agents, store, telemetry)
+        run_worker(
+            settings.kafka,
+            settings.registry,
+            settings.agents,
+            store,
+            telemetry,
+            watches=TopicFilter.configured(settings.collect, settings.kafka.topic_prefix).watches,
+            own_groups=(settings.collect.group_id,),
+        )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
 from stream_lineage.collect.progress import PartitionId
 from stream_lineage.errors import KafkaUnavailable
 from stream_lineage.logs import get_logger
 from stream_lineage.wire.kafka import translated
+from stream_lineage.wire.log_offsets import answered, listed_offsets
 
 _log = get_logger("stream_lineage.collect")
 _PROBE_SECONDS = 3.0
@@ -142,44 +141,3 @@ class ClusterFacts:
         finally:
             reader.unassign()
         return None
-
-
-def answered(future: Future[Any], timeout_seconds: float) -> Any:
-    """What an admin client's future gives.
-
-    Raises:
-        KafkaException: the brokers said no.
-        KafkaUnavailable: nothing came, not even the client's own timeout: this process was stopped for a while.
-    """
-    try:
-        return future.result(timeout=timeout_seconds + 1)
-    except TimeoutError as error:
-        raise KafkaUnavailable(f"no broker answered within {timeout_seconds:g} s") from error
-
-
-def listed_offsets(
-    admin: AdminClient, partitions: Iterable[PartitionId], spec: OffsetSpec, *, timeout_seconds: float
-) -> dict[PartitionId, int]:
-    """The offsets that ``spec`` asks for, behind which no transaction is open; partitions that do not exist are left
-    out.
-
-    Raises:
-        KafkaUnavailable: no broker answered.
-    """
-    wanted = {TopicPartition(*key): spec for key in partitions}
-    found: dict[PartitionId, int] = {}
-    if not wanted:
-        return found
-    try:
-        futures = admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout_seconds
-        )
-        for where, future in futures.items():
-            try:
-                found[(where.topic, where.partition)] = answered(future, timeout_seconds).offset
-            except KafkaException as error:
-                if error.args[0].code() not in _ABSENT:
-                    raise
-    except KafkaException as error:
-        raise translated(error, "ask for offsets") from error
-    return found

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from stream_lineage.collect.cluster_facts import listed_offsets
 from stream_lineage.collect.progress import PartitionId
+from stream_lineage.wire.log_offsets import listed_offsets
 
 
 class EndOffsets:

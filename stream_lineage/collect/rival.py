@@ -9,9 +9,9 @@ from collections.abc import Callable
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stream_lineage.collect.cluster_facts import answered
 from stream_lineage.errors import KafkaUnavailable
 from stream_lineage.logs import get_logger
+from stream_lineage.wire.log_offsets import answered
 
 _log = get_logger("stream_lineage.collect")
 _ASK_SECONDS = 1.0

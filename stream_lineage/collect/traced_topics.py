@@ -8,10 +8,11 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
-from stream_lineage.collect.cluster_facts import ClusterFacts, answered
+from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.errors import SettingsError
 from stream_lineage.logs import get_logger
 from stream_lineage.wire.kafka import translated
+from stream_lineage.wire.log_offsets import answered
 
 _log = get_logger("stream_lineage.collect")
 _COPIED = ("cleanup.policy", "retention.ms", "retention.bytes")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stream_lineage.collect.settings import CollectSettings
 
 _INTERNAL_SUFFIXES = ("-changelog", "-repartition")
 
@@ -31,6 +35,17 @@ class TopicFilter:
         self._internal_suffixes = (*_INTERNAL_SUFFIXES, traced_suffix)
         self._own_prefix = own_prefix
         self._include_internal = include_internal
+
+    @classmethod
+    def configured(cls, collect: CollectSettings, own_prefix: str) -> TopicFilter:
+        """What a collector with these settings watches."""
+        return cls(
+            collect.include,
+            collect.exclude,
+            own_prefix=own_prefix,
+            traced_suffix=collect.tap_suffix,
+            include_internal=collect.include_internal,
+        )
 
     def watches(self, topic: str) -> bool:
         if topic.startswith(self._own_prefix):

@@ -9,7 +9,7 @@ from stream_lineage.model.finding import Severity
 RANKS = (
     "throughput", "freshness", "event-time-lag", "undecoded-ratio", "out-of-order-ratio", "duplicate-keys",
     "bytes-per-record", "null-ratio", "missing-ratio", "type-mix", "new-category", "vanished-category", "range",
-    "distinct-ratio", "mean", "distribution", "expectation",
+    "distinct-ratio", "mean", "distribution", "expectation", "edge-drop", "edge-fan-out", "edge-nulls",
 )  # fmt: skip
 """Every metric, those that are causes of others first."""
 

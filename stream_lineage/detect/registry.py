@@ -7,7 +7,19 @@ from stream_lineage.detect.detector import Detector
 from stream_lineage.detect.payload_structure import PayloadStructure
 from stream_lineage.detect.schema_drift import SchemaDrift
 
-RESERVED = ("registry-watch", "window", "frozen", "baseline", "training", "pushed", "pushed-offset", "journal")
+RESERVED = (
+    "registry-watch",
+    "window",
+    "frozen",
+    "baseline",
+    "training",
+    "pushed",
+    "pushed-offset",
+    "journal",
+    "group",
+    "edges",
+    "edges-offset",
+)
 """Names under which something else than a detector of observations keeps its states."""
 
 

@@ -21,6 +21,7 @@ from stream_lineage.provenance.topics import (
     METRICS,
     OBSERVATIONS,
     STATE,
+    WINDOWS,
 )
 from stream_lineage.settings import Settings
 
@@ -70,6 +71,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
     own, changelog = settings.kafka.topic_prefix, changelog_topic(settings.agents.agents_id)
     watched = [_pattern(pattern) for pattern in collect.include]
     tapped = [_pattern(pattern) for pattern in collect.tap]
+    groups = [_pattern(pattern) for pattern in settings.agents.groups_include] if _looks_at_groups(settings) else []
     helpers = f"{collect.group_id}."
     return (
         Grant("setup", "topic", own, ("Create",), "create our own topics", prefixed=True),
@@ -107,11 +109,30 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("agents", "topic", topic(ANOMALY_ALERTS), ("Write",), "tell of anomalies"),
         Grant("agents", "topic", topic(BASELINES), ("Read",), "compare with training baselines"),
         Grant("agents", "topic", topic(METRICS), ("Read",), "judge pushed metrics"),
+        Grant(
+            "agents", "topic", topic(WINDOWS), ("Read", "Write"), "judge the jobs that `alert_rules` declares",
+            optional=settings.agents.alert_rules is None,
+        ),
         Grant("agents", "topic", changelog, ("Read", "Write"), "keep the states of the detectors"),
         Grant("agents", "topic", topic(STATE), ("Read",), "know what people muted"),
         Grant(
             "agents", "topic", changelog, ("Alter",),
             "add partitions after the observation topic has got more; without it, add them by hand", optional=True,
+        ),
+        *(
+            Grant(
+                "agents", "group", name, ("Describe",),
+                "watch the lag of consumer groups; those that we may not describe are not watched",
+                prefixed=prefixed, optional=True,
+            )
+            for name, prefixed in groups
+        ),
+        *(
+            Grant(
+                "agents", "topic", name, ("Describe",), "see what consumer groups have committed of them, and log ends",
+                prefixed=prefixed, optional=True, watched=True,
+            )
+            for name, prefixed in (watched if groups else ())
         ),
         Grant("reader", "topic", topic(OBSERVATIONS), ("Read",), "read the log"),
         Grant("mute", "topic", topic(STATE), ("Read", "Write"), "see, add and lift mutes"),
@@ -162,6 +183,10 @@ def commands(found: Sequence[Grant], *, principal: str, bootstrap_servers: str) 
             f"--{grant.resource} {shlex.quote(grant.name)}{pattern}"
         )
     return lines
+
+
+def _looks_at_groups(settings: Settings) -> bool:
+    return settings.agents.group_poll_seconds > 0
 
 
 def literal_name(pattern: str) -> str | None:

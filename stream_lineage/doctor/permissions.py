@@ -65,8 +65,9 @@ def find_permissions(
     found.lacking += _unseen(probe, set(named) - set(visible))
     if "tap" in roles:
         _ask_tap(probe, settings, visible, found)
-    groups = [grant.name for grant in mine if grant.resource == "group" and not grant.prefixed]
-    helpers = [f"{grant.name}reader" for grant in mine if grant.resource == "group" and grant.prefixed]
+    asked = [grant for grant in mine if grant.resource == "group" and not grant.optional]
+    groups = [grant.name for grant in asked if not grant.prefixed]
+    helpers = [f"{grant.name}reader" for grant in asked if grant.prefixed]
     for group in dict.fromkeys([*groups, *helpers]):
         _ask_group(probe, group, needed(mine, "group", group), found)
     return found

@@ -59,7 +59,8 @@ class Finding:
 
     ``fingerprint`` is the same for the same problem, whenever it is found. ``first_offsets`` maps partition to the
     first affected offset; ``last_offsets`` is given where a finding is about a range (data loss). ``phase`` is null for
-    what happens once; ``score``, 0 to 1, says how unusual it is where that can be said.
+    what happens once; ``score``, 0 to 1, says how unusual it is where that can be said. ``job`` is the consumer group
+    or the declared job that it is about.
     """
 
     kind: str
@@ -76,3 +77,4 @@ class Finding:
     changes: tuple[SchemaChange, ...] = ()
     phase: Phase | None = None
     score: float | None = None
+    job: str | None = None

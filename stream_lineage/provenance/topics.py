@@ -23,6 +23,7 @@ STATE = "state"
 DEAD_LETTERS = "dead-letters"
 BASELINES = "baselines"
 METRICS = "metrics"
+WINDOWS = "windows"
 
 _DAY = 24 * 60 * 60 * 1000
 _YEAR = 365 * _DAY
@@ -53,6 +54,7 @@ OWN_TOPICS: tuple[OwnTopic, ...] = (
     OwnTopic(STATE, 1, "compact", _FOREVER, "mutes, labels, token hashes, checkpoints"),
     OwnTopic(BASELINES, 1, "compact", _FOREVER, "training baselines, the newest of each name"),
     OwnTopic(METRICS, 1, "delete", 90 * _DAY, "metrics that others measure and push"),
+    OwnTopic(WINDOWS, 1, "delete", 7 * _DAY, "counts of windows of topics that declared jobs read or write"),
     OwnTopic(DEAD_LETTERS, 1, "delete", 90 * _DAY, "records that could not be decoded: where and why"),
 )
 

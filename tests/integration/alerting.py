@@ -9,7 +9,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -56,9 +56,10 @@ class Deployment:
         ]  # fmt: skip
 
     @contextmanager
-    def agents(self, name: str = "agents") -> Iterator[subprocess.Popen[bytes]]:
+    def agents(self, name: str = "agents", *, settings: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
         with (self.directory / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(self.command(), stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": "."})
+            command = [*self.command(), *settings]
+            process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": "."})
             try:
                 yield process
             finally:

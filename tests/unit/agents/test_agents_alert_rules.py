@@ -46,10 +46,28 @@ def test_the_file_in_the_docs_is_one(tmp_path: Path) -> None:
     assert read.muted_by("orders-eu", None, "mean", NOON + timedelta(minutes=30)) is None
 
 
+def test_the_jobs_in_the_docs_are_some(tmp_path: Path) -> None:
+    [text] = re.findall(r"```yaml\n(jobs:.*?)```", (DOCS.parent / "jobs.md").read_text(encoding="utf-8"), re.DOTALL)
+    edges = rules(tmp_path, text).edges()
+
+    assert [(edge.job, edge.name) for edge in edges] == [
+        ("enrich", "orders -> orders-enriched"),
+        ("enrich", "users -> orders-enriched"),
+        ("copy", "orders -> orders-copy"),
+    ]
+    assert edges[0].fields == {"user.id": "user_id"}
+    assert (edges[0].ratio, edges[0].lag_seconds) == (None, 900)
+    assert (edges[2].fields, edges[2].ratio, edges[2].within) == (None, 1.0, 0.05)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("expectation: {}", "expectation"),
+        ("jobs: [{name: a, inputs: [x], outputs: []}]", "jobs.0.outputs"),
+        ("jobs: [{name: a, inputs: [x], outputs: [x]}]", "writes what it reads"),
+        ("jobs: [{name: a, inputs: [x], outputs: [y], ratio: 0}]", "jobs.0.ratio"),
+        ("jobs: [{name: a, inputs: [x], outputs: [y]}, {name: a, inputs: [x], outputs: [z]}]", "two jobs are called a"),
         ("expectations: {orders: {row_deviation: 1}}", "expectations.orders.row_deviation"),
         ("expectations: {orders: {fields: {a: {nulls: 1}}}}", "expectations.orders.fields.a.nulls"),
         ("expectations: {orders: {fields: {a: {null_ratio: 2}}}}", "less than or equal to 1"),

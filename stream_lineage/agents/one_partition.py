@@ -1,0 +1,60 @@
+"""Reading a topic of ours that has one partition, from where the caller has got to; in no group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+
+from stream_lineage.errors import DecodeError
+from stream_lineage.logs import get_logger
+from stream_lineage.wire.kafka import translated
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+
+T = TypeVar("T")
+_BATCH = 500
+_READ_SECONDS = 0.2
+_log = get_logger("stream_lineage.agents")
+
+
+class OnePartition(Generic[T]):
+    """``decode`` raises ``DecodeError`` for what is none of ours, which is then left out."""
+
+    def __init__(self, consumer: Consumer, topic: str, decode: Callable[[bytes], T]) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._decode = decode
+        self._next: int | None = None
+
+    def read(self, start: int) -> tuple[list[tuple[int, T]], int]:
+        """What comes from here on, a portion of it, with its offsets, and where to go on.
+
+        Raises:
+            KafkaUnavailable: no broker answered.
+        """
+        try:
+            if self._next != start:
+                where = TopicPartition(self._topic, 0, start or OFFSET_BEGINNING)
+                self._consumer.assign([where])
+                self._next = start
+            messages = self._consumer.consume(_BATCH, timeout=_READ_SECONDS)
+        except KafkaException as error:
+            self._next = None
+            raise translated(error, f"read {self._topic}") from error
+        found: list[tuple[int, T]] = []
+        for message in messages:
+            failure = message.error()
+            if failure is not None:
+                if failure.code() != KafkaError._PARTITION_EOF:
+                    _log.warning("our topic cannot be read", topic=self._topic, error=failure.str())
+                continue
+            offset = int(message.offset())
+            self._next = offset + 1
+            try:
+                found.append((offset, self._decode(message.value() or b"")))
+            except DecodeError as error:
+                _log.warning("a message is left out", topic=self._topic, offset=offset, reason=error.message)
+        return found, self._next
