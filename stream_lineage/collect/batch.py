@@ -25,6 +25,8 @@ from stream_lineage.wire.registered_schema import Role
 TIMESTAMP_SAMPLES = 512
 """Timestamps read per batch at most: each costs as much as five other accessors."""
 HEADER_SAMPLES = 32
+LONGEST_PRODUCER = 200
+"""Bytes of a producer's name: what is longer is none."""
 _HEADER_OBJECTS = 150
 _PAD = bytes(PADDING)
 
@@ -181,7 +183,10 @@ def _producer(
     headers: Sequence[Sequence[tuple[str, bytes | None]] | None], names: Sequence[str], index: int
 ) -> bytes | None:
     own = headers[index]
-    return next((value for name in names for found, value in own if found == name), None) if own else None
+    if not own:
+        return None
+    value = next((value for name in names for found, value in reversed(own) if found == name), None)
+    return value if value and len(value) <= LONGEST_PRODUCER else None
 
 
 def _header_bytes(headers: Sequence[Sequence[tuple[str, bytes | None]] | None]) -> int:

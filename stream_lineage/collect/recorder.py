@@ -28,7 +28,6 @@ _MAX_WAITING = 256
 
 
 _MOST_PRODUCERS = 16
-_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ class Recorder:
                 spans=own,
                 profile=None,
                 links=(),
-                producers=_producers(group.producers),
+                producers=named_producers(group.producers),
             )
             partitions = tuple(sorted({span.partition for span in own}))
             drafts.append(_Draft(group.topic, own, partitions, encode_body(head, result.profile)))
@@ -257,10 +256,10 @@ def _waiting(flush: Flush, schemas: Mapping[GroupKey, GroupSchemas]) -> dict[Par
     return out
 
 
-def _producers(seen: Mapping[bytes, int]) -> tuple[Producer, ...]:
+def named_producers(seen: Mapping[bytes, int]) -> tuple[Producer, ...]:
     """The most frequent ones that have a name of printable text."""
-    named = ((name.decode(errors="replace"), count) for name, count in seen.items() if len(name) <= _LONGEST_NAME)
-    found = sorted((each for each in named if each[0].isprintable() and each[0]), key=lambda each: (-each[1], each[0]))
+    named = ((name.decode(errors="replace"), count) for name, count in seen.items())
+    found = sorted((each for each in named if each[0].isprintable()), key=lambda each: (-each[1], each[0]))
     return tuple(Producer(name, count) for name, count in found[:_MOST_PRODUCERS])
 
 

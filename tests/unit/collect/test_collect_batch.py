@@ -131,12 +131,12 @@ def expected_key(
 def test_headers_say_who_wrote_a_record() -> None:
     rows: list[Any] = [
         None, [("ce_source", b"/shop"), ("x", b"y")], [("x", b"y")], [("ce_source", b"/a"), ("lineage-producer", b"b")],
-        [("ce_source", None)],
+        [("ce_source", None)], [("ce_source", b"/first"), ("ce_source", b"/last")], [("ce_source", b"x" * 201)],
     ]  # fmt: skip
     messages: Any = [FakeMessage("t", 0, index, b"x", None, own) for index, own in enumerate(rows)]
     [batch] = topic_batches(messages, SchemaCodes(), producer_headers=("lineage-producer", "ce_source"))
     assert batch.producer_of is not None
-    assert [batch.producer_of(index) for index in range(5)] == [None, b"/shop", None, b"b", None]
+    assert [batch.producer_of(index) for index in range(7)] == [None, b"/shop", None, b"b", None, b"/last", None]
     [batch] = topic_batches(messages, SchemaCodes())
     assert batch.producer_of is None
 
