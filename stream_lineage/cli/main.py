@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "mute": "Do not tell of a known problem for a while.",
     "spans": "Show which offsets of a topic have which schema.",
     "record": "Show where a record comes from and its schema.",
+    "trend": "Draw a metric over time beside what is usual.",
     "verify": "Check the provenance log for gaps and damage.",
     "schema": "Compare schemas: what changed and what breaks.",
     "backtest": "Try the metric detector on recorded series.",
