@@ -93,9 +93,11 @@ class GroupOffsets:
         except StreamLineageError as error:
             self._say("consumer groups cannot be listed", error.message)
             return Round((), frozenset(), None)
-        if complete and not states:
-            self._say("no consumer group can be seen", "there is none, or Describe on groups is not granted", info=True)
-        mine = self._next(sorted(filter(self._groups.takes, states)))
+        taken = sorted(filter(self._groups.takes, states))
+        if complete and not taken:
+            why = "there is none but ours, or Describe on groups is not granted"
+            self._say("no consumer group to be watched can be seen", why, info=True)
+        mine = self._next(taken)
         gate = asyncio.Semaphore(_AT_ONCE)
         answers = await asyncio.gather(*(self._committed(group, gate) for group in mine))
         # Ends are asked for afterwards: a lag is never taken for too small, and never below 0.

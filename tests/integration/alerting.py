@@ -53,6 +53,7 @@ class Deployment:
             "--agents-state-dir", str(self.directory / "agents"),
             "--sqlite-path", str(self.directory / "metrics.sqlite"),
             "--cluster", "test",
+            "--group-poll-seconds", "0",  # the groups of other tests are none of ours
         ]  # fmt: skip
 
     @contextmanager

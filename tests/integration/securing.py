@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ def variables(settings: Mapping[str, str]) -> dict[str, str]:
 
 def acls_of(command: str) -> list[AclBinding]:
     """What a ``kafka-acls.sh`` line grants."""
-    words = command.split()
+    words = shlex.split(command)
     options = [(word, words[at + 1]) for at, word in enumerate(words[:-1]) if word.startswith("--")]
     principal = next(value for name, value in options if name == "--allow-principal")
     [(resource, name)] = [(RESOURCES[n[2:]], value) for n, value in options if n[2:] in RESOURCES]
