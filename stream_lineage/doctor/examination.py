@@ -11,7 +11,7 @@ from stream_lineage.doctor.acls import Role
 from stream_lineage.doctor.brokers import check_advertised, check_brokers
 from stream_lineage.doctor.check import Check, Status, failed_by, ok, skipped
 from stream_lineage.doctor.influx import check_influx
-from stream_lineage.doctor.machine import check_clock, check_state, check_store
+from stream_lineage.doctor.machine import check_clock, check_outbox, check_state, check_store
 from stream_lineage.doctor.network import reachable
 from stream_lineage.doctor.permissions import DEFAULT_ROLES, check_permissions
 from stream_lineage.doctor.registry import check_registry
@@ -71,6 +71,7 @@ def examine(
     yield check_state(settings.collect.state_dir)
     if settings.store.kind == "influx":
         yield check_influx(settings.store, timeout_seconds=timeout_seconds)
+        yield check_outbox(settings.store.outbox_path)
     else:
         yield check_store(settings.store.sqlite_path)
     yield check_clock(datetime.now(UTC), newest)

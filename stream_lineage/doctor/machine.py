@@ -32,6 +32,11 @@ def check_state(path: Path) -> Check:
     return _writable("state", path, _nearest_directory(path), "state_dir")
 
 
+def check_outbox(path: Path) -> Check:
+    """The check ``outbox``: points that wait for InfluxDB can be written."""
+    return _writable("outbox", path, _nearest_directory(path), "outbox_path")
+
+
 def check_clock(now: datetime, newest: tuple[datetime, str] | None) -> Check:
     """The check ``clock``: this machine's time is not behind that of the records. ``newest`` comes with its topic."""
     if now < _BUILT_AFTER:

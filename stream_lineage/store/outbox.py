@@ -175,11 +175,14 @@ class Outbox:
 
     @property
     def oldest_seconds(self) -> float:
-        """Age of the oldest file that holds a record that has not arrived."""
+        """Age of the oldest record that has not arrived; of the file that it is in, where it is backlog."""
         with self._lock:
-            if self._pending.first >= self._next:
+            first = self._pending.first
+            if first >= self._next:
                 return 0.0
-            times = [each.oldest_ms for each in self._segments if each.oldest_ms is not None and each.points > 0]
+            times = [each.at_ms for each in self._recent if each.sequence >= first]
+            if not times or self._recent[0].sequence > first:
+                times = [each.oldest_ms for each in self._segments if each.end > first and each.oldest_ms is not None]
             return max(0.0, self._clock() - min(times) / 1000) if times else 0.0
 
     @property
@@ -247,11 +250,11 @@ class Outbox:
             os.fdatasync(file)
         except OSError:
             # Nothing of it may be read later: the caller believes that nothing was written.
-            try:
+            with contextlib.suppress(OSError):
                 os.ftruncate(file, size)
-            except OSError:
-                os.close(file)
-                self._file = None
+            # The file is done with: it makes room as soon as what is in it has arrived.
+            os.close(file)
+            self._file = None
             raise
 
     def _read(self, first: int, end: int, max_bytes: int) -> Batch | None:
@@ -306,7 +309,8 @@ class Outbox:
 
     def _delete_sent(self) -> None:
         """Delete files whose records have all arrived, once that is noted: else they would be missed after a crash."""
-        gone = [each for each in self._segments[:-1] if not self._pending.within(each.first, each.end)]
+        done = self._segments if self._file is None else self._segments[:-1]
+        gone = [each for each in done if not self._pending.within(each.first, each.end)]
         if not gone:
             return
         self._note()

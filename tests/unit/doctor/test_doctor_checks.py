@@ -16,7 +16,7 @@ from stream_lineage.collect.settings import CollectSettings
 from stream_lineage.doctor.brokers import check_advertised, check_brokers
 from stream_lineage.doctor.check import Check, Status
 from stream_lineage.doctor.examination import examine
-from stream_lineage.doctor.machine import check_clock, check_state, check_store
+from stream_lineage.doctor.machine import check_clock, check_outbox, check_state, check_store
 from stream_lineage.doctor.network import reachable
 from stream_lineage.doctor.permissions import check_permissions
 from stream_lineage.doctor.registry import check_registry
@@ -307,6 +307,8 @@ def test_store_and_state(tmp_path: Path) -> None:
     assert check_store(tmp_path).status is Status.FAIL
     assert check_state(text / "state").status is Status.FAIL
     assert check_state(tmp_path / "state").status is Status.OK
+    assert check_outbox(tmp_path / "outbox").status is Status.OK
+    assert "outbox_path" in check_outbox(text / "outbox").mend
 
 
 def test_clock() -> None:

@@ -264,3 +264,30 @@ def test_a_note_that_is_damaged_means_that_all_is_sent_again(tmp_path: Path) -> 
     (tmp_path / "pending.json").write_text('{"live": ')
     with closing(opened(tmp_path)) as outbox:
         assert taken(outbox) == lines(1, 2)
+
+
+def test_a_full_disk_has_room_again_when_what_is_there_has_arrived(tmp_path: Path, disk: dict[str, int | None]) -> None:
+    with closing(opened(tmp_path)) as outbox:
+        outbox.append(lines(*range(50)))
+        disk["bytes"] = 100
+        for _ in range(3):
+            with pytest.raises(OSError, match="No space"):
+                outbox.append(lines(*range(50, 99)))
+        assert taken(outbox) == lines(*range(50))
+        assert sum(file.stat().st_size for file in files(tmp_path)) == 0
+        disk["bytes"] = None
+        outbox.append(lines(*range(50, 99)))
+        assert taken(outbox) == lines(*range(50, 99))
+    with closing(opened(tmp_path)) as outbox:
+        assert (outbox.waiting, outbox.damaged) == (0, 0)
+
+
+def test_the_age_is_that_of_the_oldest_record_that_waits(tmp_path: Path) -> None:
+    clock = Clock()
+    with closing(opened(tmp_path, clock)) as outbox:
+        outbox.append(lines(1))
+        assert taken(outbox) == lines(1)
+        clock.now += 100
+        outbox.append(lines(2))
+        clock.now += 3
+        assert outbox.oldest_seconds == 3.0
