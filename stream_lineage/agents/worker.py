@@ -34,7 +34,7 @@ from stream_lineage.detect.metric_anomalies import MetricAnomalies
 from stream_lineage.detect.plugins import plugins
 from stream_lineage.detect.registry import RESERVED, detectors
 from stream_lineage.detect.window import Window
-from stream_lineage.errors import StreamLineageError
+from stream_lineage.errors import SettingsError, StreamLineageError
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.baselines import BaselineFeed
 from stream_lineage.provenance.topics import BASELINES, METRICS, OBSERVATIONS, WINDOWS
@@ -69,6 +69,10 @@ def run_worker(
         SettingsError: a setting that the agents cannot work with.
     """
     rules = read_alert_rules(agents.alert_rules)
+    try:
+        agents.agents_state_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"agents_state_dir: {agents.agents_state_dir} cannot be made: {error}") from error
     app = make_app(kafka, agents.agents_id, agents.agents_state_dir)
     partitions = prepare_topics(admin(kafka), kafka, changelog_topic(agents.agents_id))
     asked = SchemaRegistry(registry) if registry.urls else None

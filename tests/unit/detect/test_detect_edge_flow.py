@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from stream_lineage.detect.edge_flow import JobFlow
+from stream_lineage.detect.edge_minutes import Minutes
 from stream_lineage.detect.window import FieldWindow, Window
 from stream_lineage.model.edge import Edge
 from stream_lineage.model.finding import Finding
@@ -190,8 +191,21 @@ def test_a_window_that_comes_again_changes_nothing() -> None:
 
 
 def test_what_nobody_has_seen_is_not_taken_for_nothing() -> None:
-    """The worker that has the output's windows is away for twenty minutes."""
-    assert phases(told(Job(), AT + 400, skip=lambda n: AT <= n < AT + 120)) == []
+    """The worker that has the output's windows is away for twenty minutes, from within a minute to within another."""
+    assert phases(told(Job(), AT + 400, skip=lambda n: AT + 3 <= n < AT + 124)) == []
+
+
+def test_a_minute_of_which_a_part_was_not_seen_is_not_known() -> None:
+    minutes = Minutes({"orders": None, "enriched": None})
+    found = []
+    for n in range(24):
+        for topic in ("orders", "enriched"):
+            if topic == "orders" or n != 8:
+                found += minutes.add(Window("test", topic, START + n * WINDOW, WINDOW, records=5))
+    assert [(minute.start - START, sorted(minute.sides)) for minute in found] == [
+        (0, ["enriched", "orders"]), (60, ["orders"]), (120, ["enriched", "orders"]), (180, ["enriched", "orders"])
+    ]  # fmt: skip
+    assert {side.records for minute in found for side in minute.sides.values()} == {30}
 
 
 def test_a_lag_that_was_made_good_before_is_allowed_for() -> None:
