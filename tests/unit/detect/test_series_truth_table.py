@@ -300,6 +300,17 @@ def test_the_edges_of_a_batch_are_no_news_from_the_second_night_on() -> None:
     assert judge(values, SeriesKind.COUNT, window=10.0).opened(8640 + 1000) == []
 
 
+def test_every_weekday_may_have_its_own_level() -> None:
+    random = np.random.default_rng(20)
+    weekday = (times() // 1).astype(int) % 7
+    values = np.array([100.0, 180, 60, 140, 220, 20, 80])[weekday] + 3 * noise(random, DAYS * DAY, 0.5)
+    judged = judge(values)
+    for day in range(17, 21):  # two weeks of every day are known
+        middle = slice(day * DAY + DAY // 3, day * DAY + 2 * DAY // 3)
+        expected = [each.expected for each in judged.verdicts[middle] if each.expected is not None]
+        assert np.median(expected) == pytest.approx(np.median(values[middle]), abs=6), day
+
+
 def test_bursts_do_not_hide_a_fall() -> None:
     random = np.random.default_rng(19)
     rate = np.full(8 * 8640, 120.0)
