@@ -19,7 +19,8 @@ from stream_lineage.detect.window import FieldWindow
 
 FORGOTTEN_WINDOWS = 8640
 """Windows after which a field that is not there any more has no baselines."""
-_USUAL_MEMORY = 30
+_USUAL_MEMORY = 180
+"""Windows after which another number of values is usual, so that the part of distinct ones can be compared again."""
 _KINDS: Mapping[str, SeriesKind] = {
     "null-ratio": SeriesKind.RATIO,
     "missing-ratio": SeriesKind.RATIO,

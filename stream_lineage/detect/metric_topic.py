@@ -44,6 +44,8 @@ BURST_SECONDS = 120.0
 """More records than usual, but not ``_MANY_TIMES`` as many, are told when there have been for so long. Larger: later,
 and fewer bursts are told."""
 _MANY_TIMES = 9.0
+_INCOMPARABLE = 5.0
+"""So many times as many records as usual have other shares of equal keys. Larger: more is told of batches."""
 _YOUNG_SECONDS = 3 * 3600.0
 _FALL, _FALLING = 4.0, 6  # scales, windows
 _KINDS: Mapping[str, SeriesKind] = {
@@ -166,7 +168,8 @@ class TopicBaselines:
         if window.profiled + window.undecoded:
             total = window.profiled + window.undecoded
             self._judge(found, "undecoded-ratio", window, window.undecoded / total, total)
-        if window.keys is not None and not restarting:  # more records of as many keys
+        many = self._usual_records is not None and records > _INCOMPARABLE * max(self._usual_records, 1.0)
+        if window.keys is not None and not restarting and not many:  # more records of as many keys
             self._judge(found, "duplicate-keys", window, 1 - min(window.keys / records, 1.0), records)
         return found
 

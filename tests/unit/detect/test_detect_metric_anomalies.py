@@ -364,6 +364,23 @@ def test_a_field_that_goes_missing_on_the_first_day_is_told() -> None:
     assert ten_second_windows(723, missing) == told[:1]
 
 
+def test_a_batch_that_was_never_seen_is_told_once() -> None:
+    """A thousand times as many records have other shares of equal keys and values, which says nothing more."""
+    chance = np.random.default_rng(12)
+    live = MetricAnomalies(window_seconds=10).resume({}, None)
+    told: list[Finding] = []
+    for number in range(1500):
+        records = int(chance.poisson(1200 if 720 <= number < 900 else 1.2))
+        distinct = 9000 * (1 - math.exp(-records / 9000))
+        sku = FieldWindow("sku", records, 0, 0, distinct=distinct, types={"string": records})
+        told += live.judge(
+            Window("test", "prices", DAY + 10 * number, 10, records=records, bytes=40 * records, keys=distinct,
+                   profiled=records, first_offsets={0: number}, last_offsets={0: number},
+                   fields=(sku,) if records else ())
+        )  # fmt: skip
+    assert [each.kind for each in told if each.phase == "open"] == ["throughput"]
+
+
 def test_a_topic_of_rare_records_is_never_missed() -> None:
     live = MetricAnomalies(window_seconds=10).resume({}, None)
     told: list[Finding] = []
