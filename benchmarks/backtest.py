@@ -28,7 +28,7 @@ from stream_lineage.detect.series.kind import SeriesKind
 DAY = 86_400.0
 MONTH = 30 * DAY
 YOUNG = 4 * DAY
-SENSITIVITIES = (0.01, 0.1, 1.0, 10.0)
+SENSITIVITIES = (0.05, 0.5, 5.0, 50.0)
 SHAPES = ((300, 4032), (300, 4032), (300, 4032), (300, 8000), (300, 16_000), (1800, 6000), (3600, 4000), (60, 2880),
           (60, 1440))  # fmt: skip
 Random = np.random.Generator

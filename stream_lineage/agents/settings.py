@@ -36,9 +36,9 @@ class AgentsSettings(BaseModel):
         "shows it.",
     )
     metric_sensitivity: float = Field(
-        default=0.01,
+        default=0.05,
         gt=0,
-        le=10,
+        le=50,
         description="False alarms to expect of one metric of one field in a month. Higher finds smaller deviations, "
         "and more that are none.",
     )

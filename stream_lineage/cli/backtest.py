@@ -27,7 +27,7 @@ from stream_lineage.settings import Settings
 from stream_lineage.store.ports import Bucket
 
 STDOUT = "-"
-CANDIDATES = (0.001, 0.01, 0.1, 1.0, 10.0)
+CANDIDATES = (0.005, 0.05, 0.5, 5.0, 50.0)
 _AT_ONCE = 4096
 _SHOWN = 20
 

@@ -7,7 +7,7 @@ from stream_lineage.detect.series.kind import SeriesKind
 from stream_lineage.detect.series.live_series import LiveSeries
 from stream_lineage.detect.series.verdict import Verdict
 
-DEFAULT_SENSITIVITY = 0.01
+DEFAULT_SENSITIVITY = 0.05
 """False alarms to expect of one series in a month."""
 
 

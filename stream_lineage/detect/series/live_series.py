@@ -31,6 +31,9 @@ _FIRST_DAY_VALUES = 50
 _FEW_MOVES = 8
 _MOST_UNTRIED = 6.5
 """Of a series that has hardly moved yet nobody knows how it moves: a single step of it is never far out."""
+_SURPRISES = 5.0
+"""How many more alarms there are than the tails that were seen let expect: the first burst of a series that will turn
+out to burst comes from nowhere. Measured; docs/backtest.md has the figures."""
 _STOOD = 60
 """Values after which a ratio that never moved is one that does not."""
 _MONTH = 30 * DAY
@@ -76,7 +79,7 @@ class LiveSeries:
         self._season = Season(now["season"], state["days"], self._slots)
         self._spread = Spread(now["spread"], state["spread"], self._slots, per_slot)
         self._novelty = Novelty(now["novelty"], state["novelty"])
-        chance = sensitivity * self._block_seconds / _MONTH / _RULES
+        chance = sensitivity / _SURPRISES * self._block_seconds / _MONTH / _RULES
         bounded = kind is SeriesKind.COUNT
         self._excursion = Excursion(now["excursion"], chance, self._block_seconds / window_seconds, bounded)
         self._block: int | None = now["block"]

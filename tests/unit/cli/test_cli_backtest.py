@@ -146,8 +146,8 @@ def test_the_audit_counts_what_was_found(series: Path, tmp_path: Path, capsys: p
     arguments = ["backtest", str(series), "--incidents", str(known), "--plot", str(plot)]
     assert run([*arguments, "--output", "json"]) == 0
     audits = {each["sensitivity"]: each for each in json.loads(capsys.readouterr().out)["audit"]}
-    assert {0.001, 0.01, 0.1, 1.0, 10.0} == set(audits)
-    usual = audits[0.01]
+    assert {0.005, 0.05, 0.5, 5.0, 50.0} == set(audits)
+    usual = audits[0.05]
     assert (usual["incidents"], usual["found"], usual["recall"]) == (2, 1, 0.5)
     assert (usual["alerts"], usual["precision"]) == (1, 1.0)
     assert usual["median_delay_seconds"] <= 600
