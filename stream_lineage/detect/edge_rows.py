@@ -108,6 +108,8 @@ class EdgeRows:
             self._since, self._told = (self._minutes, False) if sign else (None, False)
             self._sums = [0.0, 0.0]
             self._before = expected
+        elif sign and self._minutes == (self._since or 0) + 1:
+            self._sums = [0.0, 0.0]  # it began somewhere within the minute before
         self._sign = sign
         self._sums = [self._sums[0] + into.records, self._sums[1] + out.records]
         self._usual += (expected * into.records - self._usual) / min(self._minutes, 10)

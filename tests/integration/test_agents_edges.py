@@ -33,7 +33,7 @@ def flow(orders: str, enriched: str, windows: range) -> Iterator[tuple[int, Obse
     """Half an hour of a job that lets nine tenths through, then a quarter in which it drops half of that; with the
     partition of the log that each is for, so that each topic has a worker of its own."""
     chance = random.Random(3)
-    start = NOW.timestamp() // WINDOW * WINDOW - END * WINDOW
+    start = NOW.timestamp() // 60 * 60 - END * WINDOW + 3 * WINDOW  # it begins within a minute, whatever the time
     first = {orders: 0, enriched: 0}
     for n in range(windows.stop):
         rows = 400 + chance.randrange(-40, 41)

@@ -171,6 +171,14 @@ def test_a_drop_says_what_was_and_what_is_and_since_when_and_where_and_closes_wh
     assert found[0][1].fingerprint == found[1][1].fingerprint
 
 
+@pytest.mark.parametrize("into", range(6))
+def test_wherever_within_a_minute_it_begins_what_is_now_is_not_mixed_with_what_was(into: int) -> None:
+    found = told(Job(keeps=between(AT + into, 9999, 0.4, 0.8)), AT + 60)
+    [change] = found[0][1].changes
+    assert float((change.new or "").split()[0]) == pytest.approx(0.4, rel=0.08)
+    assert float((change.old or "").split()[0]) == pytest.approx(0.8, rel=0.03)
+
+
 def test_a_restart_between_any_two_windows_changes_nothing() -> None:
     job = Job(keeps=between(AT, AT + 120, 0.4, 0.8))
     assert told(job, AT + 240, restart=True) == told(Job(keeps=job.keeps), AT + 240)
