@@ -15,7 +15,7 @@ STATISTIC = "statistic"
 STATISTICS: tuple[Aggregation, ...] = ("mean", "min", "max", "sum", "count", "last")
 COPIED = ("lineage_topic", "lineage_field", "lineage_pushed", "lineage_group")
 """Measurements that are copied."""
-TEXTS = ("decoder", "key_decoder")
+NO_NUMBERS = ("decoder", "key_decoder", "empty")
 """Their fields that are no numbers."""
 COMBINED: Mapping[Aggregation, Aggregation] = {
     "min": "min", "max": "max", "sum": "sum", "count": "sum", "last": "last",
@@ -54,7 +54,7 @@ class Tier:
 
     def _copy(self, source: str) -> str:
         measured = " or ".join(f"r._measurement == {quoted(name)}" for name in COPIED)
-        numbers = " and ".join(f"r._field != {quoted(name)}" for name in TEXTS)
+        numbers = " and ".join(f"r._field != {quoted(name)}" for name in NO_NUMBERS)
         copies = "".join(
             f"points |> aggregateWindow(every: {self.window_seconds}s, fn: {each}, createEmpty: false,"
             f' timeSrc: "_start") |> toFloat() |> set(key: {quoted(STATISTIC)}, value: {quoted(each)})'

@@ -145,6 +145,9 @@ def test_its_tasks_run(influx: Influxd) -> None:
     at = datetime.fromtimestamp(first, UTC)
     store.write([Point("lineage_topic", {"topic": "t"}, {"records": n, "decoder": "x"}, at + timedelta(seconds=10 * n))
                  for n in range(30)])  # fmt: skip
+    # What is no number would end the task.
+    store.write([Point("lineage_group", {"group": "g"}, {"lag": 7, "empty": True}, at),
+                 Point("lineage_topic", {"topic": "t"}, {"key_decoder": "x"}, at)])  # fmt: skip
     store.close()
     name = f"{wanted.influx_bucket} 5m"
     [task] = asked(influx, f"/api/v2/tasks?name={name}")["tasks"]
