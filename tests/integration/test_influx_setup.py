@@ -145,7 +145,7 @@ def test_its_tasks_run(influx: Influxd) -> None:
     at = datetime.fromtimestamp(first, UTC)
     store.write([Point("lineage_topic", {"topic": "t"}, {"records": n, "decoder": "x"}, at + timedelta(seconds=10 * n))
                  for n in range(30)])  # fmt: skip
-    # What is no number would end the task.
+    # What is no number is not copied, and ends no task.
     store.write([Point("lineage_group", {"group": "g"}, {"lag": 7, "empty": True}, at),
                  Point("lineage_topic", {"topic": "t"}, {"key_decoder": "x"}, at)])  # fmt: skip
     store.close()
@@ -155,11 +155,13 @@ def test_its_tasks_run(influx: Influxd) -> None:
     api.client.tasks_api().run_manually(task["id"], scheduled_for=now)
     copies = open_store(wanted.model_copy(update={"influx_bucket": f"{wanted.influx_bucket}_5m"}))
     until = time.monotonic() + WAIT_SECONDS
-    while not (found := copies.latest("lineage_topic", {"statistic": "last"})):
-        runs = asked(influx, f"/api/v2/tasks/{task['id']}/runs")["runs"]
-        assert all(each["status"] != "failed" for each in runs), asked(influx, f"/api/v2/tasks/{task['id']}/logs")
+    path = f"/api/v2/tasks/{task['id']}"
+    while "success" not in (states := [each["status"] for each in asked(influx, f"{path}/runs")["runs"]]):
+        assert "failed" not in states, asked(influx, f"{path}/logs")
         assert time.monotonic() < until
         time.sleep(0.1)
+    found = copies.latest("lineage_topic", {"statistic": "last"})
+    assert [each.fields for each in copies.latest("lineage_group", {"statistic": "sum"})] == [{"lag": 7}]
     copies.close()
     api.close()
     assert found == [Point("lineage_topic", {"topic": "t", "statistic": "last"}, {"records": 29}, at)]

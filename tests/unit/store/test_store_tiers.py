@@ -1,4 +1,4 @@
-"""If this failed, a new field that is no number would end the tasks that make coarser copies in InfluxDB."""
+"""If this failed, the tasks that make coarser copies would meet a field that is no number, or miss a measurement."""
 
 from __future__ import annotations
 
