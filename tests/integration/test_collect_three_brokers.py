@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from collecting import Acknowledged, Lab, Running, Traffic, eventually
 from confluent_kafka import Consumer, ElectionType, KafkaException, TopicPartition
+from patience import deadline_in
 
 from stream_lineage.sandbox import Sandbox, SandboxSettings
 from stream_lineage.sandbox.kafka import KafkaBroker
@@ -101,7 +102,15 @@ class Scene:
 
 
 def partitions(lab: Lab) -> dict[tuple[str, int], Any]:
-    found = lab.admin.list_topics(timeout=30).topics
+    """Asked until somebody answers: the broker that is asked may be the one that is gone."""
+    deadline = deadline_in(60)
+    while True:
+        try:
+            found = lab.admin.list_topics(timeout=10).topics
+            break
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
     return {(name, number): state for name, topic in found.items() for number, state in topic.partitions.items()}
 
 
