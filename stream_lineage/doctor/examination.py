@@ -97,7 +97,7 @@ def _wanted(settings: Settings, roles: Collection[Role]) -> list[WantedTopic]:
             settings.kafka.topic(topic.name),
             topic.partitions or settings.kafka.observation_partitions,
             settings.kafka.replication_factor,
-            topic.config(),
+            topic.config(settings.kafka),
         )
         for topic in OWN_TOPICS
     ]

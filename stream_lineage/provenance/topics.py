@@ -40,8 +40,14 @@ class OwnTopic:
     retention_ms: int
     purpose: str
 
-    def config(self) -> dict[str, str]:
-        return {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)}
+    def config(self, settings: KafkaSettings) -> dict[str, str]:
+        """How it is created."""
+        own = {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)}
+        if self.name == EDGES:
+            own["retention.ms"] = str(int(settings.edges_retention_days * _DAY))
+            if settings.edges_retention_bytes >= 0:
+                own["retention.bytes"] = str(settings.edges_retention_bytes // settings.observation_partitions)
+        return own
 
 
 OWN_TOPICS: tuple[OwnTopic, ...] = (
@@ -50,7 +56,7 @@ OWN_TOPICS: tuple[OwnTopic, ...] = (
     OwnTopic(ANOMALY_ALERTS, 1, "delete", 90 * _DAY, "metric anomalies and data loss"),
     OwnTopic(INCIDENTS, 1, "compact", _FOREVER, "incidents, the newest state of each"),
     OwnTopic(GRAPH, 1, "delete", _FOREVER, "evidence for nodes and edges of the lineage graph"),
-    OwnTopic(EDGES, None, "delete", _YEAR, "record edges from headers"),
+    OwnTopic(EDGES, None, "delete", _YEAR, "record edges from headers, for as long and as many bytes as settings say"),
     OwnTopic(STATE, 1, "compact", _FOREVER, "mutes, labels, token hashes, checkpoints"),
     OwnTopic(BASELINES, 1, "compact", _FOREVER, "training baselines, the newest of each name"),
     OwnTopic(METRICS, 1, "delete", 90 * _DAY, "metrics that others measure and push"),
@@ -95,7 +101,7 @@ def ensure_topics(admin: AdminClient, settings: KafkaSettings, *, timeout_second
             settings.topic(topic.name),
             num_partitions=topic.partitions or settings.observation_partitions,
             replication_factor=settings.replication_factor,
-            config=topic.config(),
+            config=topic.config(settings),
         )
         for topic in wanted
     ]

@@ -101,6 +101,19 @@ class KafkaSettings(BaseModel):
         le=10_000,
         description="Partitions of the observation topic when we create it. Agents scale up to it.",
     )
+    edges_retention_days: float = Field(
+        default=365.0,
+        gt=0,
+        le=36_500,
+        description="How long record edges are kept, when we create their topic: records cannot be traced for longer.",
+    )
+    edges_retention_bytes: int = Field(
+        default=10 * 1024**3,
+        ge=-1,
+        le=2**62,
+        description="Bytes of record edges that are kept on each replica, over all partitions, when we create their "
+        "topic: the oldest are deleted. -1: as many as there are.",
+    )
 
     @field_validator("bootstrap_servers")
     @classmethod
