@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+UNKNOWN_CLUSTER = ""
+"""The cluster of a parent that is another one, and that nobody names."""
+
 
 class EdgeSource(StrEnum):
     """Which headers of the record say where it comes from."""
 
     LINEAGE = "LINEAGE"  # lineage-parents: the producer said so itself
     STREAMS_BOOTSTRAP = "STREAMS_BOOTSTRAP"  # streams.bootstrap.lineage.topic, .partition, .offset
-    LENSES_K2K = "LENSES_K2K"
+    LENSES_K2K = "LENSES_K2K"  # k2k_topic, k2k_partition, k2k_offset
     CONNECT_DEAD_LETTER = "CONNECT_DEAD_LETTER"  # __connect.errors.topic, .partition, .offset
     SPRING_DEAD_LETTER = "SPRING_DEAD_LETTER"  # kafka_dlt-original-topic, -partition, -offset
 
@@ -22,8 +25,8 @@ class ParentRange:
     """Offsets ``[first_offset, last_offset]``, inclusive, of one partition.
 
     Exact ranges name parents and nothing else. A ``widened`` one covers parents, and offsets beside them that are none:
-    both its ends are parents, what lies between may be. ``cluster`` is as the producer calls it; null is the cluster
-    of the record that the edge leads to.
+    both its ends are parents, what lies between may be. ``cluster`` is as the producer calls it, or
+    ``UNKNOWN_CLUSTER``; null is the cluster of the record that the edge leads to.
     """
 
     topic: str

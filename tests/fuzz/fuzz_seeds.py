@@ -14,8 +14,10 @@ from typing import Any
 import fastavro
 from fuzz_targets import AVRO_SCHEMAS, JSON_SCHEMAS, RECURSIVE_SCHEMAS, packed
 
+from stream_lineage.model.record_edge import EdgeBatch, ParentRange, RecordEdge
 from stream_lineage.provenance.chain import Head
 from stream_lineage.provenance.codec import encode_observation
+from stream_lineage.provenance.edge_codec import encode_edges
 from stream_lineage.testing.observations import avro_reference, observation, span
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -46,6 +48,11 @@ def seeds() -> dict[str, list[bytes]]:
     proto = (
         b"\x08\x05\x12\x03abc\x19" + bytes(8) + b"\x22\x02\x01\x02\x2a\x06\x0a\x01k\x12\x01\x00\x30\x01\x52\x02\x08\x01"
     )
+    vectors = json.loads((Path(__file__).parents[2] / "docs" / "specs" / "header-vectors.json").read_text())
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    parents = (ParentRange("clicks", 1, 5, 9), ParentRange("clicks", 2, 5, 50, True, "eu"))
+    edge = RecordEdge(0, 7, parents, timestamp=noon, run_id="r", trace_id="0af7651916cd43dd8448eb211c80319c")
+    edges = EdgeBatch("b", "eu", "scores", "id", "one", noon, (edge, RecordEdge(1, 9, (), incomplete=True)), 3)
     return {
         "classify": [
             packed(0, value, b"\xc3\x01" + bytes(8), b' \n{"a": 1}', b"[]", b"", b"plain")[1:],
@@ -95,6 +102,12 @@ def seeds() -> dict[str, list[bytes]]:
         "observation": [encode_observation(log), encode_observation(log, schema_id=3)],
         "profile": [bytes(40)],
         "dead_letter": [packed(1, b"topic", b"kind")[0:1] + (packed(0, b"topic", b"kind")[1:] + b"\x05") * 3],
+        "lineage_header": [bytes.fromhex(vector["hex"]) for vector in vectors["headers"] + vectors["unreadable"]],
+        "origin_headers": [
+            packed(0, b"in") + packed(1, b"3") + packed(2, b"99"),
+            packed(3, b"in") + packed(4, bytes(4)) + packed(5, bytes(8)),
+        ],
+        "edges": [encode_edges(edges), encode_edges(edges, schema_id=3)],
     }  # fmt: skip
 
 

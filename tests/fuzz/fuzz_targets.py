@@ -31,6 +31,7 @@ from stream_lineage.model.schema import OPAQUE, Framing, SchemaType
 from stream_lineage.profile.encoding import decode_profile
 from stream_lineage.provenance.chain import Head
 from stream_lineage.provenance.codec import decode_with_digest
+from stream_lineage.provenance.edge_codec import decode_edges, encode_edges
 from stream_lineage.wire import framing, record_headers, registry_http
 from stream_lineage.wire.avro_columns import AvroColumns
 from stream_lineage.wire.avro_records import AvroRecords
@@ -41,12 +42,19 @@ from stream_lineage.wire.decoder import RecordDecoder, decoder_for
 from stream_lineage.wire.json_records import JsonRecords
 from stream_lineage.wire.json_schema import declared_by, declared_by_document
 from stream_lineage.wire.limits import DecodeLimits
+from stream_lineage.wire.lineage_headers import decode_parents, encode_parents
+from stream_lineage.wire.origin_headers import origin_in
+from stream_lineage.wire.parent_ranges import ParentRanges
 from stream_lineage.wire.registered_schema import fingerprint, record_name
 from stream_lineage.wire.registry import SchemaRegistry
 from stream_lineage.wire.settings import RegistrySettings
 
 MOST_BYTES = 64 * 1024
 _LIMITS = DecodeLimits(max_fields=200)
+_ORIGIN_NAMES = (
+    *(f"__connect.errors.{name}" for name in ("topic", "partition", "offset")),
+    *(f"kafka_dlt-original-{name}" for name in ("topic", "partition", "offset")),
+)
 
 AVRO_SCHEMAS: tuple[Any, ...] = (
     {
@@ -469,6 +477,34 @@ def _encodes(text: str) -> bool:
     return not any(0xD800 <= ord(character) < 0xE000 for character in text)
 
 
+def lineage_header(data: bytes) -> None:
+    """What is read of a header is written as a header that says the same."""
+    with suppress(DecodeError):
+        read = decode_parents(data)
+        parents = ParentRanges()
+        parents.update(read.parents)
+        parents.incomplete = read.incomplete
+        if len(parents) == len(read.parents):
+            again = decode_parents(encode_parents(parents, "t", most_bytes=2**20))
+            assert again.incomplete is read.incomplete
+            assert len(again.parents) == len(parents)
+
+
+def origin_headers(data: bytes) -> None:
+    reader = _Reader(data)
+    headers = []
+    while reader.left and len(headers) < 16:
+        headers.append((_ORIGIN_NAMES[reader.byte() % len(_ORIGIN_NAMES)], reader.piece()))
+    found = origin_in(headers)
+    assert found is None or (0 <= found[1].first_offset < 2**63 and 0 <= found[1].partition < 2**31)
+
+
+def edges(data: bytes) -> None:
+    with suppress(DecodeError):
+        batch = decode_edges(data)
+        assert decode_edges(encode_edges(batch)) == batch
+
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "classify": classify,
     "messages": messages,
@@ -484,4 +520,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "observation": observation,
     "profile": profile,
     "dead_letter": dead_letter,
+    "lineage_header": lineage_header,
+    "origin_headers": origin_headers,
+    "edges": edges,
 }
