@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 FUZZ_MINUTES ?= 30
+PROFILE ?=
 
 BIN := $(VENV)/bin
 BENCH := .benchmarks/venv
@@ -13,7 +14,7 @@ PIP := python -m pip --disable-pip-version-check
 TESTED := stream_lineage tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test fuzz bench clean
+.PHONY: help demo install up down env test fuzz bench clean
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +24,22 @@ demo: $(VENV)/.installed ## A fault in a real click-stream, and the alert about 
 	@exec $(BIN)/stream-lineage demo $(ARGS)
 
 install: $(VENV)/.installed ## Install into .venv, with what the sandbox needs
+
+up: .env ## The service with Kafka, InfluxDB and Grafana, in Docker; PROFILE=demo adds a pipeline
+	COMPOSE_PROFILES=$(PROFILE) docker compose up --detach --build
+	@echo "Grafana: http://127.0.0.1:3000, as admin; the password is GRAFANA_ADMIN_PASSWORD in .env"
+
+down: .env ## End what `make up` has started; ARGS=--volumes deletes its data, too
+	COMPOSE_PROFILES=demo docker compose down $(ARGS)
+
+env: .env ## Make .env with new passwords for `make up`, if there is none
+
+# Hexadecimal: nothing that a shell, YAML or a command line could take for something else.
+.env:
+	@umask 077; for name in INFLUX_ADMIN_TOKEN INFLUX_ADMIN_PASSWORD GRAFANA_ADMIN_PASSWORD; do \
+	  echo "$$name=$$($(PYTHON) -c 'import secrets; print(secrets.token_hex(24))')" || exit 1; \
+	done > $@.new && mv $@.new $@
+	@echo "Made .env with new passwords."
 
 test: $(VENV)/.installed-dev ## All checks and all tests, on a real Kafka too
 	$(BIN)/ruff check $(TESTED)

@@ -32,20 +32,33 @@ def store() -> None:
     metavar="DIR",
     help="Write new tokens into files here, for their owner only, instead of printing them.",
 )
+@click.option(
+    "--reader-token-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the token that only reads into a file here instead, for those who may not see the other one.",
+)
 @click.option("--renew-tokens", is_flag=True, help="Make new tokens; those of earlier runs end.")
 @output_option
-def setup(settings: Settings, token_dir: Path | None, renew_tokens: bool, output: str) -> None:
+def setup(
+    settings: Settings, token_dir: Path | None, reader_token_dir: Path | None, renew_tokens: bool, output: str
+) -> None:
     """Make buckets with their retention, tasks that make coarser copies, and tokens that may do no more than needed.
 
     Needs influx_admin_token. What is there is left alone or changed to what the settings say: it can be run again. Of
     the two tokens one is for the agents (influx_token), which write; one is for those who only read, such as Grafana.
+    A token whose file is missing is made anew.
 
     \b
     stream-lineage store setup --influx-url http://influxdb:8086 --influx-admin-token-file admin-token --token-dir .
     """
+    from stream_lineage.store.influx_setup import READER, WRITER
     from stream_lineage.store.open import open_setup
 
-    done = [_kept(each, token_dir) for each in open_setup(settings.store).run(renew_tokens=renew_tokens)]
+    directories = {WRITER: token_dir, READER: reader_token_dir or token_dir}
+    files = {role: directory / f"influx_{role}_token" for role, directory in directories.items() if directory}
+    renew = [role for role in directories if renew_tokens or (role in files and not files[role].exists())]
+    done = [_kept(each, files.get(each.role)) for each in open_setup(settings.store).run(renew=renew)]
     if output == JSON:
         print_json({"done": done})
     else:
@@ -77,18 +90,19 @@ def downsample(settings: Settings, since: str, until: str | None, output: str) -
         print_table(["bucket", "time"], [tuple(each.values()) for each in done])
 
 
-def _kept(done: Done, directory: Path | None) -> dict[str, Any]:
+def _kept(done: Done, path: Path | None) -> dict[str, Any]:
     """What is shown of a thing; its token is in a file if so wanted."""
     told = {"kind": done.kind, "name": done.name, "change": done.change, "token": done.token}
-    if done.token is None or directory is None:
+    if done.token is None or path is None:
         return told
-    path = directory / f"influx_{done.name.rpartition(' ')[2]}_token"
+    beside = path.with_suffix(".new")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.unlink(missing_ok=True)
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(done.token + "\n")
+        beside.replace(path)
     except OSError as error:
         # It cannot be had again: better shown than lost.
         raise SettingsError(

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
-import truststore
 
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox.maven import Repository, certificate_bundle
@@ -31,6 +30,8 @@ def _trust(bundle: str | None) -> ssl.SSLContext:
     """Whom to believe: the environment's bundle, else the system's own store, as ``pip`` does."""
     if bundle is not None:
         return ssl.create_default_context(cafile=bundle)
+    import truststore  # not installed where nothing is downloaded
+
     return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 

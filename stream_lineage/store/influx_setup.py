@@ -5,7 +5,7 @@ What is there and as it should be is left alone, so that it can be run again at 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,11 +30,12 @@ WRITER, READER = "agents", "reader"
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One thing that InfluxDB has now. ``token`` is the secret of a token that was made just now."""
+    """One thing that InfluxDB has now. ``token`` is the secret of a token that was made just now, for ``role``."""
 
     kind: str
     name: str
     change: str
+    role: str = ""
     token: str | None = None
 
 
@@ -47,8 +48,8 @@ class InfluxSetup:
         self._retention_seconds = retention_seconds
         self._tiers = tiers
 
-    def run(self, *, renew_tokens: bool = False) -> Iterator[Done]:
-        """Do it, one thing after the other.
+    def run(self, *, renew: Collection[str] = ()) -> Iterator[Done]:
+        """Do it, one thing after the other. Of the roles in ``renew`` the tokens are made anew.
 
         Raises:
             ConnectionFailed: no answer, or we may not.
@@ -67,8 +68,7 @@ class InfluxSetup:
         reads = [Permission("read", _resource(org, id_)) for id_ in ids.values()]
         writes = [Permission("write", _resource(org, ids[self._bucket]))]
         for role, permissions in ((WRITER, [*reads, *writes]), (READER, reads)):
-            name = f"stream-lineage {self._bucket} {role}"
-            yield self._guarded("make a token in", self._make_token, org, name, permissions, renew_tokens)
+            yield self._guarded("make a token in", self._make_token, org, role, permissions, role in renew)
 
     def copy_again(self, start: datetime, end: datetime) -> Iterator[Done]:
         """Fill the coarser buckets once more from the points of a time, for what came later than their tasks look back.
@@ -143,18 +143,19 @@ class InfluxSetup:
         tasks.update_task_request(found[0].id, TaskUpdateRequest(flux=flux, status="active"))
         return "changed"
 
-    def _make_token(self, org: str, name: str, permissions: list[Permission], renew: bool) -> Done:
+    def _make_token(self, org: str, role: str, permissions: list[Permission], renew: bool) -> Done:
+        name = f"stream-lineage {self._bucket} {role}"
         tokens = self._api.client.authorizations_api()
         found = [each for each in tokens.find_authorizations(org_id=org) if each.description == name]
         current = [each for each in found if each.status == "active" and _same(each.permissions, permissions)]
         if current and not renew:
-            return Done("token", name, "unchanged")
+            return Done("token", name, "unchanged", role)
         made = tokens.create_authorization(
             authorization=Authorization(org_id=org, permissions=permissions, description=name)
         )
         for each in found:
             tokens.delete_authorization(each)
-        return Done("token", name, "replaced" if found else "created", str(made.token))
+        return Done("token", name, "replaced" if found else "created", role, str(made.token))
 
 
 def _resource(org: str, bucket: str) -> PermissionResource:

@@ -61,7 +61,7 @@ def test_it_makes_what_is_missing_and_leaves_the_rest_alone(influx: Influxd) -> 
     assert changes(open_setup(wanted)) == ["unchanged"] * 7
     longer = wanted.model_copy(update={"retention_days": 60.0})
     assert changes(open_setup(longer)) == ["changed", *["unchanged"] * 6]
-    again = changes(open_setup(longer), renew_tokens=True)
+    again = changes(open_setup(longer), renew=["agents", "reader"])
     assert again == [*["unchanged"] * 5, "replaced", "replaced"]
 
 
@@ -184,6 +184,18 @@ def test_the_command_keeps_tokens_for_their_owner(
     store = open_store(wanted.model_copy(update={"influx_token": SecretStr(file.read_text().strip())}))
     store.write([Point("m", {}, {"n": 1}, datetime.now(UTC))])
     store.close()
+    kept = ["--token-dir", str(tmp_path / "tokens"), "--reader-token-dir", str(tmp_path / "reader"), "--output", "json"]
+    before = file.read_text()
+    assert run(["store", "setup", *given, *kept]) == 0
+    done = json.loads(capsys.readouterr().out)["done"]
+    assert [each["change"] for each in done if each["kind"] == "token"] == ["unchanged", "replaced"]
+    assert [path.name for path in (tmp_path / "reader").iterdir()] == ["influx_reader_token"]
+    reading = SecretStr((tmp_path / "reader" / "influx_reader_token").read_text().strip())
+    assert len(open_store(wanted.model_copy(update={"influx_token": reading})).latest("m")) == 1
+    file.unlink()
+    assert run(["store", "setup", *given, *kept]) == 0
+    capsys.readouterr()
+    assert file.read_text() != before
     assert run(["store", "downsample", *given, "--since", "2h"]) == 0
     assert f"{wanted.influx_bucket}_1h" in capsys.readouterr().out
     assert run(["store", "downsample", *given, "--since", "yesterday or so"]) == 2

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.resources import files
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import NewTopic
 
 from stream_lineage.errors import SandboxError
@@ -42,11 +42,15 @@ def schema(name: str) -> str:
 
 
 def create_topics(bootstrap_servers: str, topics: Iterable[Topic] = TOPICS) -> None:
-    """Raises SandboxError."""
+    """Those that are there already are left as they are. Raises SandboxError."""
     wanted = [NewTopic(topic.name, num_partitions=topic.partitions, config=topic.config) for topic in topics]
     try:
         client = admin(bootstrap_servers)  # which must live until the answers are there
         for future in client.create_topics(wanted, request_timeout=_TIMEOUT_SECONDS).values():
-            future.result(_TIMEOUT_SECONDS + 1)
+            try:
+                future.result(_TIMEOUT_SECONDS + 1)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
     except KafkaException as error:
         raise SandboxError(f"the demo's topics could not be created: {error.args[0].str()}") from error
