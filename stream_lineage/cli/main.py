@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "spans": "Show which offsets of a topic have which schema.",
     "record": "Show where a record comes from and its schema.",
     "trend": "Draw a metric over time beside what is usual.",
+    "explain": "Find what broke first in a recorded incident.",
     "verify": "Check the provenance log for gaps and damage.",
     "schema": "Compare schemas: what changed and what breaks.",
     "backtest": "Try the metric detector on recorded series.",

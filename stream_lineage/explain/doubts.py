@@ -1,0 +1,100 @@
+"""What speaks against a candidate, and what would settle it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stream_lineage.explain.descent import Descent, State
+from stream_lineage.explain.recording import Recording
+from stream_lineage.explain.symptoms import STRONG, Symptoms
+
+SELDOM = 0.3
+"""Kinds of nodes of which less than this part is measured are looked through: what they read tells."""
+_PASSES_ON = frozenset(
+    {"job", "consumer_group", "consumer-group", "group", "application", "app", "connector", "task", "process",
+     "service", "transform", "processor", "stream", "query", "pipeline", "operator", "flink_job", "dag", "step"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """``serious``: with it no cause is named."""
+
+    reason: str
+    settle: str
+    serious: bool = True
+
+
+def doubts_about(recording: Recording, known: Symptoms, descent: Descent, node: int) -> list[Doubt]:
+    """Why a source of the descent may not be the cause."""
+    ids = descent.paths.ids
+    if node in descent.events:
+        return []
+    name = ids[node]
+    found = []
+    unmeasured = _unmeasured(recording, descent, node)
+    if unmeasured:
+        shown = ", ".join(ids[each] for each in unmeasured[:3])
+        found.append(
+            Doubt(
+                f"{shown}, just upstream of {name}, {'is' if len(unmeasured) == 1 else 'are'} not measured: what "
+                f"deviates at {name} may come from there.",
+                f"Metrics of {shown} around the onset.",
+            )
+        )
+    if node == descent.breach and not found and not _own_grounds(recording, known, descent):
+        upstream = descent.paths.parents[node]
+        if upstream:
+            found.append(
+                Doubt(
+                    f"Only {recording.breach.metric} of {name} deviates: nothing upstream of it does.",
+                    f"What changed at {name} itself (a deploy, a run, another metric of it), or metrics of what feeds "
+                    "it that are not recorded.",
+                )
+            )
+    return found
+
+
+def _own_grounds(recording: Recording, known: Symptoms, descent: Descent) -> bool:
+    """Whether more than the breach's metric deviates at its node."""
+    breach = recording.breach
+    return any(
+        each.ratio >= STRONG and (each.name.metric, each.name.field) != (breach.metric, breach.field)
+        for each in known.deviations.get(breach.node, ())
+    )
+
+
+def _unmeasured(recording: Recording, descent: Descent, node: int) -> list[int]:
+    """Nodes just upstream of which nobody knows how they are, and which nothing exonerates. What is seldom measured, as
+    jobs are, is looked through."""
+    seldom = _seldom_measured(recording, descent)
+    found, seen, waiting = [], {node}, list(descent.paths.parents[node])
+    while waiting:
+        parent = waiting.pop()
+        if parent in seen:
+            continue
+        seen.add(parent)
+        if descent.states[parent] is not State.BLIND:
+            continue
+        if recording.nodes[descent.paths.ids[parent]] in seldom:
+            waiting.extend(descent.paths.parents[parent])
+        elif not _exonerated(descent, parent, node):
+            found.append(parent)
+    return sorted(found)
+
+
+def _exonerated(descent: Descent, parent: int, node: int) -> bool:
+    """Something else that it feeds is as usual, and nothing else that it feeds deviates."""
+    others = [each for each in descent.paths.children[parent] if each != node]
+    states = [descent.states[each] for each in others]
+    return State.QUIET in states and State.STRONG not in states
+
+
+def _seldom_measured(recording: Recording, descent: Descent) -> set[str]:
+    counts: dict[str, list[int]] = {}
+    for node, name in enumerate(descent.paths.ids):
+        measured = descent.states[node] is not State.BLIND
+        counts.setdefault(recording.nodes[name], []).append(measured)
+    return {
+        kind for kind, each in counts.items() if kind.strip().lower() in _PASSES_ON or sum(each) < SELDOM * len(each)
+    }

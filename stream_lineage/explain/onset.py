@@ -1,0 +1,115 @@
+"""Since when a series deviates: a change point with the interval that it lies in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from stream_lineage.explain.deviation import Aligned, Ints, Size
+from stream_lineage.explain.recording import Array
+
+Shape = Literal["shift", "ramp", "spike", "spread", "silence"]
+
+_UNSURE = 8.0
+"""Change points that explain less by no more than this (in squared spreads) are as likely."""
+_LONG = 8
+_REACH = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """Seconds from the breach. ``at`` is the time of the first point that deviates; it began between ``earliest``, a
+    point that did not, and ``latest``. ``last`` is the last deviating point."""
+
+    at: float
+    earliest: float
+    latest: float
+    last: float
+    shape: Shape
+
+
+def onset(row: Aligned, size: Size) -> Onset:
+    """Where the deviation begins that ``size`` is of."""
+    if size.channel == "spread":
+        signal = np.abs(row.residuals - size.middle) / size.spread
+        signal = signal - float(np.mean(np.minimum(signal[: row.first], 6.0)))
+        base = 0.0
+    else:
+        signal = (row.residuals - size.middle) / size.spread
+        base = float(signal[max(0, size.start - size.width) : size.start].mean()) if size.channel == "step" else 0.0
+    # Steps are looked for near the window, levels in all the time that is looked at.
+    low = max(row.first, size.start - size.width + 1) if size.channel == "step" else row.first
+    low = min(low, size.start)
+    high = size.end
+    part = signal[low : high + 1] - base
+    if part.sum() < 0:
+        part = -part
+    gains, ramp = _gains(part)
+    best = int(np.argmax(gains))
+    inflation = (1 + size.memory) / (1 - size.memory)
+    loss = gains[best] - gains
+    near = np.flatnonzero(loss <= min(_UNSURE * inflation, 0.25 * max(gains[best], 1e-9)))
+    contiguous = _contiguous(near, best)
+    first, last = low + contiguous[0], low + contiguous[1]
+    place = low + best
+    times = row.times
+    shape: Shape = "ramp" if ramp else "shift"
+    if size.channel == "spread":
+        shape = "spread"
+    elif size.width == 1 and high < len(times) - 1 and abs(signal[high + 1] - base) < abs(part[-1]) / 3:
+        shape = "spike"
+    return Onset(
+        float(times[place]),
+        float(times[first - 1]) if first > 0 else float(times[0]),
+        float(times[last]),
+        float(times[_until(signal - base, place, high)]),
+        shape,
+    )
+
+
+def _gains(part: Array) -> tuple[Array, bool]:
+    """How much of the signal, from each place on, a step or a ramp that begins there explains; whether ramps do
+    better."""
+    count = len(part)
+    left = np.arange(count, 0, -1, dtype=np.float64)
+    sums = np.cumsum(part[::-1])[::-1]
+    steps = np.where(sums > 0, sums**2 / left, 0.0)
+    if count < _LONG:
+        return steps, False
+    # The sum of (j - k + 1) x_j over j >= k is the sum of the sums from k on.
+    weighted = np.cumsum(sums[::-1])[::-1]
+    ramps = np.where(weighted > 0, weighted**2 / (left * (left + 1) * (2 * left + 1) / 6), 0.0)
+    if ramps.max() > _better(steps.max(), float((part**2).sum())):
+        return ramps, True
+    return steps, False
+
+
+def _better(explained: float, all_of_it: float) -> float:
+    """What a ramp must explain to be believed: a good part of what the step leaves."""
+    return explained + max(10.0, 0.3 * (all_of_it - explained)) if math.isfinite(all_of_it) else math.inf
+
+
+def _contiguous(near: Ints, best: int) -> tuple[int, int]:
+    low = high = best
+    places = {int(each) for each in near}
+    while low - 1 in places:
+        low -= 1
+    while high + 1 in places:
+        high += 1
+    return low, high
+
+
+def _until(signal: Array, place: int, peak: int) -> int:
+    """The last point of the deviation: from the peak on, while it is half as large as at first, a few points aside."""
+    sign = 1.0 if signal[place : peak + 1].sum() >= 0 else -1.0
+    size = max(1.0, abs(float(np.mean(signal[place : peak + 1]))) / 2)
+    last = peak
+    for index in range(peak + 1, len(signal)):
+        if sign * signal[index] >= size:
+            last = index
+        elif index - last > _REACH:
+            break
+    return last

@@ -1,0 +1,189 @@
+"""The root cause of a recorded incident, or that it cannot be told.
+
+The upstream-most node on a real path to the breach whose own data deviate, since no later than what it leads to; ranked
+by the sum along its path. An event alone is never enough. Where the breach itself is as usual, where nothing grounds a
+cause, or where the node just before the candidate is not measured, the answer is ``inconclusive``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+from stream_lineage.explain.answer import Affected, Answer, Hop, Ranked
+from stream_lineage.explain.confidence import Features, confidence
+from stream_lineage.explain.descent import Descent, State, descend
+from stream_lineage.explain.doubts import Doubt, doubts_about
+from stream_lineage.explain.paths import paths_of, reached
+from stream_lineage.explain.recording import Recording
+from stream_lineage.explain.rejection import rejections
+from stream_lineage.explain.symptoms import Deviation, Symptoms, symptoms
+from stream_lineage.explain.wording import evidence_of, sentence
+
+ENOUGH = 0.5
+"""The least confidence with which a cause is named."""
+_AS_MUCH = 0.4
+"""A second cause is named if its score is so large a part of the first one's, at least."""
+_MOST_RANKED = 10
+_LIMIT_OF_BREACH = 1.0
+
+
+def explain(recording: Recording) -> Answer:
+    """What broke first. Deterministic, and the same whatever the order in the recording."""
+    paths = paths_of(recording)
+    known = symptoms(recording)
+    descent = descend(recording, paths, known)
+    doubts: list[Doubt] = []
+    breach_ratio, doubt = _breach(recording, known)
+    if doubt is not None:
+        doubts.append(doubt)
+    ranked, more = _ranking(recording, known, descent, breach_ratio)
+    doubts += more
+    named = [] if doubt is not None else [each for each in ranked if each.named]
+    if not named:
+        ranked = [_unnamed(each) for each in ranked]
+    causes = [paths.number[each.node] for each in named]
+    hit = reached(paths.children, causes or [descent.breach])
+    affected = tuple(
+        Affected(paths.ids[node], recording.nodes[paths.ids[node]], hops)
+        for node, hops in sorted(hit.items(), key=lambda item: (item[1], item[0]))
+        if hops
+    )
+    rejected = rejections(recording, known, descent, [paths.number[each.node] for each in ranked], causes, ranked)
+    settle = tuple(dict.fromkeys(each.settle for each in doubts if each.settle))
+    return Answer(
+        "root-cause" if named else "inconclusive",
+        sentence(recording, named, ranked, doubts, affected),
+        tuple(ranked),
+        rejected,
+        affected,
+        settle,
+        (*recording.notes, *known.notes, *(each.reason for each in doubts if named)),
+    )
+
+
+def _breach(recording: Recording, known: Symptoms) -> tuple[float | None, Doubt | None]:
+    """How much the breach's metric deviates (null where that cannot be judged), and the doubt if it does not."""
+    breach = recording.breach
+    of_metric = [
+        ratio
+        for name, ratio in known.judged.items()
+        if name.node == breach.node and name.metric == breach.metric
+        and (breach.field is None or name.field == breach.field)
+    ]  # fmt: skip
+    if not of_metric:
+        return None, None
+    ratio = max(of_metric)
+    if ratio >= _LIMIT_OF_BREACH:
+        return ratio, None
+    what = f"{breach.metric} of {breach.node}"
+    return ratio, Doubt(
+        f"{what} is as usual around the breach.",
+        f"A time at which {what} deviates from its own trend, or a longer history of it.",
+    )
+
+
+def _ranking(
+    recording: Recording, known: Symptoms, descent: Descent, breach_ratio: float | None
+) -> tuple[list[Ranked], list[Doubt]]:
+    ids = descent.paths.ids
+    others = [
+        node
+        for node in descent.steps
+        if node not in descent.sources and descent.states[node] is State.STRONG and node in descent.lead
+    ]
+    scores = {node: _score(descent, node, known) for node in (*descent.sources, *others)}
+    sources = sorted(descent.sources, key=lambda node: (-scores[node], ids[node]))
+    others = sorted(others, key=lambda node: (-scores[node], ids[node]))[: max(0, _MOST_RANKED - len(sources))]
+    best = max((scores[node] for node in sources), default=0.0)
+    found, doubts = [], []
+    left = 1.0
+    for place, node in enumerate((*sources, *others)):
+        is_source = place < len(sources)
+        about = doubts_about(recording, known, descent, node) if is_source else []
+        rival = max((scores[other] for other in sources if other != node), default=0.0)
+        features = _features(descent, known, node, scores[node], rival, breach_ratio, about)
+        sure = confidence(features)
+        serious = any(each.serious for each in about)
+        if serious:
+            sure = min(sure, ENOUGH - 0.05)
+        named = is_source and not serious and sure >= ENOUGH and scores[node] >= _AS_MUCH * best
+        if not is_source:
+            sure = min(sure, 0.5 * left)
+        left = min(left, 1 - sure)
+        if is_source:
+            doubts += about
+        found.append(_ranked(recording, descent, node, scores[node], sure, named))
+    # A cause that is named comes before what is not.
+    found.sort(key=lambda each: (not each.named, -each.score if each.named else 0))
+    return found[:_MOST_RANKED] if len(sources) <= _MOST_RANKED else found[: len(sources)], doubts
+
+
+def _score(descent: Descent, node: int, known: Symptoms) -> float:
+    """The sum of what deviates along the path, less for edges that are unsure, more for an event in time."""
+    path = descent.path(node)
+    total = sum(math.log1p(descent.lead[each].ratio) for each in path if each in descent.lead)
+    weakest = min((descent.paths.sureness[pair] for pair in itertools.pairwise(path)), default=1.0)
+    event = 1.2 if node in descent.events else 1.0
+    return total * weakest * event
+
+
+def _features(
+    descent: Descent,
+    known: Symptoms,
+    node: int,
+    score: float,
+    rival: float,
+    breach_ratio: float | None,
+    about: list[Doubt],
+) -> Features:
+    path = descent.path(node)
+    observed = [each for each in path if each in descent.lead]
+    lead = descent.lead.get(node)
+    pairs = list(itertools.pairwise(path))
+    return Features(
+        ratio=lead.ratio if lead is not None else 0.0,
+        breach_ratio=breach_ratio,
+        length=len(path),
+        observed=len(observed) / len(path),
+        sureness=min((descent.paths.sureness[pair] for pair in pairs), default=1.0),
+        margin=score / (score + rival) if score + rival > 0 else 0.0,
+        event=node in descent.events,
+        doubts=len(about),
+        ordered=_ordered([descent.lead[each] for each in observed]),
+    )
+
+
+def _ordered(along: list[Deviation]) -> float:
+    """The share of neighbours along the path of which the first one clearly does not begin later."""
+    pairs = list(itertools.pairwise(along))
+    return sum(one.onset <= other.onset for one, other in pairs) / len(pairs) if pairs else 1.0
+
+
+def _ranked(recording: Recording, descent: Descent, node: int, score: float, sure: float, named: bool) -> Ranked:
+    paths = descent.paths
+    path = descent.path(node)
+    ids = [paths.ids[each] for each in path]
+    hops = tuple(
+        Hop(paths.ids[one], paths.ids[other], paths.evidence[one, other], round(paths.sureness[one, other], 3))
+        for one, other in itertools.pairwise(path)
+    )
+    lead = descent.lead.get(node)
+    events = descent.events.get(node, ())
+    if lead is not None:
+        metric, field, onset, interval = lead.name.metric, lead.name.field, lead.onset, (lead.earliest, lead.latest)
+    elif events:
+        metric, field, onset, interval = events[0].kind, None, events[0].at, (events[0].at, events[-1].at)
+    else:
+        breach = recording.breach
+        metric, field, onset, interval = breach.metric, breach.field, breach.at, (breach.at, breach.at)
+    return Ranked(
+        paths.ids[node], recording.nodes[paths.ids[node]], metric, field, onset, interval, score, sure, named,
+        tuple(ids), hops, evidence_of(recording, descent, node),
+        tuple(descent.lead[each] for each in path if each in descent.lead),
+    )  # fmt: skip
+
+
+def _unnamed(each: Ranked) -> Ranked:
+    return replace(each, named=False, confidence=min(each.confidence, ENOUGH - 0.05))

@@ -1,0 +1,120 @@
+"""What is found, in plain words."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from stream_lineage.explain.answer import Affected, Ranked
+from stream_lineage.explain.descent import Descent, State
+from stream_lineage.explain.doubts import Doubt
+from stream_lineage.explain.recording import Recording
+from stream_lineage.explain.symptoms import STRONG, Deviation
+
+_SHAPES = {
+    "shift": "is at {found} since {onset}, usual was {usual}",
+    "ramp": "moves away from {usual} since {onset}, to {found}",
+    "spike": "jumps to {found} at {onset}, usual is {usual}",
+    "spread": "varies as it never did since {onset} (about {usual} before)",
+    "silence": "has no points since {onset}, usual was {usual}",
+}
+
+
+def moment(at: float) -> str:
+    """RFC 3339 where the calendar reaches, else seconds."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError, OSError):
+        return f"{at:g} s"
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.5 h``."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def said(deviation: Deviation) -> str:
+    """What a series does."""
+    found = "nothing" if deviation.found is None else _number(deviation.found)
+    text = _SHAPES[deviation.shape].format(found=found, usual=_number(deviation.usual), onset=moment(deviation.onset))
+    return f"{deviation.name} {text}"
+
+
+def evidence_of(recording: Recording, descent: Descent, node: int) -> tuple[str, ...]:
+    """Why a node is taken for the cause, the strongest ground first."""
+    ids, path = descent.paths.ids, descent.path(node)
+    found = []
+    lead = descent.lead.get(node)
+    if lead is not None:
+        between = f"between {moment(lead.earliest)} and {moment(lead.latest)}"
+        found.append(f"{said(lead)}: {lead.ratio:.3g} times the limit of what is usual; it began {between}.")
+    for event in descent.events.get(node, ()):
+        detail = f" ({event.detail})" if event.detail else ""
+        found.append(f"{event.kind} at {ids[node]} at {moment(event.at)}{detail}, in time for that.")
+    for one, other in itertools.pairwise(path):
+        classes = ", ".join(descent.paths.evidence[one, other]) or "not said"
+        found.append(f"{ids[one]} leads to {ids[other]} (evidence: {classes}); {_state(descent, other)}.")
+    parents = descent.paths.parents[node]
+    quiet = [ids[each] for each in parents if descent.states[each] is State.QUIET]
+    if quiet:
+        found.append(f"Upstream of it {_listed(quiet)} {'is' if len(quiet) == 1 else 'are'} as usual.")
+    blind = [ids[each] for each in parents if descent.states[each] is State.BLIND]
+    if blind:
+        found.append(f"Upstream of it {_listed(blind)} {'is' if len(blind) == 1 else 'are'} not measured.")
+    if not parents:
+        found.append("Nothing is upstream of it.")
+    return tuple(found)
+
+
+def _state(descent: Descent, node: int) -> str:
+    name = descent.paths.ids[node]
+    lead = descent.lead.get(node)
+    if lead is not None:
+        strength = "deviates" if lead.ratio >= STRONG else "may deviate"
+        return f"there {lead.name.metric} {strength} since {moment(lead.onset)}"
+    if descent.states[node] is State.BLIND:
+        return f"{name} has no metrics that would show it and is passed through"
+    return f"{name} is where the breach was noticed"
+
+
+def sentence(
+    recording: Recording,
+    named: Sequence[Ranked],
+    ranked: Sequence[Ranked],
+    doubts: Sequence[Doubt],
+    affected: Sequence[Affected],
+) -> str:
+    """The answer for people."""
+    breach = recording.breach
+    what = breach.metric if breach.field is None else f"{breach.metric} of {breach.field}"
+    if not named:
+        reasons = " ".join(dict.fromkeys(each.reason for each in doubts)) or "Nothing grounds a cause."
+        first = f" The first that deviates is {ranked[0].node}." if ranked and ranked[0].node != breach.node else ""
+        return f"What broke {what} of {breach.node} cannot be told: {reasons}{first}"
+    parts = []
+    for each in named:
+        own = [deviation for deviation in each.deviations if deviation.name.node == each.node]
+        how = said(own[0]) if own else each.metric
+        way = (
+            " itself" if len(each.path) == 1 else f", over {len(each.path) - 1} hop{'s' if len(each.path) > 2 else ''}"
+        )
+        parts.append(f"{each.node} ({how}){way}")
+    joined = "; and independently ".join(parts)
+    hit = Counter(each.kind for each in affected)
+    count = ", ".join(f"{number} {kind}" for kind, number in sorted(hit.items()))
+    tail = f" Downstream of it: {count}." if count else ""
+    sure = named[0].confidence
+    return f"{what} of {breach.node} broke because of {joined}. Confidence {sure:.2f}.{tail}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if 10_000 <= abs(value) < 1e15 else f"{value:.4g}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

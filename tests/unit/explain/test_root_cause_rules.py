@@ -1,0 +1,211 @@
+"""If this failed, the root cause would be another than the rules say: each rule has an incident of its own, by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream_lineage.explain.answer import Answer
+from stream_lineage.explain.bundle import recording_of
+from stream_lineage.explain.root_cause import explain
+
+START, STEP, BEFORE, AFTER = 1_700_000_000, 60, 60, 10
+BREACH_AT = START + STEP * BEFORE
+
+
+class Story:
+    """An incident in the making. Series are noise around 100 with a deviation of 2; times are points from the start."""
+
+    def __init__(self, *edges: str | tuple[str, str, str]) -> None:
+        self.random = np.random.default_rng(11)
+        self.edges: list[dict[str, Any]] = []
+        for edge in edges:
+            if isinstance(edge, str):
+                self.edges.append({"from": edge[0], "to": edge[1]})
+            else:
+                self.edges.append({"from": edge[0], "to": edge[1], "evidence": edge[2]})
+        self.kinds = {name: "dataset" for edge in self.edges for name in (edge["from"], edge["to"])}
+        self.series: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
+
+    def usual(self, *nodes: str, metric: str = "m") -> Story:
+        for node in nodes:
+            self.deviates(node, 0, 0, metric=metric)
+        return self
+
+    def deviates(self, node: str, since: int, by: float = 30, *, metric: str = "m", until: int = 999) -> Story:
+        values = 100 + 2 * self.random.normal(size=BEFORE + AFTER)
+        values[since:until] += by
+        return self.has(node, values, metric=metric)
+
+    def has(self, node: str, values: Sequence[float], *, metric: str = "m") -> Story:
+        self.kinds.setdefault(node, "dataset")
+        points = [[START + STEP * index, float(value)] for index, value in enumerate(values)]
+        self.series.append({"node": node, "metric": metric, "points": points})
+        return self
+
+    def event(self, node: str, kind: str, at: int) -> Story:
+        self.events.append({"node": node, "kind": kind, "at": START + STEP * at})
+        return self
+
+    def bundle(self, breach: str, metric: str = "m") -> dict[str, Any]:
+        nodes = [{"id": name, "kind": kind} for name, kind in self.kinds.items()]
+        return {
+            "graph": {"nodes": nodes, "edges": self.edges},
+            "series": self.series,
+            "events": self.events,
+            "breach": {"node": breach, "metric": metric, "at": BREACH_AT},
+        }
+
+    def told(self, breach: str, metric: str = "m") -> Answer:
+        return explain(recording_of(self.bundle(breach, metric)))
+
+
+def named(answer: Answer) -> list[str]:
+    return [each.node for each in answer.ranking if each.named]
+
+
+def reasons(answer: Answer) -> dict[str, str]:
+    return {each.node: each.reason for each in answer.rejected}
+
+
+def test_the_upstream_most_that_deviates_wins_over_what_is_louder_downstream() -> None:
+    answer = Story("ab", "bc", "cd").usual("a").deviates("b", 52, 15).deviates("c", 54, 300).deviates("d", 56).told("d")
+    assert answer.verdict == "root-cause"
+    assert named(answer) == ["b"]
+    cause = answer.ranking[0]
+    assert cause.path == ("b", "c", "d")
+    assert cause.metric == "m"
+    assert cause.onset == START + STEP * 52
+    assert cause.onset_interval[0] <= cause.onset <= cause.onset_interval[1]
+    assert [each.node for each in answer.affected] == ["c", "d"]
+
+
+def test_a_louder_node_without_a_path_is_rejected_with_the_reason() -> None:
+    story = Story("ab", "bc", "xy").usual("a").deviates("b", 52).deviates("c", 54).deviates("x", 48, 900)
+    answer = story.told("c")
+    assert named(answer) == ["b"]
+    assert "No path leads from it to c" in reasons(answer)["x"]
+
+
+def test_what_is_downstream_of_the_breach_is_an_effect() -> None:
+    answer = Story("ab", "bc").deviates("a", 50).deviates("b", 52).deviates("c", 51, 500).told("b")
+    assert named(answer) == ["a"]
+    assert "downstream of the breach" in reasons(answer)["c"]
+
+
+def test_a_node_without_metrics_is_passed_through_and_said() -> None:
+    answer = Story("ab", "bc", "cd").usual("a").deviates("b", 50).deviates("d", 53).told("d")
+    assert named(answer) == ["b"]
+    assert answer.ranking[0].path == ("b", "c", "d")
+    assert any("c has no metrics" in each for each in answer.ranking[0].evidence)
+
+
+def test_an_ancestor_that_deviates_behind_one_that_is_as_usual_is_rejected() -> None:
+    answer = Story("ax", "xb", "cb").deviates("a", 50, 500).usual("x").deviates("c", 52).deviates("b", 54).told("b")
+    assert named(answer) == ["c"]
+    assert "x, between it and b, is as usual" in reasons(answer)["a"]
+
+
+def test_a_cause_is_not_later_than_its_effect() -> None:
+    answer = Story("ab", "bc", "db").usual("d").deviates("a", 66, 300).deviates("b", 50).deviates("c", 52).told("c")
+    assert named(answer) == ["b"]
+    assert "not later than its effect" in reasons(answer)["a"]
+
+
+def test_two_independent_causes_are_both_named() -> None:
+    story = Story("ac", "bd", "ce", "de")
+    story.deviates("a", 50).deviates("b", 51).deviates("c", 52).deviates("d", 53).deviates("e", 54)
+    answer = story.told("e")
+    assert answer.verdict == "root-cause"
+    assert sorted(named(answer)) == ["a", "b"]
+
+
+def test_a_ring_is_entered_where_it_began() -> None:
+    story = Story("ab", "bc", "ca", "cd").deviates("a", 54).deviates("b", 48).deviates("c", 51).deviates("d", 56)
+    answer = story.told("d")
+    assert named(answer) == ["b"]
+    assert answer.ranking[0].path == ("b", "c", "d")
+
+
+def test_a_day_like_any_other_has_no_cause() -> None:
+    answer = Story("ab", "bc").usual("a", "b", "c").told("c")
+    assert answer.verdict == "inconclusive"
+    assert answer.settle
+    assert "as usual" in answer.sentence
+
+
+def test_a_breach_that_nothing_upstream_explains_has_no_cause() -> None:
+    answer = Story("ab", "bc").usual("a", "b").deviates("c", 55).told("c")
+    assert answer.verdict == "inconclusive"
+    assert answer.ranking[0].node == "c"
+
+
+def test_an_event_at_the_breach_itself_grounds_it() -> None:
+    story = Story("ab", "bc").usual("a", "b").deviates("c", 55).event("c", "deploy", 54)
+    answer = story.told("c")
+    assert named(answer) == ["c"]
+    assert any("deploy" in each for each in answer.ranking[0].evidence)
+
+
+def test_an_event_alone_is_never_enough() -> None:
+    story = Story("ab", "bc").usual("a", "b").deviates("c", 55).event("a", "deploy", 54).event("b", "schema", 54)
+    assert story.told("c").verdict == "inconclusive"
+
+
+def test_an_event_at_another_time_is_no_evidence() -> None:
+    story = Story("ab", "bc").usual("a", "b").deviates("c", 55).event("c", "deploy", 5)
+    assert story.told("c").verdict == "inconclusive"
+
+
+def test_what_is_not_measured_just_upstream_leaves_it_open() -> None:
+    answer = Story("xa", "ub", "bc").usual("a", "x").deviates("b", 52).deviates("c", 54).told("c")
+    assert answer.verdict == "inconclusive"
+    assert answer.ranking[0].node == "b"
+    assert any("u" in each.split() for each in answer.settle)
+
+
+def test_jobs_are_not_expected_to_have_metrics() -> None:
+    story = Story("aj", "jb", "bc").usual("a").deviates("b", 52).deviates("c", 54)
+    story.kinds["j"] = "job"
+    assert named(story.told("c")) == ["b"]
+
+
+def test_an_event_at_what_is_not_measured_names_it() -> None:
+    story = Story("xa", "ub", "bc").usual("a", "x").deviates("b", 52).deviates("c", 54).event("u", "schema-change", 51)
+    answer = story.told("c")
+    assert named(answer) == ["u"]
+    assert answer.ranking[0].metric == "schema-change"
+
+
+@pytest.mark.parametrize("stops", ["zero", "missing"])
+def test_a_source_that_stops_is_found(stops: str) -> None:
+    story = Story("ab", "bc").usual("x")
+    values = 100 + 2 * story.random.normal(size=BEFORE + AFTER)
+    values[50:] = 0
+    story.has("a", values if stops == "zero" else values[:50], metric="records")
+    story.deviates("b", 51, -70, metric="records").deviates("c", 53, -60, metric="records")
+    answer = story.told("c", "records")
+    assert named(answer) == ["a"]
+    assert answer.ranking[0].onset == START + STEP * 50
+
+
+def test_a_slow_cause_of_a_fast_effect_is_found() -> None:
+    story = Story("ab", "bc").usual("a")
+    ramp = np.concatenate((np.zeros(40), np.arange(30) * 1.5))
+    story.has("b", 100 + 2 * story.random.normal(size=70) + ramp).deviates("c", 55, 60)
+    answer = story.told("c")
+    assert named(answer) == ["b"]
+    assert START + STEP * 38 <= answer.ranking[0].onset <= START + STEP * 50
+
+
+def test_a_breach_whose_node_the_graph_lacks_is_said() -> None:
+    story = Story("ab").deviates("a", 50).deviates("b", 52).deviates("z", 54)
+    bundle = story.bundle("z")
+    bundle["graph"]["nodes"] = [each for each in bundle["graph"]["nodes"] if each["id"] != "z"]
+    answer = explain(recording_of(bundle))
+    assert any("the breach name: z" in each for each in answer.notes)
+    assert {"a", "b"} <= reasons(answer).keys()
