@@ -49,6 +49,12 @@ class AgentsTelemetry:
                 "stream_lineage_outbox_age_seconds", "gauge", "Age of the oldest of them.",
                 [Sample(health.oldest_seconds)],
             ),
+            Metric("stream_lineage_store_series", "gauge", "Series that it writes.", [Sample(health.series)]),
+            Metric("stream_lineage_store_series_limit", "gauge", "Most that it may.", [Sample(health.max_series)]),
+            Metric(
+                "stream_lineage_store_series_left_out", "gauge", "Series in __other__ for that, since the start.",
+                [Sample(health.series_left_out)],
+            ),
         ]  # fmt: skip
 
     def alive(self) -> Sequence[Condition]:

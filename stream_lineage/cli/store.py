@@ -16,12 +16,12 @@ from stream_lineage.errors import SettingsError
 from stream_lineage.settings import Settings
 
 if TYPE_CHECKING:
-    from stream_lineage.store.influx_setup import Done
+    from stream_lineage.store.setup import Done
 
 
 @click.group()
 def store() -> None:
-    """Make InfluxDB ready for metrics."""
+    """Make the metric store ready."""
 
 
 @store.command()
@@ -45,15 +45,16 @@ def setup(
 ) -> None:
     """Make buckets with their retention, tasks that make coarser copies, and tokens that may do no more than needed.
 
-    Needs influx_admin_token. What is there is left alone or changed to what the settings say: it can be run again. Of
-    the two tokens one is for the agents (influx_token), which write; one is for those who only read, such as Grafana.
-    A token whose file is missing is made anew.
+    Needs influx_admin_token; without influx_url the file of the embedded store is made, which needs no more. What is
+    there is left alone or changed to what the settings say: it can be run again. Of the two tokens one is for the
+    agents (influx_token), which write; one is for those who only read, such as Grafana. A token whose file is missing
+    is made anew.
 
     \b
     stream-lineage store setup --influx-url http://influxdb:8086 --influx-admin-token-file admin-token --token-dir .
     """
-    from stream_lineage.store.influx_setup import READER, WRITER
     from stream_lineage.store.open import open_setup
+    from stream_lineage.store.setup import READER, WRITER
 
     directories = {WRITER: token_dir, READER: reader_token_dir or token_dir}
     files = {role: directory / f"influx_{role}_token" for role, directory in directories.items() if directory}
@@ -73,8 +74,8 @@ def setup(
 def downsample(settings: Settings, since: str, until: str | None, output: str) -> None:
     """Fill the coarser copies once more, for points that came hours late.
 
-    The tasks look back half an hour (windows of five minutes) and three hours (windows of an hour). What InfluxDB got
-    later than that, for it was away, is copied by this.
+    InfluxDB's tasks look back half an hour (windows of five minutes) and three hours (windows of an hour). What it got
+    later than that, for it was away, is copied by this. The embedded store copies late points by itself.
 
     \b
     stream-lineage store downsample --since 2d

@@ -52,7 +52,12 @@ class CappedStore:
         self._store.forget(before)
 
     def health(self) -> Health:
-        return replace(self._store.health(), series=self._cap.series, series_left_out=self._cap.left_out)
+        return replace(
+            self._store.health(),
+            series=self._cap.series,
+            max_series=self._cap.most,
+            series_left_out=self._cap.left_out,
+        )
 
     def close(self) -> None:
         self._store.close()

@@ -11,8 +11,8 @@ class Health:
 
     Of points that wait on the disk: how many, and the age of the oldest in seconds. Of points that will never arrive,
     since the start: refused by the store, dropped because the outbox was full or they were too old, damaged on the
-    disk (records, of one or more points). ``series`` are written by this process; ``series_left_out`` exceed
-    ``max_series`` and went into ``__other__``.
+    disk (records, of one or more points). ``series`` are written by this process, ``max_series`` at most;
+    ``series_left_out`` exceed that and went into ``__other__``.
     """
 
     ready: bool = True
@@ -25,4 +25,5 @@ class Health:
     dropped: int = 0
     damaged: int = 0
     series: int = 0
+    max_series: int = 0
     series_left_out: int = 0

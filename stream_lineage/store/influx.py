@@ -12,7 +12,7 @@ from stream_lineage.store.influx_api import BAD_REQUEST, NOT_FOUND, InfluxApi, Q
 from stream_lineage.store.influx_text import decode
 from stream_lineage.store.line_protocol import lines
 from stream_lineage.store.ports import Aggregation, Bucket, FieldValue, Point
-from stream_lineage.store.tiers import COMBINED, STATISTIC, Tier
+from stream_lineage.store.tiers import COMBINED, STATISTIC, Tier, tier_for, turning_point
 from stream_lineage.store.windows import checked_window, microseconds, moment, series_order, window_start
 
 BATCH_LINES = 5_000
@@ -84,11 +84,11 @@ class InfluxStore:
         if first >= last:
             return []
         found: list[Bucket] = []
-        tier = self._tier(first, width)
-        if tier is not None and self._retention is not None:
-            # The first window of which all points are there.
-            turn = microseconds(window_start(datetime.now(UTC) - self._retention, window_seconds)) + width
-            middle = min(max(turn, first), last)
+        now = datetime.now(UTC)
+        retention = self._retention
+        tier = None if retention is None else tier_for(self._tiers, start, window_seconds, retention, now)
+        if tier is not None and retention is not None:
+            middle = min(max(microseconds(turning_point(window_seconds, retention, now)), first), last)
             found += self._of_tier(tier, measurement, field, (first, middle), width, aggregation, tags)
             first = middle
         if first < last:
@@ -124,15 +124,6 @@ class InfluxStore:
             for row in rows
             if isinstance(row["_value"], int | float)
         ]
-
-    def _tier(self, first: int, width: int) -> Tier | None:
-        """The finest copy that reaches back so far, else the one that reaches furthest; null where the points do, or
-        where no copy has windows that those asked for are made of."""
-        if self._retention is None or moment(first) >= datetime.now(UTC) - self._retention:
-            return None
-        fitting = [tier for tier in self._tiers if width % (tier.window_seconds * 1_000_000) == 0]
-        far = [t for t in fitting if moment(first) >= datetime.now(UTC) - timedelta(seconds=t.retention_seconds)]
-        return far[0] if far else fitting[-1] if fitting else None
 
     def _of_tier(
         self, tier: Tier, measurement: str, field: str, time: tuple[int, int], width: int, aggregation: Aggregation,

@@ -6,7 +6,6 @@ What is there and as it should be is left alone, so that it can be run again at 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,21 +21,9 @@ from influxdb_client.rest import ApiException
 
 from stream_lineage.errors import NotFound, StreamLineageError
 from stream_lineage.store.influx_api import NOT_FOUND, InfluxApi, QueryRefused, answer_of
+from stream_lineage.store.setup import READER, WRITER, Done
 from stream_lineage.store.tiers import Tier
 from stream_lineage.store.windows import window_start
-
-WRITER, READER = "agents", "reader"
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """One thing that InfluxDB has now. ``token`` is the secret of a token that was made just now, for ``role``."""
-
-    kind: str
-    name: str
-    change: str
-    role: str = ""
-    token: str | None = None
 
 
 class InfluxSetup:

@@ -14,13 +14,13 @@ from stream_lineage.store.capped import CappedStore
 from stream_lineage.store.ports import MetricStore
 from stream_lineage.store.series_cap import SeriesCap
 from stream_lineage.store.settings import StoreSettings
+from stream_lineage.store.setup import Setup
 from stream_lineage.store.sqlite import SqliteStore
+from stream_lineage.store.tiers import Tier, tiers
 
 if TYPE_CHECKING:
     from stream_lineage.store.influx import InfluxStore
     from stream_lineage.store.influx_api import InfluxApi
-    from stream_lineage.store.influx_setup import InfluxSetup
-    from stream_lineage.store.tiers import Tier
 
 
 def open_store(settings: StoreSettings) -> MetricStore:
@@ -31,7 +31,9 @@ def open_store(settings: StoreSettings) -> MetricStore:
         SettingsError: a later version of stream_lineage wrote it, or it cannot be opened as configured.
     """
     if settings.kind == "sqlite":
-        return SqliteStore(settings.sqlite_path, retention=timedelta(days=settings.retention_days))
+        return SqliteStore(
+            settings.sqlite_path, retention=timedelta(days=settings.retention_days), tiers=_tiers(settings)
+        )
     return _influx_store(settings, influx_api(settings, settings.influx_token))
 
 
@@ -60,12 +62,16 @@ def open_outbox_store(settings: StoreSettings) -> CappedStore:
     return CappedStore(store, SeriesCap(settings.max_series, f"{host}/{slot.directory.name}"))
 
 
-def open_setup(settings: StoreSettings) -> InfluxSetup:
-    """What makes InfluxDB ready for us.
+def open_setup(settings: StoreSettings) -> Setup:
+    """What makes the store ready for us.
 
     Raises:
-        SettingsError: no address is set, or neither influx_admin_token nor influx_token.
+        SettingsError: of InfluxDB's address and a token there is only one.
     """
+    if settings.kind == "sqlite" and settings.influx_admin_token is None:
+        from stream_lineage.store.sqlite_setup import SqliteSetup
+
+        return SqliteSetup(settings.sqlite_path, timedelta(days=settings.retention_days), _tiers(settings))
     from stream_lineage.store.influx_setup import InfluxSetup
 
     api = influx_api(settings, settings.influx_admin_token or settings.influx_token)
@@ -79,9 +85,7 @@ def _influx_store(settings: StoreSettings, api: InfluxApi) -> InfluxStore:
 
 
 def _tiers(settings: StoreSettings) -> tuple[Tier, ...]:
-    from stream_lineage.store.tiers import tiers
-
-    return tiers(settings.influx_bucket, settings.influx_five_minute_days, settings.influx_hour_days)
+    return tiers(settings.influx_bucket, settings.five_minute_days, settings.hour_days)
 
 
 def influx_api(settings: StoreSettings, token: SecretStr | None) -> InfluxApi:

@@ -35,7 +35,7 @@ class SeriesCap:
     """``worker`` tells apart what several processes write to ``__other__``. Thread-safe."""
 
     def __init__(self, most: int, worker: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most = most
+        self.most = most
         self._worker = worker
         self._clock = clock
         self._lock = threading.Lock()
@@ -84,8 +84,8 @@ class SeriesCap:
         is_field = measurement == FIELDS
         if key in self._before:
             self._before.discard(key)
-        elif len(self._current) + len(self._before) >= self._most or (
-            is_field and self._fields >= self._most * SHARE_OF_FIELDS
+        elif len(self._current) + len(self._before) >= self.most or (
+            is_field and self._fields >= self.most * SHARE_OF_FIELDS
         ):
             return False
         self._current.add(key)
@@ -95,7 +95,7 @@ class SeriesCap:
     def _add(self, point: Point, key: int) -> tuple[str, str, datetime]:
         if not self._left_out:
             first = point.tags.get("topic") or point.tags.get("node") or point.measurement
-            _log.error("too many series: what exceeds max_series goes to __other__", most=self._most, first=first)
+            _log.error("too many series: what exceeds max_series goes to __other__", most=self.most, first=first)
         if len(self._left_out) < MAX_COUNTED:
             self._left_out.add(key)
         place = (point.measurement, point.tags.get(KEPT_TAG, ""), point.time)

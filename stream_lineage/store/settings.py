@@ -26,6 +26,12 @@ class StoreSettings(BaseModel):
         description="How long points are kept as they were written. InfluxDB takes it over when `stream-lineage store "
         "setup` is run.",
     )
+    five_minute_days: float = Field(
+        default=180.0, ge=1, le=36_500, description="How long windows of five minutes are kept, as retention_days."
+    )
+    hour_days: float = Field(
+        default=1095.0, ge=1, le=36_500, description="How long windows of an hour are kept, as retention_days."
+    )
     max_series: int = Field(
         default=100_000,
         ge=100,
@@ -49,12 +55,6 @@ class StoreSettings(BaseModel):
     influx_admin_token: SecretStr | None = Field(
         default=None,
         description="Token that may make buckets, tasks and tokens; only `stream-lineage store setup` uses it.",
-    )
-    influx_five_minute_days: float = Field(
-        default=180.0, ge=1, le=36_500, description="How long InfluxDB keeps windows of five minutes."
-    )
-    influx_hour_days: float = Field(
-        default=1095.0, ge=1, le=36_500, description="How long InfluxDB keeps windows of an hour."
     )
     influx_ca_location: Path | None = Field(
         default=None, description="PEM file of the authorities that may sign InfluxDB's certificate."

@@ -6,22 +6,36 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from stream_lineage.errors import ConnectionFailed, SettingsError
+from stream_lineage.logs import get_logger, trail
+from stream_lineage.store import sqlite_copies
 from stream_lineage.store.health import Health
 from stream_lineage.store.ports import Aggregation, Bucket, Point
-from stream_lineage.store.windows import aggregated, finite_fields, microseconds, moment, series_order
+from stream_lineage.store.sqlite_copies import SqliteCopies
+from stream_lineage.store.tiers import Tier, tier_for, turning_point
+from stream_lineage.store.windows import (
+    aggregated,
+    checked_window,
+    finite_fields,
+    microseconds,
+    moment,
+    series_order,
+)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 10.0
 """How long a write waits for another process that writes."""
-FORGET_SECONDS = 600.0
+UPKEEP_SECONDS = 300.0
+"""How often points are copied, and deleted when they are old."""
 _FORGET_AT_ONCE = 500
 """Series out of which old points are deleted in one transaction: others write in between."""
+
+_log = get_logger("stream_lineage.store")
 
 _SCHEMA = """
 CREATE TABLE series (
@@ -43,17 +57,31 @@ class SqliteStore:
     """Points as rows of (series, time in microseconds, fields as JSON). Safe to use from several threads.
 
     The file is in write-ahead mode, and a crash of the machine may cost the last writes but not the file: what it holds
-    is rebuilt from Kafka anyway. With a ``retention`` writing also deletes, now and then, what is older.
+    is rebuilt from Kafka anyway. With a ``retention`` those who write also, now and then and in a thread of its own,
+    copy what is over into ``tiers`` and delete what is older. Aggregates of what is older than the retention come from
+    the tiers, where the windows that are asked for are made of theirs.
 
     Raises:
         ConnectionFailed: the file cannot be made, opened or read.
         SettingsError: a later version of stream_lineage wrote the file.
     """
 
-    def __init__(self, path: Path, *, retention: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        retention: timedelta | None = None,
+        tiers: Sequence[Tier] = (),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._path = path
         self._retention = retention
-        self._forgotten = -FORGET_SECONDS
+        self._tiers = tiers
+        self._clock = clock
+        self._kept_up = -UPKEEP_SECONDS
+        self._upkeep: threading.Thread | None = None
+        self._closing = threading.Event()
+        self._copies = SqliteCopies(self._exclusive, tiers, self._closing.is_set)
         self._lock = threading.Lock()
         self._series: dict[tuple[str, str], int] = {}
         try:
@@ -78,6 +106,8 @@ class SqliteStore:
             if version == 0:
                 for statement in filter(str.strip, _SCHEMA.split(";")):
                     connection.execute(statement)
+            if version <= 1:
+                connection.execute(sqlite_copies.SCHEMA)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.execute("COMMIT")
         if version > SCHEMA_VERSION:
@@ -110,9 +140,12 @@ class SqliteStore:
             )
             connection.execute("COMMIT")
             self._series = known
-        if self._retention is not None and time.monotonic() - self._forgotten >= FORGET_SECONDS:
-            self._forgotten = time.monotonic()
-            self.forget(datetime.now(UTC) - self._retention)
+        self._copies.written(at for _, at, _ in merged)
+        if self._retention is not None and time.monotonic() - self._kept_up >= UPKEEP_SECONDS:
+            self._kept_up = time.monotonic()
+            if self._upkeep is None or not self._upkeep.is_alive():
+                self._upkeep = threading.Thread(target=self._keep_up, name="store-upkeep", daemon=True)
+                self._upkeep.start()
 
     def latest(self, measurement: str, tags: Mapping[str, str] | None = None) -> list[Point]:
         found = []
@@ -149,7 +182,19 @@ class SqliteStore:
         aggregation: Aggregation = "mean",
         tags: Mapping[str, str] | None = None,
     ) -> list[Bucket]:
-        return aggregated(self.range(measurement, start, end, tags), field, window_seconds, aggregation)
+        checked_window(window_seconds)
+        found = aggregated(self.range(measurement, start, end, tags), field, window_seconds, aggregation)
+        now, retention = self._clock(), self._retention
+        tier = None if retention is None else tier_for(self._tiers, start, window_seconds, retention, now)
+        if tier is None or retention is None:
+            return found
+        # Copies are whole where points may have been deleted.
+        until = min(max(turning_point(window_seconds, retention, now), start), end)
+        with self._exclusive("read") as connection:
+            series = _matching(connection, measurement, tags)
+        copied = self._copies.windows(tier, series, field, (start, until), window_seconds, aggregation)
+        merged = {(tuple(series_order(bucket.tags)), bucket.time): bucket for bucket in [*found, *copied]}
+        return [merged[key] for key in sorted(merged)]
 
     def forget(self, before: datetime) -> None:
         until = microseconds(before)
@@ -167,9 +212,33 @@ class SqliteStore:
     def health(self) -> Health:
         return Health()
 
+    def copy(self, tier: Tier, start: datetime, end: datetime) -> None:
+        """Copy the windows of a time, whose ends are aligned, once more. Raises ConnectionFailed."""
+        self._copies.copy(tier, microseconds(start), microseconds(end))
+
+    def keep_up(self) -> None:
+        """What is done now and then: copy what is over, delete what is older than it is kept. Raises
+        ConnectionFailed."""
+        if self._retention is not None:
+            now = self._clock()
+            self._copies.keep_up(now, self._retention)
+            self.forget(now - self._retention)
+
     def close(self) -> None:
+        self._closing.set()
+        if self._upkeep is not None:
+            self._upkeep.join()
         with self._lock:
             self._connection.close()
+
+    def _keep_up(self) -> None:
+        try:
+            self.keep_up()
+        except ConnectionFailed as error:
+            if not self._closing.is_set():
+                _log.warning("old metrics are not copied and deleted", error=error.message)
+        except Exception as error:  # noqa: BLE001 - it is tried again, and no point depends on it
+            _log.error("old metrics are not copied and deleted", error=trail(error))
 
     @contextmanager
     def _exclusive(self, doing: str) -> Iterator[sqlite3.Connection]:

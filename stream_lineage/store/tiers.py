@@ -1,14 +1,14 @@
-"""Coarser copies of the points in InfluxDB: windows of five minutes and of an hour, kept for longer than the points."""
+"""Coarser copies of the points: windows of five minutes and of an hour, kept for longer than the points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stream_lineage.store.flux import quoted
 from stream_lineage.store.ports import Aggregation
-from stream_lineage.store.windows import microseconds
+from stream_lineage.store.windows import checked_window, microseconds, window_start
 
 STATISTIC = "statistic"
 """The tag that says which aggregate of its window a point is."""
@@ -25,7 +25,8 @@ COMBINED: Mapping[Aggregation, Aggregation] = {
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A bucket of windows. ``late_seconds`` is how far back each run of its task looks for points that came late."""
+    """A copy, which InfluxDB has in a bucket of its own. ``late_seconds`` is how far back each run of InfluxDB's task
+    looks for points that came late."""
 
     bucket: str
     window_seconds: int
@@ -73,3 +74,21 @@ def tiers(bucket: str, days_of_5m: float, days_of_1h: float) -> tuple[Tier, ...]
         Tier(f"{bucket}_5m", 300, round(days_of_5m * 86_400), 1800),
         Tier(f"{bucket}_1h", 3600, round(days_of_1h * 86_400), 3 * 3600),
     )
+
+
+def tier_for(
+    tiers: Sequence[Tier], start: datetime, window_seconds: float, retention: timedelta, now: datetime
+) -> Tier | None:
+    """Of the copies whose windows those asked for are made of, the finest that reaches back to ``start``, else the one
+    that reaches furthest. Null where the points themselves do, or where there is none."""
+    if start >= now - retention:
+        return None
+    width = checked_window(window_seconds)
+    fitting = [tier for tier in tiers if width % (tier.window_seconds * 1_000_000) == 0]
+    far = [tier for tier in fitting if start >= now - timedelta(seconds=tier.retention_seconds)]
+    return far[0] if far else fitting[-1] if fitting else None
+
+
+def turning_point(window_seconds: float, retention: timedelta, now: datetime) -> datetime:
+    """The start of the first window of which all points are there."""
+    return window_start(now - retention, window_seconds) + timedelta(seconds=window_seconds)

@@ -19,9 +19,8 @@ from stream_lineage.cli.main import run
 from stream_lineage.errors import ConnectionFailed, NotFound
 from stream_lineage.store.influx_setup import InfluxSetup
 from stream_lineage.store.open import influx_api, open_setup, open_store
-from stream_lineage.store.ports import Aggregation, Point
+from stream_lineage.store.ports import Point
 from stream_lineage.store.settings import StoreSettings
-from stream_lineage.store.windows import aggregated
 from stream_lineage.testing.influxd import Influxd
 
 pytestmark = pytest.mark.influx
@@ -98,42 +97,6 @@ def test_its_tokens_may_do_what_they_must_and_no_more(influx: Influxd) -> None:
 def test_without_an_organisation_it_says_so(influx: Influxd) -> None:
     with pytest.raises(NotFound, match="no organisation nobody"):
         changes(open_setup(settings(influx, influx_org="nobody")))
-
-
-@pytest.fixture(scope="module")
-def filled(influx: Influxd) -> tuple[StoreSettings, list[Point], datetime]:
-    """A bucket with a day of points, the coarser copies made, and the points gone but for the last hours."""
-    wanted = settings(influx, retention_days=0.25)
-    list(open_setup(wanted.model_copy(update={"retention_days": 10.0})).run())
-    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    points = [
-        Point("lineage_field", {"field": f"f{k}"}, {"mean": float((n * 7 + k) % 50), "decoder": "ROWS"}, at)
-        for k in range(2)
-        for n in range(24 * 20)
-        if (at := now - timedelta(hours=24) + timedelta(seconds=180 * n + 1))
-    ]
-    store = open_store(wanted)
-    store.write(points)
-    assert len(list(open_setup(wanted).copy_again(now - timedelta(hours=24), now))) == 2
-    store.forget(now - timedelta(hours=7))
-    store.close()
-    return wanted, points, now
-
-
-@pytest.mark.parametrize("aggregation", ["mean", "min", "max", "sum", "count", "last"])
-@pytest.mark.parametrize("hours", [1, 2])
-def test_what_is_older_than_the_points_comes_from_the_copies(
-    filled: tuple[StoreSettings, list[Point], datetime], aggregation: Aggregation, hours: int
-) -> None:
-    wanted, points, now = filled
-    store = open_store(wanted)
-    start = now.replace(hour=now.hour // 2 * 2) - timedelta(hours=22)
-    found = store.aggregate("lineage_field", "mean", start, now, window_seconds=3600 * hours, aggregation=aggregation)
-    store.close()
-    inside = sorted((each for each in points if start <= each.time < now), key=lambda each: each.time)
-    expected = aggregated(inside, "mean", 3600 * hours, aggregation)
-    assert [(each.tags, each.time) for each in found] == [(each.tags, each.time) for each in expected]
-    assert [each.value for each in found] == pytest.approx([each.value for each in expected])
 
 
 def test_its_tasks_run(influx: Influxd) -> None:

@@ -31,11 +31,17 @@ def test_a_worker_from_start_to_hang() -> None:
     assert (values["agents_alerts_total", "drift"], values["agents_alerts_total", "anomaly"]) == (2, 0)
 
     health[0] = Health(
-        ready=False, trouble="the disk is full", waiting=9, waiting_bytes=90, oldest_seconds=3, dropped=4
-    )
+        ready=False, trouble="the disk is full", waiting=9, waiting_bytes=90, oldest_seconds=3, dropped=4,
+        series=80, max_series=100, series_left_out=7,
+    )  # fmt: skip
     member, store = telemetry.ready()
     assert (member.holds, store.holds, store.detail) == (True, False, "the disk is full")
     assert telemetry.alive()[0].holds, "a store that is away is no reason to be started again"
+    series = {metric.name: metric.samples[0].value for metric in telemetry.metrics() if "_series" in metric.name}
+    assert series == {
+        "stream_lineage_store_series": 80, "stream_lineage_store_series_limit": 100,
+        "stream_lineage_store_series_left_out": 7,
+    }  # fmt: skip
     lost = next(metric for metric in telemetry.metrics() if metric.name == "stream_lineage_store_lost_total")
     assert {sample.labels["reason"]: sample.value for sample in lost.samples} == {
         "refused": 0, "dropped": 4, "damaged": 0,
