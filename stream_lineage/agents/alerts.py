@@ -83,6 +83,12 @@ def alert(finding: Finding, channel: Channel, observation: Origin, public_url: s
     )
 
 
+def reaching(alert: Alert, nodes: Sequence[str]) -> bytes:
+    """The body of an alert with the nodes of the graph that it reaches, which are those of the moment when it is
+    published: no part of its id."""
+    return orjson.dumps({**orjson.loads(alert.value), "downstream": list(nodes)}) if nodes else alert.value
+
+
 def alert_id(finding: Finding, observation: Origin) -> str:
     """32 hexadecimal digits: of the problem, of what is known of it by now, and of the place in the provenance log."""
     link = [[link.partition, link.hash.hex()] for link in sorted(observation.links, key=lambda link: link.partition)]

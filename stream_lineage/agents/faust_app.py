@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import faust
 from faust.app.base import BootStrategy
 
-from stream_lineage.agents.alerts import Alert
+from stream_lineage.agents.alerts import Alert, reaching
 from stream_lineage.agents.changelog import Changelog
 from stream_lineage.agents.deliveries import Deliveries
 from stream_lineage.agents.faust_consumer import CommittedTransport
@@ -25,8 +25,10 @@ from stream_lineage.agents.security import security
 from stream_lineage.agents.window_log import encode_window
 from stream_lineage.detect.detector import Channel
 from stream_lineage.detect.window import Window
+from stream_lineage.graph.codec import encode_event, message_key
+from stream_lineage.model.graph import GraphEvent
 from stream_lineage.provenance.codec import MAX_OBSERVATION_BYTES
-from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, OBSERVATIONS, WINDOWS
+from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, GRAPH, OBSERVATIONS, WINDOWS
 from stream_lineage.wire.settings import KafkaSettings
 
 TABLE = "state"
@@ -94,9 +96,16 @@ def make_app(settings: KafkaSettings, agents_id: str, state_dir: Path) -> Any:
 
 
 class FaustOutlet:
-    """Alerts and rows by Faust's producer, each awaited."""
+    """Alerts and rows by Faust's producer, each awaited. ``reached``: what is made of a topic, by name."""
 
-    def __init__(self, app: Any, settings: KafkaSettings, partitions: int) -> None:
+    def __init__(
+        self,
+        app: Any,
+        settings: KafkaSettings,
+        partitions: int,
+        reached: Callable[[str], list[str]] = lambda _: [],
+    ) -> None:
+        self._reached = reached
         self.published: Counter[Channel] = Counter()
         """Alerts since the start, each when the brokers had acknowledged it."""
         self._topics: Mapping[Channel, Any] = {
@@ -104,6 +113,7 @@ class FaustOutlet:
             "anomaly": _raw_topic(app, settings.topic(ANOMALY_ALERTS)),
         }
         self._windows = _raw_topic(app, settings.topic(WINDOWS))
+        self._graph = _raw_topic(app, settings.topic(GRAPH))
         self._table = app.tables.add(
             StateTable(
                 app, name=TABLE, partitions=partitions, key_type=bytes, value_type=bytes, beacon=app.tables.beacon
@@ -118,11 +128,18 @@ class FaustOutlet:
     async def publish(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:
             topic = self._topics[alert.channel]
-            await (await topic.send(key=alert.key, value=alert.value, headers=list(alert.headers)))
+            value = reaching(alert, self._reached(alert.key.decode()))
+            await (await topic.send(key=alert.key, value=value, headers=list(alert.headers)))
             self.published[alert.channel] += 1
 
     async def pass_on(self, windows: Iterable[Window]) -> None:
         sent = [await self._windows.send(key=each.topic.encode(), value=encode_window(each)) for each in windows]
+        for each in sent:
+            await each
+
+    async def chart(self, events: Iterable[GraphEvent]) -> None:
+        """Put events on the topic of the graph, in order; returns when the brokers have acknowledged all of them."""
+        sent = [await self._graph.send(key=message_key(each), value=encode_event(each)) for each in events]
         for each in sent:
             await each
 

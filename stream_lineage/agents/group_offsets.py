@@ -9,19 +9,22 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.errors import for_code
+from aiokafka.protocol.admin import DescribeGroupsRequest
 from aiokafka.protocol.commit import OffsetFetchRequest
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream_lineage.agents.security import Security
 from stream_lineage.errors import KafkaUnavailable, StreamLineageError
+from stream_lineage.graph.from_groups import Member
 from stream_lineage.logs import get_logger
 from stream_lineage.model.group import GroupLook, PartitionRead
 from stream_lineage.wire.kafka import translated
@@ -32,6 +35,8 @@ GROUPS_PER_ROUND = 500
 once."""
 MOST_PARTITIONS = 20_000
 """Partitions, of all groups together, that one round looks at."""
+INTERNAL = ("-changelog", "-repartition")
+"""What the names of topics end in that applications keep to themselves."""
 SAID_AGAIN_SECONDS = 3600.0
 _AT_ONCE = 20
 _ANSWER_SECONDS = 10.0
@@ -58,11 +63,13 @@ class GroupFilter:
 @dataclass(frozen=True, slots=True)
 class Round:
     """``looks`` by group and topic, of the groups in ``asked``: what is not among them is not there. ``listed``: all
-    the groups that there are; null where that is not known."""
+    the groups that there are; null where that is not known. ``reads``: the topics of each group asked, with those that
+    applications keep to themselves."""
 
     looks: Sequence[GroupLook]
     asked: frozenset[str]
     listed: frozenset[str] | None
+    reads: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 class GroupOffsets:
@@ -102,11 +109,16 @@ class GroupOffsets:
         answers = await asyncio.gather(*(self._committed(group, gate) for group in mine))
         # Ends are asked for afterwards: a lag is never taken for too small, and never below 0.
         committed: dict[str, dict[tuple[str, int], int]] = {}
+        reads: dict[str, frozenset[str]] = {}
         room = MOST_PARTITIONS
         for group, found in zip(mine, answers, strict=True):
-            if found is not None and len(found) <= room:
-                committed[group] = found
-                room -= len(found)
+            if found is None:
+                continue
+            reads[group] = frozenset(topic for topic, _ in found)
+            watched = {key: offset for key, offset in found.items() if self._groups.watches(key[0])}
+            if len(watched) <= room:
+                committed[group] = watched
+                room -= len(watched)
         at = self._clock()
         try:
             ends = await asyncio.to_thread(self._ends, {key for found in committed.values() for key in found})
@@ -118,7 +130,15 @@ class GroupOffsets:
             for group, found in committed.items()
             for look in _looks(group, found, ends, at, empty=states[group] is ConsumerGroupState.EMPTY)
         ]
-        return Round(looks, frozenset(committed), frozenset(states) if complete else None)
+        return Round(looks, frozenset(committed), frozenset(states) if complete else None, reads)
+
+    async def members(self, groups: Iterable[str]) -> dict[str, list[Member]]:
+        """The members of these groups, of those that answer. Groups of the protocol of KIP-848 are described without
+        members: this client does not speak it."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+        names = list(groups)[:GROUPS_PER_ROUND]
+        answers = await asyncio.gather(*(self._described(group, gate) for group in names))
+        return {group: found for group, found in zip(names, answers, strict=True) if found is not None}
 
     async def close(self) -> None:
         client, self._client = self._client, None
@@ -154,20 +174,47 @@ class GroupOffsets:
 
     async def _fetched(self, group: str) -> dict[tuple[str, int], int]:
         client = await self._started()
-        coordinator = self._coordinators.get(group)
-        if coordinator is None:
-            coordinator = await client.coordinator_lookup(CoordinationType.GROUP, group)
-            self._coordinators[group] = coordinator
+        coordinator = await self._coordinator(client, group)
         response = await client.send(coordinator, OffsetFetchRequest(group, None))
         if response.error_code:
             raise for_code(response.error_code)
         return {
             (topic, partition): offset
             for topic, partitions in response.topics
-            if self._groups.watches(topic)
+            if self._groups.watches(topic) or topic.endswith(INTERNAL)
             for partition, offset, _, error in partitions
             if not error and offset >= 0
         }
+
+    async def _described(self, group: str, gate: asyncio.Semaphore) -> list[Member] | None:
+        async with gate:
+            try:
+                client = await self._started()
+                coordinator = await self._coordinator(client, group)
+                response = await asyncio.wait_for(
+                    client.send(coordinator, DescribeGroupsRequest([group])), _ANSWER_SECONDS
+                )
+            except (ClientError, OSError, TimeoutError, KafkaUnavailable) as error:
+                self._coordinators.pop(group, None)
+                self._say("the members of a consumer group cannot be seen", _told(error), group=group)
+                return None
+        found = []
+        for described in response.groups:
+            if described[0]:  # an error
+                return None
+            consumers = described[3] == "consumer"
+            found += [
+                Member(member[1] or "", member[2] or "", _assigned(member[4]) if consumers else frozenset())
+                for member in described[5]
+            ]
+        return found
+
+    async def _coordinator(self, client: AIOKafkaClient, group: str) -> int:
+        coordinator = self._coordinators.get(group)
+        if coordinator is None:
+            coordinator = await client.coordinator_lookup(CoordinationType.GROUP, group)
+            self._coordinators[group] = coordinator
+        return coordinator
 
     async def _started(self) -> AIOKafkaClient:
         async with self._starting:
@@ -217,6 +264,14 @@ def _looks(
         if key in ends:
             topics.setdefault(key[0], {})[key[1]] = PartitionRead(offset, ends[key])
     return [GroupLook(group, topic, at, empty, partitions) for topic, partitions in topics.items()]
+
+
+def _assigned(content: bytes) -> frozenset[str]:
+    """The topics that a member is assigned partitions of; none where that cannot be read."""
+    try:
+        return frozenset(topic for topic, _ in ConsumerProtocol.ASSIGNMENT.decode(content).assignment)
+    except Exception:  # noqa: BLE001  # whatever a member of another making leaves there
+        return frozenset()
 
 
 def _told(error: BaseException) -> str:

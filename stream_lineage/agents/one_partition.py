@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _BATCH = 500
 _READ_SECONDS = 0.2
+_ANSWER_SECONDS = 10.0
 _log = get_logger("stream_lineage.agents")
 
 
@@ -28,6 +29,17 @@ class OnePartition(Generic[T]):
         self._topic = topic
         self._decode = decode
         self._next: int | None = None
+
+    def end(self) -> int:
+        """The offset that the next message will have.
+
+        Raises:
+            KafkaUnavailable: no broker answered.
+        """
+        try:
+            return int(self._consumer.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_ANSWER_SECONDS)[1])
+        except KafkaException as error:
+            raise translated(error, f"read {self._topic}") from error
 
     def read(self, start: int) -> tuple[list[tuple[int, T]], int]:
         """What comes from here on, a portion of it, with its offsets, and where to go on.

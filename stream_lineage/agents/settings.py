@@ -78,6 +78,19 @@ class AgentsSettings(BaseModel):
         examples=[["console-consumer-.*"]],
     )
 
+    graph_poll_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=3600,
+        description="How often the lineage graph is brought up to date with what is declared and what consumer groups "
+        "read. 0: never.",
+    )
+    lineage_declarations: Path | None = Field(
+        default=None,
+        description="YAML file of datasets with their owners, jobs, models and dashboards, read at the start; "
+        "docs/graph.md shows it.",
+    )
+
     detector_plugins: bool = Field(
         default=True, description="Whether detectors of other installed packages run too; see docs/detectors.md."
     )

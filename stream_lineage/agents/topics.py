@@ -55,6 +55,18 @@ def prepare_topics(
         sleep(1.0)
 
 
+def topic_names(admin: AdminClient) -> list[str]:
+    """All topics that there are and that we may see.
+
+    Raises:
+        KafkaUnavailable: no broker answered.
+    """
+    try:
+        return sorted(admin.list_topics(timeout=CALL_SECONDS).topics)
+    except KafkaException as error:
+        raise translated(error, "list the topics") from error
+
+
 def _partitions(admin: AdminClient, topic: str) -> int:
     try:
         found = admin.list_topics(timeout=CALL_SECONDS).topics.get(topic)

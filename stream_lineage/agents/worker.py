@@ -11,6 +11,8 @@ from stream_lineage.agents.alert_rules import read_alert_rules
 from stream_lineage.agents.detection import Detection
 from stream_lineage.agents.edge_watch import EdgeWatch
 from stream_lineage.agents.faust_app import FaustOutlet, changelog_topic, make_app, observations_topic
+from stream_lineage.agents.graph_fold import GraphFold
+from stream_lineage.agents.graph_watch import GraphWatch
 from stream_lineage.agents.group_offsets import GroupFilter, GroupOffsets, group_client
 from stream_lineage.agents.group_watch import GroupWatch
 from stream_lineage.agents.metric_watch import MetricWatch
@@ -26,7 +28,7 @@ from stream_lineage.agents.security import security
 from stream_lineage.agents.series_watch import SeriesWatch
 from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.agents.telemetry import AgentsTelemetry
-from stream_lineage.agents.topics import prepare_topics
+from stream_lineage.agents.topics import prepare_topics, topic_names
 from stream_lineage.agents.training_watch import TrainingWatch
 from stream_lineage.agents.watchdog import Watchdog, observation_waits
 from stream_lineage.agents.window_log import decode_window
@@ -35,9 +37,14 @@ from stream_lineage.detect.plugins import plugins
 from stream_lineage.detect.registry import RESERVED, detectors
 from stream_lineage.detect.window import Window
 from stream_lineage.errors import SettingsError, StreamLineageError
+from stream_lineage.graph.codec import decode_event
+from stream_lineage.graph.declarations import read_declarations
+from stream_lineage.graph.from_declarations import claims_of_file, claims_of_rules
+from stream_lineage.graph.naming import naming
 from stream_lineage.logs import get_logger
+from stream_lineage.model.graph import GraphEvent
 from stream_lineage.provenance.baselines import BaselineFeed
-from stream_lineage.provenance.topics import BASELINES, METRICS, OBSERVATIONS, WINDOWS
+from stream_lineage.provenance.topics import BASELINES, GRAPH, METRICS, OBSERVATIONS, WINDOWS
 from stream_lineage.store.ports import MetricStore
 from stream_lineage.wire.kafka import admin, consumer
 from stream_lineage.wire.registry import SchemaRegistry
@@ -48,6 +55,7 @@ TRAINING_CHECK_SECONDS = 5.0
 PUSHED_CHECK_SECONDS = 1.0
 SERIES_CHECK_SECONDS = 10.0
 EDGE_CHECK_SECONDS = 1.0
+GRAPH_CHECK_SECONDS = 5.0
 _log = get_logger("stream_lineage.agents")
 
 
@@ -81,7 +89,10 @@ def run_worker(
     others = plugins((*ours, *RESERVED))[0] if agents.detector_plugins else {}
     _log.info("detectors", ours=sorted(ours), plugins=sorted(others))
     detection = Detection([*ours.values(), *others.values()], schemas, agents.public_url)
-    outlet = FaustOutlet(app, kafka, partitions)
+    declared = read_declarations(agents.lineage_declarations)
+    names = naming(kafka.cluster_name, kafka.addresses, declared.aliases())
+    fold = GraphFold(graph_feed(kafka, agents.agents_id), names)
+    outlet = FaustOutlet(app, kafka, partitions, fold.reached)
     training = TrainingWatch(agents.public_url, seconds=agents.baseline_window_seconds)
     mutes = Mutes(kafka, agents.agents_id)
     muting = Muting(rules, mutes)
@@ -106,6 +117,9 @@ def run_worker(
     if edges:
         edge_watch = EdgeWatch(edges, agents.public_url, sensitivity=agents.metric_sensitivity, muting=muting)
         _wire_edges(app, kafka, pipeline, outlet, edge_watch, window_feed(kafka, agents.agents_id))
+    charted = [*claims_of_file(declared, names), *claims_of_rules(edges, names)]
+    graph_watch = GraphWatch(charted, names) if agents.graph_poll_seconds > 0 else None
+    offsets = None
     if agents.group_poll_seconds > 0:
         groups = GroupFilter(agents.groups_include, agents.groups_exclude, (*own_groups, agents.agents_id), watches)
         let_in = security(kafka.client_config())
@@ -113,7 +127,9 @@ def run_worker(
         offsets = GroupOffsets(admin(kafka), group_client(bootstrap, let_in), groups)
         seconds = agents.group_poll_seconds
         group_watch = GroupWatch(store, kafka.cluster_name, agents.public_url, seconds=seconds, muting=muting)
-        _wire_groups(app, kafka, pipeline, offsets, group_watch, seconds)
+        _wire_groups(app, kafka, pipeline, offsets, group_watch, graph_watch, seconds)
+    if graph_watch is not None:
+        _wire_graph(app, kafka, outlet, fold, graph_watch, offsets, agents.graph_poll_seconds)
     topic = kafka.topic(OBSERVATIONS)
     waits = observation_waits(kafka, topic, agents.agents_id)
     # A disk that is full is no reason to start again: the worker waits for it.
@@ -353,7 +369,13 @@ def _wire_edges(
 
 
 def _wire_groups(
-    app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], offsets: GroupOffsets, watch: GroupWatch, seconds: float
+    app: Any,
+    kafka: KafkaSettings,
+    pipeline: Pipeline[Any],
+    offsets: GroupOffsets,
+    watch: GroupWatch,
+    graph: GraphWatch | None,
+    seconds: float,
 ) -> None:
     log = kafka.topic(OBSERVATIONS)
     mine: set[int] = set()
@@ -363,6 +385,8 @@ def _wire_groups(
             return
         try:
             found = await offsets.ask()
+            if graph is not None:
+                graph.groups(found)
             await pipeline.aside(lambda rows: watch.judge(found, rows) if HOME in mine else [])
         except Exception as error:
             _log.exception("consumer groups cannot be judged")
@@ -383,6 +407,63 @@ def _wire_groups(
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
     app.on_before_shutdown.connect(ended, weak=False)
+
+
+def graph_feed(settings: KafkaSettings, agents_id: str) -> OnePartition[GraphEvent]:
+    """Reads the graph, in no group."""
+    reader = consumer(settings, agents_id, {"auto.offset.reset": "earliest"})
+    return OnePartition(reader, settings.topic(GRAPH), decode_event)
+
+
+def _wire_graph(
+    app: Any,
+    kafka: KafkaSettings,
+    outlet: FaustOutlet,
+    fold: GraphFold,
+    watch: GraphWatch,
+    offsets: GroupOffsets | None,
+    seconds: float,
+) -> None:
+    """All workers know the graph; the one that has the first partition of the observation log keeps it up to date."""
+    log = kafka.topic(OBSERVATIONS)
+    own = admin(kafka)
+    mine: set[int] = set()
+    due = 0.0
+
+    async def look() -> None:
+        nonlocal due
+        try:
+            whole = await asyncio.to_thread(fold.catch_up)
+            if not whole or app.rebalancing or app.in_recovery or HOME not in mine or time.monotonic() < due:
+                return
+            topics = await asyncio.to_thread(topic_names, own)
+        except StreamLineageError as error:
+            _log.warning("the lineage graph cannot be read", error=error.message)
+            return
+        due = time.monotonic() + seconds
+        try:
+            if offsets is not None:
+                watch.members(await offsets.members(watch.reading))
+            events = await asyncio.to_thread(lambda: watch.events(fold.graph, topics))
+            if HOME in mine and events:
+                await outlet.chart(events)
+                _log.info("lineage graph brought up to date", events=len(events))
+        except Exception as error:
+            _log.exception("the lineage graph cannot be brought up to date")
+            await app.crash(error)
+            raise
+
+    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
+        mine.clear()
+        mine.update(tp.partition for tp in assigned if tp.topic == log)
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        mine.clear()
+        watch.drop()
+
+    app.timer(min(seconds, GRAPH_CHECK_SECONDS))(look)
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_partitions_revoked.connect(revoked, weak=False)
 
 
 def _execute(app: Any) -> NoReturn:

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "mute": "Do not tell of a known problem for a while.",
     "spans": "Show which offsets of a topic have which schema.",
     "record": "Show where a record comes from and its schema.",
+    "graph": "Show what data is made of, and what is made of it.",
     "trend": "Draw a metric over time beside what is usual.",
     "explain": "Find what broke first in a recorded incident.",
     "verify": "Check the provenance log for gaps and damage.",

@@ -18,6 +18,7 @@ from stream_lineage.provenance.topics import (
     BASELINES,
     DEAD_LETTERS,
     DRIFT_ALERTS,
+    GRAPH,
     METRICS,
     OBSERVATIONS,
     STATE,
@@ -31,7 +32,7 @@ ROLES: dict[Role, str] = {
     "collector": "`collect`.",
     "tap": "`collect --tap`, beside what the collector needs.",
     "agents": "`agents`.",
-    "reader": "`spans`, `record` and `verify`.",
+    "reader": "`spans`, `record`, `verify` and `graph`.",
     "mute": "`mute`.",
     "baseline": "`baseline`.",
     "metric": "`metric push`.",
@@ -113,6 +114,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
             "agents", "topic", topic(WINDOWS), ("Read", "Write"), "judge the jobs that `alert_rules` declares",
             optional=settings.agents.alert_rules is None,
         ),
+        Grant("agents", "topic", topic(GRAPH), ("Read", "Write"), "keep the lineage graph up to date"),
         Grant("agents", "topic", changelog, ("Read", "Write"), "keep the states of the detectors"),
         Grant("agents", "topic", topic(STATE), ("Read",), "know what people muted"),
         Grant(
@@ -135,6 +137,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
             for name, prefixed in (watched if groups else ())
         ),
         Grant("reader", "topic", topic(OBSERVATIONS), ("Read",), "read the log"),
+        Grant("reader", "topic", topic(GRAPH), ("Read",), "show the lineage graph"),
         Grant("mute", "topic", topic(STATE), ("Read", "Write"), "see, add and lift mutes"),
         Grant("mute", "group", settings.agents.agents_id, ("Describe",), "read without joining a group"),
         Grant("reader", "group", helpers, ("Describe",), "read without joining a group", prefixed=True),

@@ -1,0 +1,75 @@
+"""The graph as a worker knows it: ``lineage.graph`` read from its beginning, and on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from stream_lineage.graph.graph import Graph
+from stream_lineage.graph.naming import Naming
+from stream_lineage.graph.walk import downstream_names
+from stream_lineage.model.graph import GraphEvent
+
+MOST_REACHED = 100
+"""Nodes that an alert names as reached by what it tells of."""
+_PORTIONS = 200
+"""Portions that are read at a time, at most."""
+
+
+class Feed(Protocol):
+    """One partition of a topic of ours."""
+
+    def end(self) -> int:
+        """The offset that the next message will have."""
+        ...
+
+    def read(self, start: int) -> tuple[list[tuple[int, GraphEvent]], int]:
+        """What comes from here on, a portion of it, with offsets, and where to go on."""
+        ...
+
+
+class GraphFold:
+    """``catch_up`` in a thread, ask in any other."""
+
+    def __init__(self, feed: Feed, naming: Naming) -> None:
+        self._feed = feed
+        self._naming = naming
+        self._lock = threading.Lock()
+        self._offset = 0
+        self.graph = Graph()
+
+    def catch_up(self, told: Callable[[int, GraphEvent, Graph], object] | None = None) -> bool:
+        """Take in what has come. ``told`` is given each event with its offset, and the graph before it. Whether all
+        there is has been taken in.
+
+        Raises:
+            KafkaUnavailable: no broker answered.
+        """
+        end = self._feed.end()
+        if end < self._offset:  # the topic was made anew
+            self._offset, self.graph = 0, Graph()
+        for _ in range(_PORTIONS):
+            if self._offset >= end:
+                return True
+            events, self._offset = self._feed.read(self._offset)
+            with self._lock:
+                for offset, event in events:
+                    if told is not None:
+                        told(offset, event, self.graph)
+                    self.graph.take(event)
+        return self._offset >= end
+
+    @property
+    def offset(self) -> int:
+        """Behind the last event that was taken in."""
+        return self._offset
+
+    def reached(self, topic: str) -> list[str]:
+        """What is made of a topic, along edges that are more than guessed, the nearest first."""
+        try:
+            node = self._naming.topic(topic)
+        except ValueError:
+            return []
+        with self._lock:
+            return downstream_names(self.graph, node, MOST_REACHED)

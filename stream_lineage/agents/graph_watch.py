@@ -1,0 +1,88 @@
+"""The lineage graph, kept up to date: what people declare, what consumer groups read, as events on ``lineage.graph``.
+
+The worker that has the first partition of the observation log does it. It first reads the topic to its end, so that
+only news is written: after a crash what was written already is known, and what was not is found again. Two workers that
+both take themselves for that one write the same thing twice, which changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from stream_lineage.agents.group_offsets import Round
+from stream_lineage.graph.claim import Claim, news
+from stream_lineage.graph.from_declarations import SOURCES
+from stream_lineage.graph.from_groups import SOURCE, GroupFacts, Member, claims_of_groups
+from stream_lineage.graph.graph import Graph
+from stream_lineage.graph.naming import Naming
+from stream_lineage.model.graph import EvidenceClass, GraphEvent
+
+REFRESH = timedelta(hours=1)
+"""What is known and still so is written again so often. Larger: fewer events, and less is known of when it was so."""
+_MISSED = 3
+"""Looks without it after which a group, or a topic of it, is gone: one may be a coordinator that has just moved."""
+
+
+class GraphWatch:
+    """``groups`` with each look at them, ``events`` now and then."""
+
+    def __init__(self, declared: Sequence[Claim], naming: Naming, *, clock: Callable[[], float] = time.time) -> None:
+        self._declared = declared
+        self._naming = naming
+        self._clock = clock
+        self._reads: dict[str, dict[str, int]] = {}  # by group, each topic with the looks that have missed it
+        self._answers: Counter[str] = Counter()
+        self._lists: deque[frozenset[str]] = deque(maxlen=_MISSED)
+        self._members: dict[str, Sequence[Member]] = {}
+
+    def groups(self, found: Round) -> None:
+        """What a look has found."""
+        if found.listed is not None:
+            self._lists.append(found.listed)
+        for group, now in found.reads.items():
+            self._answers[group] += 1
+            before = self._reads.get(group, {})
+            missed = {topic: looks + 1 for topic, looks in before.items() if looks + 1 < _MISSED}
+            self._reads[group] = {**missed, **dict.fromkeys(now, 0)}
+        for group in [each for each in self._reads if self._gone(each)]:
+            del self._reads[group]
+            self._members.pop(group, None)
+
+    @property
+    def reading(self) -> list[str]:
+        """The groups that are known."""
+        return sorted(self._reads)
+
+    def members(self, found: Mapping[str, Sequence[Member]]) -> None:
+        self._members.update((group, members) for group, members in found.items() if group in self._reads)
+
+    def drop(self) -> None:
+        """Another worker may have looked meanwhile."""
+        self._reads.clear()
+        self._answers.clear()
+        self._lists.clear()
+        self._members.clear()
+
+    def events(self, graph: Graph, topics: Iterable[str]) -> list[GraphEvent]:
+        """What the graph does not know yet, or no longer rightly. ``topics``: all that there are."""
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        facts = [
+            GroupFacts(group, frozenset(read), self._members.get(group, ()))
+            for group, read in sorted(self._reads.items())
+        ]
+        claims = [*self._declared, *claims_of_groups(facts, topics, self._naming)]
+        return news(graph, claims, self._owned, now, REFRESH)
+
+    def _owned(self, by: EvidenceClass, source: str) -> bool:
+        if by is EvidenceClass.DECLARED:
+            return source in SOURCES
+        if by is not EvidenceClass.GROUP or not source.startswith(SOURCE):
+            return False
+        group = source.removeprefix(SOURCE)
+        return self._answers[group] >= _MISSED or self._gone(group)
+
+    def _gone(self, group: str) -> bool:
+        return len(self._lists) == _MISSED and not any(group in listed for listed in self._lists)

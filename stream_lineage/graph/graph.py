@@ -1,0 +1,148 @@
+"""The graph in memory: events in, nodes and edges with what is known of them out.
+
+Nodes and edges are numbered as they come; who leads to whom is lists of numbers, so that a walk touches no objects.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from stream_lineage.graph.known import Known, confidence
+from stream_lineage.model.graph import Evidence, GraphEdge, GraphEvent, Node, NodeKind, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeView:
+    """An edge as it is, with its evidence in a fixed order."""
+
+    edge: GraphEdge
+    confidence: float
+    evidence: tuple[Evidence, ...]
+
+
+class Graph:
+    """``take`` events in any order, each as often as it comes. Cycles are fine."""
+
+    def __init__(self, events: Iterable[GraphEvent] = ()) -> None:
+        self.nodes: list[Node] = []
+        """By number."""
+        self.outgoing: list[list[int]] = []
+        """Numbers of the edges that leave each node."""
+        self.incoming: list[list[int]] = []
+        self.sources = array("l")
+        """By number of the edge."""
+        self.targets = array("l")
+        self.confidences = array("d")
+        """0 where nothing of what is known of the edge holds any more."""
+        self._numbers: dict[Node, int] = {}
+        self._edges: dict[tuple[int, int], int] = {}
+        self._of_edges: list[Known] = []
+        self._of_nodes: dict[int, Known] = {}
+        self.first: datetime | None = None
+        """When anything was seen first."""
+        for event in events:
+            self.take(event)
+
+    def take(self, event: GraphEvent) -> None:
+        evidence = event.evidence
+        self.first = evidence.first_seen if self.first is None else min(self.first, evidence.first_seen)
+        if isinstance(event.subject, Node):
+            self._of_nodes.setdefault(self._number(event.subject), Known()).take(evidence)
+            return
+        number = self._edge_number(event.subject)
+        known = self._of_edges[number]
+        known.take(evidence)
+        self.confidences[number] = confidence(known.evidence())
+
+    def as_of(self, at: datetime) -> Graph:
+        """As it was then: a graph of its own."""
+        found = Graph()
+        for subject, known in self._known():
+            for evidence in known.evidence(at):
+                found.take(GraphEvent(subject, evidence))
+        return found
+
+    def events(self) -> Iterator[GraphEvent]:
+        """What leads to this graph again."""
+        for subject, known in self._known():
+            for evidence in known.evidence():
+                yield GraphEvent(subject, evidence)
+
+    def number(self, node: Node) -> int | None:
+        return self._numbers.get(node)
+
+    def known(self, subject: Subject) -> list[Evidence]:
+        """All evidence, also what was withdrawn; none of what was never heard of."""
+        if isinstance(subject, Node):
+            number = self._numbers.get(subject)
+            known = None if number is None else self._of_nodes.get(number)
+        else:
+            ends = self._numbers.get(subject.source), self._numbers.get(subject.target)
+            edge = None if None in ends else self._edges.get(ends)  # type: ignore[arg-type]
+            known = None if edge is None else self._of_edges[edge]
+        return [] if known is None else known.evidence()
+
+    def edge(self, number: int) -> GraphEdge:
+        return GraphEdge(self.nodes[self.sources[number]], self.nodes[self.targets[number]])
+
+    def view(self, number: int) -> EdgeView:
+        return EdgeView(self.edge(number), self.confidences[number], tuple(self._of_edges[number].evidence()))
+
+    def edges(self, at_least: float = 0.0) -> list[EdgeView]:
+        """Those that hold, with at least this confidence, in a fixed order."""
+        numbers = [n for n, sure in enumerate(self.confidences) if sure > 0 and sure >= at_least]
+        return sorted(map(self.view, numbers), key=lambda each: each.edge)
+
+    def present(self) -> list[Node]:
+        """The nodes that something holds of: themselves, or an edge. In a fixed order."""
+        found = {number for number, known in self._of_nodes.items() if known.holding()}
+        for number, sure in enumerate(self.confidences):
+            if sure > 0:
+                found.update((self.sources[number], self.targets[number]))
+        return sorted(self.nodes[number] for number in found)
+
+    def of_kind(self, kind: NodeKind) -> list[Node]:
+        return [node for node in self.present() if node.kind is kind]
+
+    def attribute(self, node: Node, name: str) -> str | None:
+        """What is said of a node under this name, by the surest who says anything."""
+        for evidence in self.known(node):
+            if evidence.holds and (value := dict(evidence.detail).get(name)) is not None:
+                return value
+        return None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Nodes and edges that were ever heard of."""
+        return len(self.nodes), len(self._of_edges)
+
+    def _known(self) -> Iterator[tuple[Subject, Known]]:
+        for number, known in self._of_nodes.items():
+            yield self.nodes[number], known
+        for number, known in enumerate(self._of_edges):
+            yield self.edge(number), known
+
+    def _number(self, node: Node) -> int:
+        number = self._numbers.get(node)
+        if number is None:
+            number = self._numbers[node] = len(self.nodes)
+            self.nodes.append(node)
+            self.outgoing.append([])
+            self.incoming.append([])
+        return number
+
+    def _edge_number(self, edge: GraphEdge) -> int:
+        ends = self._number(edge.source), self._number(edge.target)
+        number = self._edges.get(ends)
+        if number is None:
+            number = self._edges[ends] = len(self._of_edges)
+            self.sources.append(ends[0])
+            self.targets.append(ends[1])
+            self.confidences.append(0.0)
+            self.outgoing[ends[0]].append(number)
+            self.incoming[ends[1]].append(number)
+            self._of_edges.append(Known())
+        return number

@@ -1,0 +1,87 @@
+"""A picture as static OpenLineage events (spec 2-0-2): what any reader of them can load as it is.
+
+Jobs, models and dashboards are JobEvents with their inputs and outputs. Facets of DatasetEvents say what leads from
+dataset to dataset without a job that is known, who owns a dataset and what its columns are made of. An edge that is
+only guessed is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from stream_lineage.graph.codec import time_to_json
+from stream_lineage.graph.known import LOW
+from stream_lineage.graph.picture import Picture
+from stream_lineage.model.graph import Evidence, GraphEdge, Node, NodeKind
+
+PRODUCER = "https://stream-lineage.io"
+_SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json"
+_FACETS = "https://openlineage.io/spec/facets"
+_WORKING = (NodeKind.JOB, NodeKind.MODEL, NodeKind.DASHBOARD)
+
+
+def openlineage_events(picture: Picture, now: datetime) -> list[dict[str, Any]]:
+    """In a fixed order. ``now`` is the time of events about the present."""
+    at = time_to_json(picture.at or now)
+    edges = [each.edge for each in picture.edges if each.confidence >= LOW]
+    events = [_job_event(node, edges, at) for node in picture.nodes if node.kind in _WORKING]
+    datasets = dict.fromkeys(node.dataset or node for node in picture.nodes if node.kind not in _WORKING)
+    return events + [_dataset_event(node, edges, picture.known.get(node, ()), at) for node in datasets]
+
+
+def _job_event(node: Node, edges: Iterable[GraphEdge], at: str) -> dict[str, Any]:
+    kind = {
+        "_producer": PRODUCER,
+        "_schemaURL": f"{_FACETS}/2-0-4/JobTypeJobFacet.json#/$defs/JobTypeJobFacet",
+        "processingType": "STREAMING",
+        "integration": "KAFKA",
+        "jobType": node.kind.value.upper(),
+    }
+    return {
+        "eventTime": at,
+        "producer": PRODUCER,
+        "schemaURL": f"{_SPEC}#/$defs/JobEvent",
+        "job": {**_named(node), "facets": {"jobType": kind}},
+        "inputs": [_named(each.source) for each in edges if each.target == node and _is_dataset(each.source)],
+        "outputs": [_named(each.target) for each in edges if each.source == node and _is_dataset(each.target)],
+    }
+
+
+def _dataset_event(node: Node, edges: Sequence[GraphEdge], known: Iterable[Evidence], at: str) -> dict[str, Any]:
+    facets: dict[str, Any] = {}
+    owners = sorted({value for each in known if each.holds for name, value in each.detail if name == "owner"})
+    if owners:
+        facets["ownership"] = _facet("1-0-1", "OwnershipDatasetFacet", owners=[{"name": owner} for owner in owners])
+    sources = [each.source for each in edges if each.target == node and _is_dataset(each.source)]
+    if sources:
+        inputs = [{**_named(source), "type": "DATASET"} for source in sources]
+        facets["lineage"] = _facet("1-0-0", "LineageFacet", "LineageDatasetFacet", inputs=inputs)
+    fields: dict[str, list[dict[str, str]]] = {}
+    for each in edges:
+        if each.target.dataset == node and each.target.field and each.source.field:
+            source = {**_named(each.source), "field": each.source.field}
+            fields.setdefault(each.target.field, []).append(source)
+    if fields:
+        columns = {path: {"inputFields": found} for path, found in fields.items()}
+        facets["columnLineage"] = _facet("1-2-0", "ColumnLineageDatasetFacet", fields=columns)
+    return {
+        "eventTime": at,
+        "producer": PRODUCER,
+        "schemaURL": f"{_SPEC}#/$defs/DatasetEvent",
+        "dataset": {**_named(node), "facets": facets},
+    }
+
+
+def _facet(version: str, file: str, definition: str | None = None, **content: Any) -> dict[str, Any]:
+    url = f"{_FACETS}/{version}/{file}.json#/$defs/{definition or file}"
+    return {"_producer": PRODUCER, "_schemaURL": url, **content}
+
+
+def _named(node: Node) -> dict[str, str]:
+    return {"namespace": node.namespace, "name": node.name}
+
+
+def _is_dataset(node: Node) -> bool:
+    return node.kind is NodeKind.DATASET

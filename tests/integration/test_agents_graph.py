@@ -1,0 +1,153 @@
+"""If this failed, the lineage graph of a real Kafka would lack what is declared and read, or show what is not so."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from alerting import Deployment, consumed, deployed, wait_for
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from stream_lineage.model.schema_files import schema_text
+
+pytestmark = pytest.mark.kafka
+SCHEMA = jsonschema.Draft202012Validator(json.loads(schema_text("graph.schema.json")))
+
+
+@pytest.fixture
+def deployment(cluster: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Deployment:
+    return deployed(cluster, tmp_path, request.node.name)
+
+
+def graph(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable, "-m", "stream_lineage.cli.main", "graph", *arguments,
+        "--bootstrap-servers", deployment.bootstrap_servers,
+        "--topic-prefix", deployment.prefix,
+    ]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": "."}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+
+
+def shown(deployment: Deployment, *arguments: str) -> Any:
+    done = graph(deployment, *arguments, "--output", "json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def consumer_of(deployment: Deployment, group: str) -> Consumer:
+    return Consumer(
+        {
+            "bootstrap.servers": deployment.bootstrap_servers,
+            "group.id": group,
+            "client.id": "reader-7",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+        }
+    )
+
+
+def read_by(deployment: Deployment, group: str, topic: str) -> None:
+    """A real group, without members, that has committed an offset."""
+    consumer = consumer_of(deployment, group)
+    consumer.commit(offsets=[TopicPartition(topic, 0, 1)], asynchronous=False)
+    consumer.close()
+
+
+def reading(deployment: Deployment, group: str, topic: str) -> Consumer:
+    """One with a member, that has committed nothing yet."""
+    consumer = consumer_of(deployment, group)
+    consumer.subscribe([topic])
+    message = None
+    while message is None or message.error():
+        message = consumer.poll(1)
+    return consumer
+
+
+def test_the_graph_says_what_was_planted_and_nothing_more(deployment: Deployment) -> None:
+    names = ("orders", "users", "enriched", "predictions", "orders-copy")
+    topics = {name: f"{deployment.prefix[:-1]}-{name}" for name in names}
+    base = f"{deployment.prefix[:-1]}-enrich"
+    admin = AdminClient({"bootstrap.servers": deployment.bootstrap_servers})
+    for future in admin.create_topics([NewTopic(topic, 1) for topic in topics.values()]).values():
+        future.result(30)
+    producer = Producer({"bootstrap.servers": deployment.bootstrap_servers})
+    for topic in topics.values():
+        producer.produce(topic, b"{}", partition=0)
+    assert producer.flush(30) == 0
+    declared = deployment.directory / "lineage.yaml"
+    job = {"name": "enrich", "inputs": [topics["orders"], topics["users"]], "outputs": [topics["enriched"]]}
+    document = {
+        "datasets": [{"name": topics["orders"], "owner": "shop"}],
+        "jobs": [{**job, "groups": [base]}],
+        "models": [{"name": "churn", "inputs": [topics["enriched"]], "outputs": [topics["predictions"]]}],
+    }
+    declared.write_text(json.dumps(document))  # which is YAML
+    # Decoys: a group whose name begins alike and reads the same, one that reads what the first one's topics are like.
+    reader = reading(deployment, base, topics["orders"])
+    read_by(deployment, f"{base}-too", topics["orders"])
+    read_by(deployment, f"{deployment.prefix[:-1]}-billing", topics["orders-copy"])
+    settings = [
+        "--group-poll-seconds", "0.3", "--graph-poll-seconds", "0.5", "--lineage-declarations", str(declared),
+        "--groups-include", f"{deployment.prefix[:-1]}-.*",
+    ]  # fmt: skip
+    planted = {
+        ("dataset", topics["orders"], "job", "enrich"): {"declared", "group"},
+        ("dataset", topics["users"], "job", "enrich"): {"declared"},
+        ("job", "enrich", "dataset", topics["enriched"]): {"declared"},
+        ("dataset", topics["enriched"], "model", "churn"): {"declared"},
+        ("model", "churn", "dataset", topics["predictions"]): {"declared"},
+        ("dataset", topics["orders"], "job", f"{base}-too"): {"group"},
+        ("dataset", topics["orders-copy"], "job", f"{deployment.prefix[:-1]}-billing"): {"group"},
+    }
+    with deployment.agents(settings=settings):
+        events: list[Any] = []
+        messages = consumed(deployment, "graph")
+
+        def all_there() -> bool:
+            message = next(messages)
+            if message is not None:
+                events.append(json.loads(message.value() or b""))
+                assert (message.key() or b"").decode() == events[-1]["id"]
+            return edges_of(events) == planted
+
+        wait_for(all_there, deployment.log, 120)
+        found = shown(deployment, "show")
+    reader.close()
+    for event in events:
+        SCHEMA.validate(event)
+
+    nodes = {node["id"]: (node["kind"], node["name"]) for node in found["nodes"]}
+    assert {
+        (*nodes[edge["from"]], *nodes[edge["to"]]): {each["class"] for each in edge["evidence"]}
+        for edge in found["edges"]
+    } == planted
+    assert {node["namespace"] for node in found["nodes"]} == {"kafka://test"}
+    clients = {each["detail"].get("clients") for edge in found["edges"] for each in edge["evidence"]}
+    assert clients == {None, "reader-*"}
+
+    hit = shown(deployment, "impact", topics["users"])
+    assert [node["name"] for node in sorted(hit["nodes"], key=lambda node: node["depth"])] == [
+        topics["users"], "enrich", topics["enriched"], "churn", topics["predictions"],
+    ]  # fmt: skip
+    unknown = graph(deployment, "ancestors", topics["users"] + "x")
+    assert unknown.returncode == 1
+    assert topics["users"] in unknown.stderr
+    assert graph(deployment, "show", "--at", "2020-01-01T00:00Z").returncode == 1
+
+
+def edges_of(events: list[Any]) -> dict[tuple[str, str, str, str], set[str]]:
+    found: dict[tuple[str, str, str, str], set[str]] = {}
+    for event in events:
+        if event["edge"] is not None:
+            one, other = event["edge"]["from"], event["edge"]["to"]
+            key = one["kind"], one["name"], other["kind"], other["name"]
+            found.setdefault(key, set()).add(event["evidence"]["class"])
+    return found
