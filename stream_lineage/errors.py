@@ -13,6 +13,7 @@
     ├── WorkerLost               the decode worker died or ran past its deadline
     ├── Unreadable               a partition of a topic cannot be read on
     ├── ProvenanceError          the log contradicts itself
+    ├── InputMismatch            a record is not what the model was trained on, and the caller wants to be stopped
     ├── Fenced                   another member owns this partition or transactional id now
     └── SandboxError             the embedded Kafka or registry could not be started
 
@@ -86,3 +87,7 @@ class Fenced(StreamLineageError):
 
 class SandboxError(StreamLineageError):
     """The embedded Kafka or registry could not be started."""
+
+
+class InputMismatch(StreamLineageError):
+    """A record is not what a model was trained on."""

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE, SchemaCodes
 from stream_lineage.wire.cloud_events import CONTENT_TYPE, is_json
 from stream_lineage.wire.columns import PADDING
-from stream_lineage.wire.framing import JSON, KEY_GUID_HEADER, VALUE_GUID_HEADER, classify, guid_in
+from stream_lineage.wire.framing import JSON, classify
+from stream_lineage.wire.guid_header import KEY_GUID_HEADER, VALUE_GUID_HEADER, guid_in
 from stream_lineage.wire.record_headers import headers_of
 from stream_lineage.wire.registered_schema import Role
 

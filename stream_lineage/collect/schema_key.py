@@ -14,6 +14,7 @@ from stream_lineage.collect.embedded_schemas import EmbeddedSchemas
 from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
 from stream_lineage.wire import framing
 from stream_lineage.wire.connect_json import Envelope
+from stream_lineage.wire.guid_header import Guid
 from stream_lineage.wire.registered_schema import Role
 
 NULL_CODE = framing.NULL
@@ -158,7 +159,7 @@ class SchemaCodes:
         believed = proven | {framing.CONFLUENT | int(key.id or 0) for key in admission.admitted}
         codes[prefixed & ~np.isin(codes, np.fromiter(believed, np.uint64, len(believed)))] = OPAQUE_CODE
 
-    def for_guids(self, topic: str, role: Role, guids: Iterable[framing.Guid]) -> dict[framing.Guid, int]:
+    def for_guids(self, topic: str, role: Role, guids: Iterable[Guid]) -> dict[Guid, int]:
         """The codes of GUIDs that records name, each as often as it is named; those not to be believed have none.
 
         Records that name different messages of a schema have different codes of one key.

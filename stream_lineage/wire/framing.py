@@ -1,25 +1,17 @@
 """Framing: how each payload of a batch says which schema it was written with, told for all of them at once.
 
-A record's header counts first (``guid_in``), then the payload's first bytes (``classify``). A leading zero byte proves
-nothing until the registry knows the id: a code is what a payload claims.
+A record's header counts first (``guid_header``), then the payload's first bytes (``classify``). A leading zero byte
+proves nothing until the registry knows the id: a code is what a payload claims.
 
-Sources: Confluent's wire format and its GUID headers (``io.confluent.kafka.serializers.schema.id.SchemaId``); Avro
-1.11, "Single-object encoding".
+Sources: Confluent's wire format; Avro 1.11, "Single-object encoding".
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-from typing import NamedTuple
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_lineage.model.schema import Framing
-
-VALUE_GUID_HEADER = "__value_schema_id"
-KEY_GUID_HEADER = "__key_schema_id"
 
 OPAQUE = 0 << 32
 """Code of a payload that says nothing: any other bytes, also none at all."""
@@ -34,10 +26,6 @@ CONFLUENT = 4 << 32
 
 CONFLUENT_PREFIX_BYTES = 5
 SINGLE_OBJECT_PREFIX_BYTES = 10
-_GUID_HEADER_BYTES = 17
-_GUID_MAGIC = 1
-MAX_INDEX_BYTES = 64
-"""Message indexes of a schema that nests as deep as the compiler lets it take less."""
 _HIGHEST_ID = 2**31 - 1
 _ID_MASK = 2**32 - 1
 
@@ -95,32 +83,6 @@ def payload_offset(code: int) -> int:
 def single_object_fingerprints(data: NDArray[np.uint8], starts: NDArray[np.int64]) -> Words:
     """The CRC-64-AVRO fingerprints of payloads whose code is ``SINGLE_OBJECT``."""
     return _words(data, starts + 2)
-
-
-class Guid(NamedTuple):
-    """What a header names: the schema's GUID, in its usual form, and the message indexes behind it, if any: those of
-    Protobuf, see ``protobuf_index``."""
-
-    guid: str
-    indexes: bytes = b""
-
-
-def guid_from_header(value: bytes | None) -> Guid | None:
-    """The schema GUID in a header's value (``0x01`` and 16 bytes, then message indexes); None where it holds none."""
-    if value is None or not _GUID_HEADER_BYTES <= len(value) <= _GUID_HEADER_BYTES + MAX_INDEX_BYTES:
-        return None
-    if value[0] != _GUID_MAGIC:
-        return None
-    return Guid(str(UUID(bytes=bytes(value[1:_GUID_HEADER_BYTES]))), bytes(value[_GUID_HEADER_BYTES:]))
-
-
-def guid_in(headers: Iterable[tuple[str, bytes | None]] | None, name: str) -> Guid | None:
-    """The GUID in the last header called ``name``, as Confluent's deserializers take it."""
-    found = None
-    for header, value in headers or ():
-        if header == name:
-            found = value
-    return guid_from_header(found)
 
 
 def _words(data: NDArray[np.uint8], positions: NDArray[np.int64]) -> Words:

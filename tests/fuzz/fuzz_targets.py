@@ -39,6 +39,7 @@ from stream_lineage.wire.avro_schema import parse_schema
 from stream_lineage.wire.columns import PADDING, Batch, Decoded
 from stream_lineage.wire.connect_json import as_json_schema, envelope_of
 from stream_lineage.wire.decoder import RecordDecoder, decoder_for
+from stream_lineage.wire.guid_header import MAX_INDEX_BYTES
 from stream_lineage.wire.json_records import JsonRecords
 from stream_lineage.wire.json_schema import declared_by, declared_by_document
 from stream_lineage.wire.limits import DecodeLimits
@@ -247,7 +248,7 @@ def messages(data: bytes) -> None:
             last = [content for header, content in row.of_headers or () if header == name][-1:]
             guid = None
             if payload is not None and last and last[0] is not None and last[0][:1] == b"\x01":
-                fits = 17 <= len(last[0]) <= 17 + framing.MAX_INDEX_BYTES  # Protobuf's message indexes follow
+                fits = 17 <= len(last[0]) <= 17 + MAX_INDEX_BYTES  # Protobuf's message indexes follow
                 guid = str(UUID(bytes=last[0][1:17])) if fits else None
             assert (key.id if key.framing is Framing.GUID_HEADER else None) == guid
 

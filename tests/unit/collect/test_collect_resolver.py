@@ -24,7 +24,7 @@ from stream_lineage.collect.schema_key import MAX_INDEXES, OPAQUE_CODE, SchemaCo
 from stream_lineage.errors import RegistryUnavailable, SchemaError, UnknownSchema
 from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
 from stream_lineage.wire import framing
-from stream_lineage.wire.framing import Guid
+from stream_lineage.wire.guid_header import Guid
 from stream_lineage.wire.registered_schema import RegisteredSchema, Role
 
 NEVER = 3_600.0

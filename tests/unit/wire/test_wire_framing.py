@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_lineage.model.schema import Framing
-from stream_lineage.wire import framing
+from stream_lineage.wire import framing, guid_header
 from stream_lineage.wire.columns import PADDING
 
 
@@ -121,27 +121,27 @@ def test_fingerprints_of_single_objects_are_little_endian() -> None:
     assert framing.single_object_fingerprints(data, starts).tolist() == numbers
 
 
-@given(st.uuids(), st.binary(max_size=framing.MAX_INDEX_BYTES))
+@given(st.uuids(), st.binary(max_size=guid_header.MAX_INDEX_BYTES))
 def test_guid_headers(guid: uuid.UUID, indexes: bytes) -> None:
-    assert framing.guid_from_header(b"\1" + guid.bytes) == (str(guid), b"")
-    assert framing.guid_from_header(b"\1" + guid.bytes + indexes) == (str(guid), indexes)
+    assert guid_header.guid_from_header(b"\1" + guid.bytes) == (str(guid), b"")
+    assert guid_header.guid_from_header(b"\1" + guid.bytes + indexes) == (str(guid), indexes)
 
 
 @pytest.mark.parametrize(
     "value", [None, b"", b"\1", b"\1" + bytes(15), b"\1" + bytes(81), b"\0" + bytes(16), bytes(16)]
 )
 def test_headers_that_hold_no_guid(value: bytes | None) -> None:
-    assert framing.guid_from_header(value) is None
+    assert guid_header.guid_from_header(value) is None
 
 
 def test_the_last_header_of_a_name_counts() -> None:
     first, last = uuid.uuid4(), uuid.uuid4()
     headers = [
-        (framing.KEY_GUID_HEADER, b"\1" + uuid.uuid4().bytes),
-        (framing.VALUE_GUID_HEADER, b"\1" + first.bytes),
-        (framing.VALUE_GUID_HEADER, b"\1" + last.bytes),
+        (guid_header.KEY_GUID_HEADER, b"\1" + uuid.uuid4().bytes),
+        (guid_header.VALUE_GUID_HEADER, b"\1" + first.bytes),
+        (guid_header.VALUE_GUID_HEADER, b"\1" + last.bytes),
         ("other", None),
     ]
-    assert framing.guid_in(headers, framing.VALUE_GUID_HEADER) == (str(last), b"")
-    assert framing.guid_in(headers, "absent") is None
-    assert framing.guid_in(None, framing.VALUE_GUID_HEADER) is None
+    assert guid_header.guid_in(headers, guid_header.VALUE_GUID_HEADER) == (str(last), b"")
+    assert guid_header.guid_in(headers, "absent") is None
+    assert guid_header.guid_in(None, guid_header.VALUE_GUID_HEADER) is None
