@@ -11,12 +11,13 @@ import re
 import sys
 import time
 import traceback
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from stream_lineage.repeat_limit import Repeated, RepeatLimit
 
 MASK = "**********"
 _SECRET_NAME = re.compile(
@@ -26,6 +27,8 @@ _USERINFO = re.compile(r"(?<=://)\S+(?=@)")
 _SHOWN_FRAMES = 12
 _SHORTEST_SECRET = 4  # masking every "a" because somebody's password is "a" would help nobody
 _LOUD_LIBRARIES = ("httpx", "httpcore", "aiokafka", "kafka", "faust", "mode", "asyncio")
+
+_STAMP = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 Event = MutableMapping[str, Any]
 
@@ -43,8 +46,15 @@ class LogSettings(BaseModel):
     )
 
 
-def configure_logging(settings: LogSettings, *, secrets: Collection[str] = (), stream: TextIO | None = None) -> None:
-    """Send all logs of this process to ``stream`` (stderr). ``secrets`` are cut out of everything that is logged."""
+def configure_logging(
+    settings: LogSettings,
+    *,
+    secrets: Collection[str] = (),
+    stream: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Send all logs of this process to ``stream`` (stderr). ``secrets`` are cut out of everything that is logged.
+    ``clock`` is that of ``RepeatLimit``."""
     stream = sys.stderr if stream is None else stream
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
@@ -52,9 +62,9 @@ def configure_logging(settings: LogSettings, *, secrets: Collection[str] = (), s
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _STAMP,
     ]
-    limit = RepeatLimit()
+    limit = RepeatLimit(clock=clock)
     last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info]
     last.append(SecretMask(secrets))
     if as_json:
@@ -64,13 +74,12 @@ def configure_logging(settings: LogSettings, *, secrets: Collection[str] = (), s
         last.append(
             structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
         )
-    handler = logging.StreamHandler(stream)
+    handler = _Handler(stream, limit)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.PositionalArgumentsFormatter()], processors=last
         )
     )
-    handler.addFilter(limit.admits)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -137,59 +146,30 @@ class SecretMask:
         return self.text(str(value))
 
 
-class RepeatLimit:
-    """A structlog processor that lets a warning or error through ``burst`` times per ``window_seconds``.
+class _Handler(logging.StreamHandler[TextIO]):
+    """Also tells how often what was left out came, once its window is over, and at the end of the process."""
 
-    Events are the same when logger, level, text and topic are. The first one of the next window says in ``suppressed``
-    how many were left out. Larger ``burst``: more repetition; larger ``window_seconds``: longer silence.
-    """
+    def __init__(self, stream: TextIO, limit: RepeatLimit) -> None:
+        super().__init__(stream)
+        self._limit = limit
+        self.addFilter(limit.admits)
 
-    _LIMITED = frozenset({"warning", "error", "critical"})
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        self._tell(self._limit.over())
 
-    def __init__(
-        self,
-        *,
-        burst: int = 5,
-        window_seconds: float = 60.0,
-        remembered: int = 1_000,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._burst = burst
-        self._window_seconds = window_seconds
-        self._remembered = remembered
-        self._clock = clock
-        self._seen: OrderedDict[tuple[Any, ...], tuple[float, int]] = OrderedDict()
+    def close(self) -> None:
+        if not self.stream.closed:
+            self._tell(self._limit.over(at_once=True))
+        super().close()
 
-    def __call__(self, logger: Any, method: str, event: Event) -> Event:
-        level = event.get("level", method)
-        if level not in self._LIMITED:
-            return event
-        key = (event.get("logger"), level, str(event.get("event")), str(event.get("topic")))
-        count, suppressed = self._counted(key)
-        if suppressed:
-            event["suppressed"] = suppressed
-        if count > self._burst:
-            raise structlog.DropEvent
-        return event
-
-    def admits(self, record: logging.LogRecord) -> bool:
-        """The same for records of other libraries, as a filter of the standard library."""
-        if isinstance(record.msg, dict) or record.levelname.lower() not in self._LIMITED:
-            return True  # an event of ours has passed already
-        return self._counted((record.name, record.levelname, str(record.msg)))[0] <= self._burst
-
-    def _counted(self, key: tuple[Any, ...]) -> tuple[int, int]:
-        """How often ``key`` has come in this window, this time included, and how often too much in the one before."""
-        now = self._clock()
-        since, count = self._seen.pop(key, (now, 0))
-        suppressed = 0
-        if now - since >= self._window_seconds:
-            suppressed = max(0, count - self._burst)
-            since, count = now, 0
-        self._seen[key] = (since, count + 1)
-        if len(self._seen) > self._remembered:
-            self._seen.popitem(last=False)
-        return count + 1, suppressed
+    def _tell(self, repeated: Iterable[Repeated]) -> None:
+        for each in repeated:
+            event = {"event": each.event, "level": each.level, "logger": each.logger, "suppressed": each.left_out}
+            level = logging.getLevelNamesMapping()[each.level.upper()]
+            record = logging.LogRecord(each.logger, level, "", 0, _STAMP(None, "", event), None, None)
+            record.__dict__.update(_logger=None, _name=each.level)  # what makes it an event of structlog's
+            super().emit(record)
 
 
 # Shared by all of our loggers, and replaced in place by ``configure_logging``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -11,7 +12,8 @@ import pytest
 import structlog
 from pydantic import SecretStr
 
-from stream_lineage.logs import MASK, LogSettings, RepeatLimit, SecretMask, configure_logging, get_logger
+from stream_lineage.logs import MASK, LogSettings, SecretMask, configure_logging, get_logger
+from stream_lineage.repeat_limit import Repeated, RepeatLimit
 
 
 def configured(secrets: tuple[str, ...] = (), **settings: Any) -> io.StringIO:
@@ -93,11 +95,69 @@ def test_one_event_repeated() -> None:
     assert "suppressed" not in (passes() or {})
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    limit = RepeatLimit(remembered=10)
+def test_what_is_remembered_is_bounded_and_what_is_forgotten_is_told() -> None:
+    limit = RepeatLimit(remembered=10, burst=1, most=3)
     for number in range(1_000):
-        limit(None, "error", {"level": "error", "event": f"e{number}"})
-    assert len(limit._seen) == 10
+        for topic in range(5):
+            with contextlib.suppress(structlog.DropEvent):
+                limit(None, "error", {"level": "error", "event": f"e{number}", "topic": topic})
+    assert len(limit._seen) == len(limit._hot) == 10
+    assert max(len(window.topics) for window in limit._seen.values()) == 3
+    told = limit.over()
+    assert [each.left_out for each in told] == [2] * 990
+    assert limit.over() == []
+    assert len(limit.over(at_once=True)) == 10
+
+
+def test_an_event_of_many_topics_is_one_event_and_its_first_is_never_left_out() -> None:
+    now = [0.0]
+    limit = RepeatLimit(clock=lambda: now[0])
+    passed = []
+    for topic in range(10_000):
+        with contextlib.suppress(structlog.DropEvent):
+            passed.append(limit(None, "error", {"level": "error", "event": "e", "topic": topic})["topic"])
+    assert passed == list(range(50))
+    assert limit(None, "error", {"level": "error", "event": "new", "topic": 7})
+    assert limit.over() == []
+    now[0] = 60.0
+    assert limit.over() == [Repeated("None", "error", "e", 9_950)]
+    assert "suppressed" not in limit(None, "error", {"level": "error", "event": "e"})
+
+
+def test_how_often_it_came_is_told_when_its_window_is_over_and_at_the_end() -> None:
+    stream, now = io.StringIO(), [0.0]
+    configure_logging(LogSettings(), stream=stream, clock=lambda: now[0])
+    for _ in range(1_000):
+        get_logger("stream_lineage.test").error("flush failed", topic="clicks", secret="s")
+        logging.getLogger("aiokafka").warning("connection lost")
+    now[0] = 61.0
+    get_logger("stream_lineage.test").info("something else")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(lines) == 13
+    told = {line["event"]: line for line in lines[11:]}
+    assert {name: line["suppressed"] for name, line in told.items()} == {"flush failed": 995, "connection lost": 995}
+    assert told["flush failed"].keys() == {"event", "level", "logger", "suppressed", "timestamp"}
+    assert told["connection lost"]["logger"] == "aiokafka"
+    for _ in range(7):
+        get_logger("stream_lineage.test").error("again")
+    [handler] = logging.getLogger().handlers
+    handler.close()
+    last = json.loads(stream.getvalue().splitlines()[-1])
+    assert (last["event"], last["suppressed"]) == ("again", 2)
+
+
+def test_a_terminal_gets_text() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stream = Terminal()
+    configure_logging(LogSettings(), stream=stream)
+    get_logger("stream_lineage.test").warning("flush late", topic="clicks")
+    with pytest.raises(ValueError, match="Expecting"):
+        json.loads(stream.getvalue())
+    assert "flush late" in stream.getvalue()
+    assert "clicks" in stream.getvalue()
 
 
 def test_other_libraries_are_limited_too() -> None:
