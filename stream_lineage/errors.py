@@ -14,6 +14,7 @@
     ├── Unreadable               a partition of a topic cannot be read on
     ├── ProvenanceError          the log contradicts itself
     ├── InputMismatch            a record is not what the model was trained on, and the caller wants to be stopped
+    ├── IndexUnusable            the provenance index is damaged, of a later version, or cannot be opened
     ├── Fenced                   another member owns this partition or transactional id now
     └── SandboxError             the embedded Kafka or registry could not be started
 
@@ -79,6 +80,10 @@ class Unreadable(StreamLineageError):
 
 class ProvenanceError(StreamLineageError):
     """The provenance log contradicts itself."""
+
+
+class IndexUnusable(StreamLineageError):
+    """The provenance index is damaged, of a later version, or cannot be opened."""
 
 
 class Fenced(StreamLineageError):

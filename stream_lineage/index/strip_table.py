@@ -1,0 +1,145 @@
+"""Strips in columns, and how they are found: by outputs or by parents, for any number of ranges at once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_lineage.index.ranges import Offsets, Ranges
+from stream_lineage.index.strips import INCOMPLETE, WIDENED
+
+OUT_LOG, OUT_FIRST, OUT_LAST, PARENT_LOG, PARENT_FIRST, PARENT_LAST, WIDTH, FLAGS, SOURCE, RUN, SEEN, FIRST_TIME, LAST_TIME = range(13)  # fmt: skip # noqa: E501
+_COLUMNS = (
+    "e.out_log, e.out_first, e.out_last, e.parent_log, e.parent_first, e.parent_last, e.width, e.flags, e.source, e.run,"
+    " e.seen, e.first_time, e.last_time"
+)
+_ONE_BY_ONE = 12
+"""Up to so many ranges are asked for in a query each: less work than a table of them."""
+FROM_FIRST, TO_LAST = 4, 8
+"""Flags of a strip that is cut to parents: the first one, the last one is among them."""
+Table = npt.NDArray[np.int64]
+"""A row for each strip, columns as above."""
+
+
+class StripIndex:
+    """The edges of a file, by range."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        connection.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (log INTEGER, first INTEGER, last INTEGER)")
+
+    def leading_to(self, wanted: Mapping[int, Ranges], limit: int) -> Table:
+        """Strips by which outputs have parents: each cut to the outputs wanted, so that what two ranges meet comes
+        twice, in two pieces. At most ``limit`` of them."""
+        return cut_outputs(*self._found(wanted, "out", 0, limit))
+
+    def leading_from(self, wanted: Mapping[int, Ranges], limit: int) -> Table:
+        """Strips by which parents have outputs: each cut to the parents wanted, as far as it can be. At most
+        ``limit``."""
+        return cut_parents(*self._found(wanted, "parent", 1, limit))
+
+    def _found(self, wanted: Mapping[int, Ranges], side: str, number: int, limit: int) -> tuple[Table, Offsets, Offsets]:
+        total = sum(map(len, wanted.values()))
+        index = "edge_by_output" if side == "out" else "edge_by_parent"
+        join = (
+            f"CROSS JOIN edge e INDEXED BY {index} ON e.{side}_log = l.log AND e.{side}_level = l.level"
+            f" AND e.{side}_first BETWEEN %s - (1 << l.level) + 1 AND %s"
+        )
+        rows: list[tuple[int, ...]] = []
+        if total <= _ONE_BY_ONE:
+            query = (
+                f"SELECT ?2, ?3, {_COLUMNS} FROM edge_level l {join % ('?2', '?3')}"  # noqa: S608 - names of ours
+                f" WHERE l.side = {number} AND l.log = ?1 AND e.{side}_last >= ?2 LIMIT ?4"
+            )
+            for log, ranges in wanted.items():
+                for first, last in ranges:
+                    rows += self._connection.execute(query, (log, first, last, limit - len(rows)))
+        else:
+            self._connection.execute("DELETE FROM temp.wanted")
+            self._connection.executemany(
+                "INSERT INTO temp.wanted VALUES (?, ?, ?)",
+                ((log, first, last) for log, ranges in wanted.items() for first, last in ranges),
+            )
+            query = (
+                f"SELECT w.first, w.last, {_COLUMNS} FROM temp.wanted w CROSS JOIN edge_level l ON l.side = {number}"  # noqa: S608
+                f" AND l.log = w.log {join % ('w.first', 'w.last')} WHERE e.{side}_last >= w.first LIMIT ?"
+            )
+            rows = self._connection.execute(query, (limit,)).fetchall()
+        table = np.array(rows, np.int64).reshape(-1, 15)
+        return table[:, 2:], table[:, 0], table[:, 1]
+
+
+def cut_outputs(strips: Table, firsts: Offsets, lasts: Offsets) -> Table:
+    low = np.maximum(strips[:, OUT_FIRST], firsts)
+    high = np.minimum(strips[:, OUT_LAST], lasts)
+    width = strips[:, WIDTH]
+    own = width > 0
+    start = strips[:, PARENT_FIRST] + np.where(own, (low - strips[:, OUT_FIRST]) * width, 0)
+    end = np.where(own, start + (high - low + 1) * width - 1, strips[:, PARENT_LAST])
+    cut = strips.copy()
+    cut[:, OUT_FIRST], cut[:, OUT_LAST], cut[:, PARENT_FIRST], cut[:, PARENT_LAST] = low, high, start, end
+    return cut
+
+
+def cut_parents(strips: Table, firsts: Offsets, lasts: Offsets) -> Table:
+    low = np.maximum(strips[:, PARENT_FIRST], firsts)
+    high = np.minimum(strips[:, PARENT_LAST], lasts)
+    width = strips[:, WIDTH]
+    own = width > 0
+    step = np.maximum(width, 1)
+    # Outputs that have any of these parents; of their other parents nothing is said.
+    start = strips[:, OUT_FIRST] + np.where(own, (low - strips[:, PARENT_FIRST]) // step, 0)
+    end = np.where(own, strips[:, OUT_FIRST] + (high - strips[:, PARENT_FIRST]) // step, strips[:, OUT_LAST])
+    cut = strips.copy()
+    cut[:, FLAGS] |= np.where(low == strips[:, PARENT_FIRST], FROM_FIRST, 0)
+    cut[:, FLAGS] |= np.where(high == strips[:, PARENT_LAST], TO_LAST, 0)
+    cut[:, OUT_FIRST], cut[:, OUT_LAST], cut[:, PARENT_FIRST], cut[:, PARENT_LAST] = start, end, low, high
+    return cut
+
+
+def by_log(logs: Offsets, firsts: Offsets, lasts: Offsets) -> dict[int, Ranges]:
+    """Ranges put together by partition."""
+    if not len(logs):
+        return {}
+    order = np.argsort(logs, kind="stable")
+    logs, firsts, lasts = logs[order], firsts[order], lasts[order]
+    bounds = np.flatnonzero(np.diff(logs)) + 1
+    starts = np.insert(bounds, 0, 0)
+    ends = np.append(bounds, len(logs))
+    return {
+        int(logs[start]): Ranges.of(firsts[start:end], lasts[start:end])
+        for start, end in zip(starts, ends, strict=True)
+    }
+
+
+def widened(strips: Table) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = (strips[:, FLAGS] & WIDENED) > 0
+    return found
+
+
+def incomplete(strips: Table) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = (strips[:, FLAGS] & INCOMPLETE) > 0
+    return found
+
+
+def renamed(strips: Table, resolved: Callable[[int, int], int], several: Callable[[int], bool]) -> Table:
+    """Parents' partitions with the life of their topic that is meant."""
+    given = strips[:, PARENT_LOG]
+    out = strips.copy()
+    for number in np.unique(given[given >= 0]).tolist():
+        at = np.flatnonzero(given == number)
+        if several(number):
+            out[at, PARENT_LOG] = [resolved(number, seen) for seen in strips[at, SEEN].tolist()]
+        else:
+            out[at, PARENT_LOG] = resolved(number, int(strips[at[0], SEEN]))
+    return out
+
+
+def stacked(tables: Iterable[Table]) -> Table:
+    """All of them as one."""
+    given: list[Any] = [table for table in tables if len(table)]
+    return np.concatenate(given) if given else np.empty((0, 13), np.int64)

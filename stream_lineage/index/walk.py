@@ -1,0 +1,224 @@
+"""From a record to all records that it was made from, or to all that were made from it: by ranges, hop by hop.
+
+Each record is visited once, so that topics which feed themselves come to an end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from stream_lineage.index.ranges import Ranges, overlapping, union
+from stream_lineage.index.reader import Logs, ProvenanceIndex
+from stream_lineage.index.strip_table import (
+    FLAGS,
+    FROM_FIRST,
+    OUT_FIRST,
+    OUT_LAST,
+    OUT_LOG,
+    PARENT_FIRST,
+    PARENT_LAST,
+    PARENT_LOG,
+    TO_LAST,
+    WIDTH,
+    StripIndex,
+    Table,
+    by_log,
+    cut_outputs,
+    cut_parents,
+    incomplete,
+    renamed,
+    stacked,
+    widened,
+)
+
+Direction = Literal["upstream", "downstream"]
+MOST_STRIPS = 1_000_000
+"""Strips that one answer may hold."""
+
+
+@dataclass(slots=True)
+class Walk:
+    """What was found, by partition.
+
+    ``reached`` is everything but the start, ``hops`` the same by distance. ``uncertain`` is what only a widened range
+    says: it may be no ancestor (or no descendant) at all. ``ends`` is what leads no further, the start among it if it
+    does not. ``unknown``: records that have parents of which nobody knows. ``back`` tells that something led back to
+    what had been visited before; ``cut`` that not everything was looked at.
+    """
+
+    direction: Direction
+    start: Mapping[int, Ranges]
+    reached: dict[int, Ranges] = field(default_factory=dict)
+    hops: list[dict[int, Ranges]] = field(default_factory=list)
+    strips: Table = field(default_factory=lambda: stacked(()))
+    uncertain: dict[int, Ranges] = field(default_factory=dict)
+    ends: dict[int, Ranges] = field(default_factory=dict)
+    unknown: dict[int, Ranges] = field(default_factory=dict)
+    back: bool = False
+    cut: bool = False
+
+    def count(self) -> int:
+        """How many records were reached."""
+        return sum(ranges.count for ranges in self.reached.values())
+
+
+def walk(
+    index: ProvenanceIndex,
+    start: Mapping[int, Ranges],
+    direction: Direction = "upstream",
+    *,
+    depth: int | None = None,
+    most_strips: int = MOST_STRIPS,
+) -> Walk:
+    """Walk from records to their sources or to what became of them.
+
+    Args:
+        index: where the edges are.
+        start: offsets by partition, by the numbers that the index has for them.
+        direction: ``upstream`` to the sources.
+        depth: hops at most; all where null.
+        most_strips: how large the answer may become.
+    """
+    with index.explained():
+        found = _walked(index, start, direction, depth, most_strips)
+        if widened(found.strips).any():
+            _mark_uncertain(found)
+    return found
+
+
+def _walked(
+    index: ProvenanceIndex, start: Mapping[int, Ranges], direction: Direction, depth: int | None, most_strips: int
+) -> Walk:
+    found, logs = Walk(direction, start), index.logs
+    strips_of = StripIndex(index.connection)
+    visited: dict[int, Ranges] = dict(start)
+    frontier = dict(start)
+    tables: list[Table] = []
+    led: list[dict[int, Ranges]] = []
+    room = most_strips
+    while frontier and (depth is None or len(found.hops) < depth):
+        if direction == "upstream":
+            strips = renamed(strips_of.leading_to(frontier, room + 1), logs.resolved, lambda each: logs.lives(each) > 1)
+            unknown = by_log(*strips[incomplete(strips)][:, [OUT_LOG, OUT_FIRST, OUT_LAST]].T)
+            found.unknown = _joined(found.unknown, unknown)
+            strips = strips[strips[:, PARENT_LOG] >= 0]
+            led.append(by_log(*strips[:, [OUT_LOG, OUT_FIRST, OUT_LAST]].T))
+            next_ = by_log(*strips[:, [PARENT_LOG, PARENT_FIRST, PARENT_LAST]].T)
+        else:
+            strips = _children(strips_of, logs, frontier, room + 1)
+            led.append(by_log(*strips[:, [PARENT_LOG, PARENT_FIRST, PARENT_LAST]].T))
+            next_ = by_log(*strips[:, [OUT_LOG, OUT_FIRST, OUT_LAST]].T)
+        if len(strips) > room:
+            found.cut = True
+            break
+        room -= len(strips)
+        tables.append(strips)
+        frontier = {}
+        for log, ranges in next_.items():
+            new = ranges - visited[log] if log in visited else ranges
+            if log in visited and not found.back:
+                found.back = bool(ranges & visited[log])
+            if new:
+                frontier[log] = new
+                visited[log] = visited[log] | new if log in visited else new
+        if frontier:
+            found.hops.append(frontier)
+    if frontier and depth is not None:
+        found.cut = found.cut or _goes_on(strips_of, logs, frontier, direction)
+    found.strips = stacked(tables)
+    found.reached = {log: rest for log, all_ in visited.items() if (rest := all_ - start.get(log, Ranges.empty()))}
+    through = _all(led)
+    unasked = frontier if found.cut or depth is not None else {}
+    found.ends = {
+        log: rest
+        for log, all_ in visited.items()
+        if (rest := all_ - through.get(log, Ranges.empty()) - unasked.get(log, Ranges.empty()))
+    }
+    if depth is not None and not found.cut:
+        found.ends = _joined(found.ends, unasked)
+    return found
+
+
+def _children(strips_of: StripIndex, logs: Logs, frontier: Mapping[int, Ranges], limit: int) -> Table:
+    """What was made of records: their partition may stand in edges with the life of its topic, or without."""
+    found: list[Table] = []
+    waiting = dict(frontier)
+    while waiting:
+        # Two lives of a topic share the name that stands for neither: one after the other.
+        turn: dict[int, int | None] = {}
+        for log in waiting:
+            alias = logs.unnamed(log)
+            if alias is None or alias not in turn.values():
+                turn[log] = alias
+        wanted = {log: waiting.pop(log) for log in turn}
+        for log, alias in turn.items():
+            if alias is not None:
+                wanted[alias] = wanted[alias] | wanted[log] if alias in wanted else wanted[log]
+        strips = renamed(strips_of.leading_from(wanted, limit), logs.resolved, lambda each: logs.lives(each) > 1)
+        found.append(strips[np.isin(strips[:, PARENT_LOG], list(turn))])
+    return stacked(found)
+
+
+def _goes_on(strips_of: StripIndex, logs: Logs, frontier: Mapping[int, Ranges], direction: Direction) -> bool:
+    if direction == "downstream":
+        return len(_children(strips_of, logs, frontier, 1)) > 0
+    return bool((strips_of.leading_to(frontier, 1)[:, PARENT_LOG] >= 0).any())
+
+
+def _mark_uncertain(found: Walk) -> None:
+    """Walk once more, over what was found, by what is exact: what is not reached so is uncertain. Both ends of a
+    widened range are exact."""
+    inexact = widened(found.strips)
+    exact, ends = found.strips[~inexact], found.strips[inexact]
+    if found.direction == "upstream":
+        low, high = ends.copy(), ends.copy()
+    else:
+        low, high = (ends[(ends[:, FLAGS] & flag) > 0] for flag in (FROM_FIRST, TO_LAST))
+    low[:, WIDTH] = high[:, WIDTH] = 0
+    low[:, PARENT_LAST], high[:, PARENT_FIRST] = low[:, PARENT_FIRST], high[:, PARENT_LAST]
+    strips = stacked((exact, low, high))
+    certain: dict[int, Ranges] = dict(found.start)
+    frontier: dict[int, Ranges] = dict(found.start)
+    while frontier:
+        steps = step(strips, frontier, found.direction)
+        frontier = {}
+        for log, ranges in steps.items():
+            new = ranges - certain[log] if log in certain else ranges
+            if new:
+                frontier[log] = new
+                certain[log] = certain[log] | new if log in certain else new
+    found.uncertain = {
+        log: rest for log, all_ in found.reached.items() if (rest := all_ - certain.get(log, Ranges.empty()))
+    }
+
+
+def step(strips: Table, wanted: Mapping[int, Ranges], direction: Direction) -> dict[int, Ranges]:
+    """Where some of the strips lead to from these records in one hop."""
+    pieces = [piece for log, ranges in wanted.items() if len(piece := touching(strips, log, ranges, direction))]
+    table = stacked(pieces)
+    columns = [PARENT_LOG, PARENT_FIRST, PARENT_LAST] if direction == "upstream" else [OUT_LOG, OUT_FIRST, OUT_LAST]
+    return by_log(*table[:, columns].T)
+
+
+def touching(strips: Table, log: int, ranges: Ranges, direction: Direction) -> Table:
+    """The strips that begin at these records, cut to them."""
+    near, first, last = (
+        (OUT_LOG, OUT_FIRST, OUT_LAST) if direction == "upstream" else (PARENT_LOG, PARENT_FIRST, PARENT_LAST)
+    )
+    mine = strips[strips[:, near] == log]
+    which, of = overlapping(mine[:, first], mine[:, last], ranges)
+    cut = cut_outputs if direction == "upstream" else cut_parents
+    return cut(mine[which], ranges.firsts[of], ranges.lasts[of])
+
+
+def _joined(one: dict[int, Ranges], other: Mapping[int, Ranges]) -> dict[int, Ranges]:
+    return {log: union(part[log] for part in (one, other) if log in part) for log in one.keys() | other.keys()}
+
+
+def _all(parts: list[dict[int, Ranges]]) -> dict[int, Ranges]:
+    logs = {log for part in parts for log in part}
+    return {log: union(part[log] for part in parts if log in part) for log in logs}

@@ -1,0 +1,138 @@
+"""Writing the provenance index: what the topics say and how far they were read, in one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from stream_lineage.errors import DecodeError, ProvenanceError
+from stream_lineage.index.alert_rows import AlertRows
+from stream_lineage.index.file import explained, open_writer
+from stream_lineage.index.names import Names
+from stream_lineage.index.span_rows import SpanRows
+from stream_lineage.index.strips import EdgeRows
+from stream_lineage.provenance.codec import decode_with_digest
+from stream_lineage.provenance.edge_codec import decode_edges
+
+Feed = Literal["observations", "edges", "alerts"]
+"""What a topic of ours holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A message of one of our topics. ``event_id`` is that of an alert."""
+
+    feed: Feed
+    value: bytes
+    event_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """A partition of one of our topics, in one life of it."""
+
+    topic: str
+    number: int
+    topic_id: str = ""
+
+
+class IndexWriter:
+    """The one who writes. What cannot be read as what it should be is counted and left out.
+
+    Raises:
+        IndexUnusable: the file is damaged, of a later version, or cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = open_writer(path)
+        self._names = Names(self._connection)
+        self._spans = SpanRows(self._connection, self._names)
+        self._edges = EdgeRows(self._connection, self._names)
+        self._alerts = AlertRows(self._connection)
+
+    def positions(self) -> dict[tuple[str, int], tuple[int, str]]:
+        """The next offset of each partition that was read, and the topic id that it had."""
+        with explained(self._path):
+            rows = self._connection.execute("SELECT topic, number, next_offset, topic_id FROM position").fetchall()
+        return {(topic, number): (offset, topic_id) for topic, number, offset, topic_id in rows}
+
+    def write(
+        self,
+        entries: Iterable[Entry],
+        positions: Mapping[Source, int],
+        facts: Mapping[str, str] | None = None,
+        counts: Mapping[str, int] | None = None,
+    ) -> int:
+        """All of it or nothing; how many entries were left out.
+
+        Args:
+            entries: in the order of their offsets, as far as they are of one partition.
+            positions: the offset at which each partition is to be read on after these.
+            facts: texts to be kept by name.
+            counts: what is added to the counters.
+
+        Raises:
+            IndexUnusable: it cannot be written.
+        """
+        with explained(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                counted: dict[str, int] = dict(counts or {})
+                left_out = 0
+                for entry in entries:
+                    counted[entry.feed] = counted.get(entry.feed, 0) + 1
+                    if not self._add(entry, counted):
+                        left_out += 1
+                        name = f"unreadable.{entry.feed}"
+                        counted[name] = counted.get(name, 0) + 1
+                self._spans.flush()
+                self._edges.flush()
+                counted["overlaps"] = self._spans.overlaps
+                self._note(positions, facts or {}, counted)
+                self._connection.execute("COMMIT")
+                self._spans.overlaps = 0
+                return left_out
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                for each in (self._names, self._spans, self._edges):
+                    each.forget()
+                raise
+
+    def close(self) -> None:
+        """Leave everything in the one file, as far as nobody reads just now."""
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA optimize")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+    def _add(self, entry: Entry, counted: dict[str, int]) -> bool:
+        try:
+            if entry.feed == "observations":
+                self._spans.add(decode_with_digest(entry.value, profile=False).observation)
+            elif entry.feed == "edges":
+                batch = decode_edges(entry.value)
+                self._edges.add(batch)
+                counted["edges.left_out"] = counted.get("edges.left_out", 0) + max(batch.left_out, 0)
+            else:
+                self._alerts.add(entry.value, entry.event_id)
+        except (DecodeError, ProvenanceError, ValueError, OverflowError):
+            return False
+        return True
+
+    def _note(self, positions: Mapping[Source, int], facts: Mapping[str, str], counts: Mapping[str, int]) -> None:
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO position VALUES (?, ?, ?, ?)",
+            [(source.topic, source.number, source.topic_id, offset) for source, offset in positions.items()],
+        )
+        self._connection.executemany("INSERT OR REPLACE INTO fact VALUES (?, ?)", list(facts.items()))
+        self._connection.executemany(
+            "INSERT INTO counter VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+            [(name, value) for name, value in counts.items() if value],
+        )
