@@ -33,7 +33,9 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SOURCES = 10_000
 PARTITIONS = 8
 SCHEMAS = [
-    SchemaReference(SchemaType.AVRO, Framing.CONFLUENT_PREFIX, id=n, subject="clicks-value", version=n, fingerprint="ff")
+    SchemaReference(
+        SchemaType.AVRO, Framing.CONFLUENT_PREFIX, id=n, subject="clicks-value", version=n, fingerprint="ff"
+    )
     for n in (1, 2)
 ]
 
@@ -127,7 +129,8 @@ def main() -> None:
         with ProvenanceIndex(path) as index:
             status = index.status()
             took = time.perf_counter() - started
-            print(f"{status.rows['span']} spans, {status.rows['edge']} edge rows, {status.bytes >> 20} MB, in {took:.0f} s")
+            rows = status.rows
+            print(f"{rows['span']} spans, {rows['edge']} edge rows, {status.bytes >> 20} MB, in {took:.0f} s")
 
             def path_of(topic: str) -> None:
                 log = index.logs.number(Log(topic, "id", 0))

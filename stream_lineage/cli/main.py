@@ -25,6 +25,8 @@ COMMANDS: Mapping[str, str] = {
     "spans": "Show which offsets of a topic have which schema.",
     "record": "Show where a record comes from and its schema.",
     "graph": "Show what data is made of, and what is made of it.",
+    "trace": "Find what a record was made from, or what became of it.",
+    "index": "Keep the index by which records are traced.",
     "trend": "Draw a metric over time beside what is usual.",
     "explain": "Find what broke first in a recorded incident.",
     "verify": "Check the provenance log for gaps and damage.",

@@ -18,6 +18,7 @@ from stream_lineage.provenance.topics import (
     BASELINES,
     DEAD_LETTERS,
     DRIFT_ALERTS,
+    EDGES,
     GRAPH,
     METRICS,
     OBSERVATIONS,
@@ -32,7 +33,7 @@ ROLES: dict[Role, str] = {
     "collector": "`collect`.",
     "tap": "`collect --tap`, beside what the collector needs.",
     "agents": "`agents`.",
-    "reader": "`spans`, `record`, `verify` and `graph`.",
+    "reader": "`spans`, `record`, `verify`, `graph`, `index` and `trace`.",
     "mute": "`mute`.",
     "baseline": "`baseline`.",
     "metric": "`metric push`.",
@@ -138,6 +139,13 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         ),
         Grant("reader", "topic", topic(OBSERVATIONS), ("Read",), "read the log"),
         Grant("reader", "topic", topic(GRAPH), ("Read",), "show the lineage graph"),
+        *(
+            Grant(
+                "reader", "topic", topic(name), ("Read",), "follow records, show alerts (`index`, `trace`)",
+                optional=True,
+            )
+            for name in (EDGES, DRIFT_ALERTS, ANOMALY_ALERTS)
+        ),
         Grant("mute", "topic", topic(STATE), ("Read", "Write"), "see, add and lift mutes"),
         Grant("mute", "group", settings.agents.agents_id, ("Describe",), "read without joining a group"),
         Grant("reader", "group", helpers, ("Describe",), "read without joining a group", prefixed=True),

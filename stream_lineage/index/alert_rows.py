@@ -28,7 +28,7 @@ class AlertRows:
             raise ValueError("too long")
         document = orjson.loads(body)
         if not isinstance(document, dict):
-            raise ValueError("not an object")
+            raise ValueError("not an object")  # noqa: TRY004 - of what was read, not of an argument
         topic, first = _text(document, "topic"), _offsets(document, "first_offsets")
         last = _offsets(document, "last_offsets")
         seen = int(datetime.fromisoformat(_text(document, "observed_at")).timestamp() * 1000)
@@ -49,7 +49,8 @@ class AlertRows:
         )
         found = self._connection.execute(
             "INSERT INTO alert (event_id, topic, kind, severity, phase, field_path, summary, fingerprint, observed_at,"
-            " schema_fingerprint, schema_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
+            " schema_fingerprint, schema_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING RETURNING id",
             row,
         ).fetchone()
         if found is not None:
@@ -69,8 +70,10 @@ def _text(document: Mapping[str, Any], name: str) -> str:
 def _offsets(document: Mapping[str, Any], name: str) -> dict[int, int]:
     value = document.get(name)
     if not isinstance(value, dict):
-        raise ValueError(f"no {name}")
-    found = {int(number): offset for number, offset in value.items()}
-    if not all(0 <= number < 2**31 and isinstance(offset, int) and 0 <= offset < 2**62 for number, offset in found.items()):
+        raise ValueError(f"no {name}")  # noqa: TRY004
+    found = {int(number): offset for number, offset in value.items() if 0 <= int(number) < 2**31}
+    if not all(
+        0 <= number < 2**31 and isinstance(offset, int) and 0 <= offset < 2**62 for number, offset in found.items()
+    ):
         raise ValueError(f"{name} is out of range")
     return found

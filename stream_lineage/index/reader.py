@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -21,6 +20,8 @@ from stream_lineage.index.span_rows import wire_text
 from stream_lineage.model.schema import SchemaReference
 from stream_lineage.model.span import MissingRange, MissingReason, OffsetSpan, joined_ranges
 from stream_lineage.provenance.spans import IndexedSpan, TopicEpoch
+
+_Row = tuple[int, int, SchemaReference, SchemaReference]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,8 @@ class ProvenanceIndex:
         first, last = int(wanted.firsts[0]), int(wanted.lasts[-1])
         rows = self.rows(
             "SELECT first_offset, last_offset, value_schema, key_schema FROM span WHERE log = ?1 AND first_offset <= ?3"
-            " AND first_offset >= coalesce((SELECT max(first_offset) FROM span WHERE log = ?1 AND first_offset <= ?2), ?2)",
+            " AND first_offset >= coalesce("
+            "(SELECT max(first_offset) FROM span WHERE log = ?1 AND first_offset <= ?2), ?2)",
             (log, first, last),
         )
         by_pair: dict[tuple[int, int], list[tuple[int, int]]] = {}
@@ -258,11 +260,16 @@ class Logs:
         """The partition that is meant by one of which no life is named, at a time in milliseconds: that of the life
         which was current then. The same number where a life is named or none is known."""
         log = self._by_id[number]
-        epochs = self._epochs.get(log.topic)
-        if log.topic_id is not None or log.cluster is not None or not epochs:
+        if log.topic_id is not None or log.cluster is not None or log.topic not in self._epochs:
             return number
-        at = max(bisect_right([first for first, _ in epochs], seen) - 1, 0)
-        return self._by_log.get(Log(log.topic, epochs[at][1], log.partition), number)
+        return self._by_log.get(Log(log.topic, self.life_at(log.topic, seen), log.partition), number)
+
+    def life_at(self, topic: str, seen: int) -> str | None:
+        """The topic id that was current at a time in milliseconds; null where none is known."""
+        epochs = self._epochs.get(topic)
+        if not epochs:
+            return None
+        return epochs[max(bisect_right([first for first, _ in epochs], seen) - 1, 0)][1]
 
     def unnamed(self, number: int) -> int | None:
         """The partition without a named life under which the children of this one's records may stand."""
@@ -279,9 +286,7 @@ def _missing(row: tuple[int, int, str]) -> MissingRange:
     return MissingRange(row[0], row[1], MissingReason(row[2]))
 
 
-def _merged(
-    rows: Sequence[tuple[int, int, SchemaReference, SchemaReference]], holes: Sequence[tuple[int, int, str]], number: int
-) -> Iterator[IndexedSpan]:
+def _merged(rows: Sequence[_Row], holes: Sequence[tuple[int, int, str]], number: int) -> Iterator[IndexedSpan]:
     at = 0
     for first, last, value, key in _joined(rows):
         start = at
@@ -292,11 +297,9 @@ def _merged(
         yield IndexedSpan(OffsetSpan(number, first, last, count, missing), value, key)
 
 
-def _joined(
-    rows: Sequence[tuple[int, int, SchemaReference, SchemaReference]],
-) -> Iterator[tuple[int, int, SchemaReference, SchemaReference]]:
+def _joined(rows: Sequence[_Row]) -> Iterator[_Row]:
     """Neighbours that have become of one schema, since a reference was completed."""
-    together: tuple[int, int, SchemaReference, SchemaReference] | None = None
+    together: _Row | None = None
     for row in rows:
         if together and together[1] + 1 == row[0] and together[2:] == row[2:]:
             together = (together[0], *row[1:])

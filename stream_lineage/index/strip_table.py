@@ -12,10 +12,11 @@ import numpy.typing as npt
 from stream_lineage.index.ranges import Offsets, Ranges
 from stream_lineage.index.strips import INCOMPLETE, WIDENED
 
-OUT_LOG, OUT_FIRST, OUT_LAST, PARENT_LOG, PARENT_FIRST, PARENT_LAST, WIDTH, FLAGS, SOURCE, RUN, SEEN, FIRST_TIME, LAST_TIME = range(13)  # fmt: skip # noqa: E501
+OUT_LOG, OUT_FIRST, OUT_LAST, PARENT_LOG, PARENT_FIRST, PARENT_LAST = range(6)
+WIDTH, FLAGS, SOURCE, RUN, SEEN, FIRST_TIME, LAST_TIME = range(6, 13)
 _COLUMNS = (
-    "e.out_log, e.out_first, e.out_last, e.parent_log, e.parent_first, e.parent_last, e.width, e.flags, e.source, e.run,"
-    " e.seen, e.first_time, e.last_time"
+    "e.out_log, e.out_first, e.out_last, e.parent_log, e.parent_first, e.parent_last, e.width, e.flags, e.source,"
+    " e.run, e.seen, e.first_time, e.last_time"
 )
 _ONE_BY_ONE = 12
 """Up to so many ranges are asked for in a query each: less work than a table of them."""
@@ -42,7 +43,9 @@ class StripIndex:
         ``limit``."""
         return cut_parents(*self._found(wanted, "parent", 1, limit))
 
-    def _found(self, wanted: Mapping[int, Ranges], side: str, number: int, limit: int) -> tuple[Table, Offsets, Offsets]:
+    def _found(
+        self, wanted: Mapping[int, Ranges], side: str, number: int, limit: int
+    ) -> tuple[Table, Offsets, Offsets]:
         total = sum(map(len, wanted.values()))
         index = "edge_by_output" if side == "out" else "edge_by_parent"
         join = (

@@ -32,8 +32,8 @@ SOURCES: tuple[EdgeSource | None, ...] = (
 _FARTHEST = 2**62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = (
-    "out_log, out_level, out_first, out_last, parent_log, parent_level, parent_first, parent_last, width, flags, source,"
-    " run, seen, first_time, last_time"
+    "out_log, out_level, out_first, out_last, parent_log, parent_level, parent_first, parent_last, width, flags,"
+    " source, run, seen, first_time, last_time"
 )
 _Key = tuple[int, int, int, int, int]
 _End = tuple[_Key, int, int]
@@ -190,8 +190,9 @@ class EdgeRows:
     def _remember(self, out_log: int, offset: int) -> None:
         """Strips in the file that the next output may continue."""
         rows = self._connection.execute(
-            f"SELECT {_COLUMNS}, e.id FROM edge_level l CROSS JOIN edge e ON e.out_log = l.log AND e.out_level = l.level"  # noqa: S608
-            " AND e.out_first BETWEEN ? - (1 << l.level) + 1 AND ? WHERE l.side = 0 AND l.log = ? AND e.out_last = ?",
+            f"SELECT {_COLUMNS}, e.id FROM edge_level l CROSS JOIN edge e"  # noqa: S608 - names of ours
+            " ON e.out_log = l.log AND e.out_level = l.level AND e.out_first BETWEEN ? - (1 << l.level) + 1 AND ?"
+            " WHERE l.side = 0 AND l.log = ? AND e.out_last = ?",
             (offset, offset, out_log, offset),
         ).fetchall()
         for row in rows:

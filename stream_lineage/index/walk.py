@@ -184,7 +184,8 @@ def _mark_uncertain(found: Walk) -> None:
     certain: dict[int, Ranges] = dict(found.start)
     frontier: dict[int, Ranges] = dict(found.start)
     while frontier:
-        steps = step(strips, frontier, found.direction)
+        _, far = near_and_far(found.direction)
+        steps = by_log(*stacked_touching(strips, frontier, found.direction)[:, far].T)
         frontier = {}
         for log, ranges in steps.items():
             new = ranges - certain[log] if log in certain else ranges
@@ -196,23 +197,22 @@ def _mark_uncertain(found: Walk) -> None:
     }
 
 
-def step(strips: Table, wanted: Mapping[int, Ranges], direction: Direction) -> dict[int, Ranges]:
-    """Where some of the strips lead to from these records in one hop."""
-    pieces = [piece for log, ranges in wanted.items() if len(piece := touching(strips, log, ranges, direction))]
-    table = stacked(pieces)
-    columns = [PARENT_LOG, PARENT_FIRST, PARENT_LAST] if direction == "upstream" else [OUT_LOG, OUT_FIRST, OUT_LAST]
-    return by_log(*table[:, columns].T)
+def near_and_far(direction: Direction) -> tuple[list[int], list[int]]:
+    """The columns of the end of a strip that a walk comes from, and of the one that it goes to."""
+    outputs, parents = [OUT_LOG, OUT_FIRST, OUT_LAST], [PARENT_LOG, PARENT_FIRST, PARENT_LAST]
+    return (outputs, parents) if direction == "upstream" else (parents, outputs)
 
 
-def touching(strips: Table, log: int, ranges: Ranges, direction: Direction) -> Table:
+def stacked_touching(strips: Table, wanted: Mapping[int, Ranges], direction: Direction) -> Table:
     """The strips that begin at these records, cut to them."""
-    near, first, last = (
-        (OUT_LOG, OUT_FIRST, OUT_LAST) if direction == "upstream" else (PARENT_LOG, PARENT_FIRST, PARENT_LAST)
-    )
-    mine = strips[strips[:, near] == log]
-    which, of = overlapping(mine[:, first], mine[:, last], ranges)
+    (log, first, last), _ = near_and_far(direction)
     cut = cut_outputs if direction == "upstream" else cut_parents
-    return cut(mine[which], ranges.firsts[of], ranges.lasts[of])
+    found = []
+    for number, ranges in wanted.items():
+        mine = strips[strips[:, log] == number]
+        which, of = overlapping(mine[:, first], mine[:, last], ranges)
+        found.append(cut(mine[which], ranges.firsts[of], ranges.lasts[of]))
+    return stacked(found)
 
 
 def _joined(one: dict[int, Ranges], other: Mapping[int, Ranges]) -> dict[int, Ranges]:

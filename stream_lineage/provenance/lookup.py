@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from confluent_kafka import Consumer, Message
 
 RUN_HEADERS = ("lineage-run-id", "lineage-run")
+CODE_VERSION_HEADER = "lineage-code-version"
+"""Where producers say which version of their code wrote a record."""
 _TIMESTAMP_TYPES = {TIMESTAMP_CREATE_TIME: "create", TIMESTAMP_LOG_APPEND_TIME: "log-append"}
 _LATEST_TIMESTAMP = datetime.max.replace(tzinfo=UTC).timestamp() * 1000
 
@@ -67,6 +69,7 @@ class StoredRecord:
     key_hash: str | None
     trace_id: str | None
     run_id: str | None
+    code_version: str | None = None
 
 
 def sighting(
@@ -162,6 +165,7 @@ def stored_record(message: Message, key_hash: Callable[[bytes], str]) -> StoredR
         key_hash=None if key is None else key_hash(key),
         trace_id=_trace_id(headers),
         run_id=_text(next((headers[name] for name in RUN_HEADERS if name in headers), None)),
+        code_version=_text(headers.get(CODE_VERSION_HEADER)),
     )
 
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.collect.settings import CollectSettings
+from stream_lineage.index.settings import IndexSettings
 from stream_lineage.logs import LogSettings
 from stream_lineage.serve.settings import TelemetrySettings
 from stream_lineage.settings.setting import Setting, settings_of
@@ -25,6 +26,7 @@ class Settings(BaseModel):
     collect: CollectSettings = Field(default_factory=CollectSettings)
     agents: AgentsSettings = Field(default_factory=AgentsSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    index: IndexSettings = Field(default_factory=IndexSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     logs: LogSettings = Field(default_factory=LogSettings)
 
@@ -45,6 +47,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "collect": CollectSettings,
     "agents": AgentsSettings,
     "store": StoreSettings,
+    "index": IndexSettings,
     "telemetry": TelemetrySettings,
     "logs": LogSettings,
 }

@@ -69,12 +69,13 @@ def _merged(sources: list[Source]) -> dict[str, Given]:
 
 
 def _derive_paths(given: dict[str, Given]) -> None:
-    """What the agents and the store keep is in the state directory unless it is put elsewhere."""
+    """What the agents, the store and the index keep is in the state directory unless it is put elsewhere."""
     if "state_dir" in given and isinstance(given["state_dir"].value, str | Path):
         state_dir, place = Path(given["state_dir"].value), given["state_dir"].place
         given.setdefault("agents_state_dir", Given(state_dir / "agents", place))
         given.setdefault("outbox_path", Given(state_dir / "outbox", place))
         given.setdefault("sqlite_path", Given(state_dir / "metrics.sqlite", place))
+        given.setdefault("index_path", Given(state_dir / "index.sqlite", place))
 
 
 def _plain(value: Any) -> Any:

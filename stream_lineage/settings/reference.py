@@ -49,6 +49,7 @@ _TITLES = {
     "collect": "Collector",
     "agents": "Agents",
     "store": "Store",
+    "index": "Provenance index",
     "telemetry": "Metrics and health",
     "logs": "Logs",
 }

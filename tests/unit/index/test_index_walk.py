@@ -87,7 +87,11 @@ def edges_of_a_pipeline(draw: st.DrawFn) -> dict[Record, list[ParentRange]]:
     for _ in range(draw(st.integers(1, 6))):
         topic, partition, start = draw(st.sampled_from(TOPICS)), draw(st.integers(0, 1)), draw(st.integers(0, 25))
         length, stride = draw(st.integers(1, 12)), draw(st.sampled_from([None, 0, 1, 2, 3]))
-        source, source_partition, base = draw(st.sampled_from(TOPICS)), draw(st.integers(0, 1)), draw(st.integers(0, 20))
+        source, source_partition, base = (
+            draw(st.sampled_from(TOPICS)),
+            draw(st.integers(0, 1)),
+            draw(st.integers(0, 20)),
+        )
         for i in range(length):
             record = (topic, partition, start + i)
             if stride is None:
@@ -104,7 +108,10 @@ def edges_of_a_pipeline(draw: st.DrawFn) -> dict[Record, list[ParentRange]]:
 @settings(max_examples=150)
 @given(planted=edges_of_a_pipeline(), chosen=st.randoms(use_true_random=False), batches=st.integers(1, 4))
 def test_every_walk_is_exact(
-    tmp_path_factory: pytest.TempPathFactory, planted: dict[Record, list[ParentRange]], chosen: random.Random, batches: int
+    tmp_path_factory: pytest.TempPathFactory,
+    planted: dict[Record, list[ParentRange]],
+    chosen: random.Random,
+    batches: int,
 ) -> None:
     path = tmp_path_factory.mktemp("index") / "index.sqlite"
     writer = IndexWriter(path)
@@ -214,7 +221,9 @@ def test_a_topic_that_was_made_again_is_another(tmp_path: Path) -> None:
 def test_depth_and_size_are_bounded_and_said(tmp_path: Path) -> None:
     writer = IndexWriter(tmp_path / "i")
     # An aggregate that cites its own last output besides what came.
-    total = [edge(offset, *([one("total", offset - 1)] if offset else []), one("in", offset * 3)) for offset in range(50)]
+    total = [
+        edge(offset, *([one("total", offset - 1)] if offset else []), one("in", offset * 3)) for offset in range(50)
+    ]
     writer.write([batch("total", total), batch("lost", [edge(0, incomplete=True)])], {})
     writer.close()
     with ProvenanceIndex(tmp_path / "i") as index:

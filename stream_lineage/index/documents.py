@@ -1,0 +1,150 @@
+"""A path as a JSON document: what ``trace --output json`` prints. Complete, as ranges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stream_lineage.index.kept import Kept
+from stream_lineage.index.ranges import Ranges
+from stream_lineage.index.reader import Log, ProvenanceIndex
+from stream_lineage.index.trace import Stretch, Trace, links
+from stream_lineage.provenance.documents import schema_document
+
+
+def trace_document(index: ProvenanceIndex, found: Trace, kept: Kept) -> dict[str, Any]:
+    """``records`` are all on the path but the first, ``ends`` those where it ends, ``edges`` how one leads to the
+    other, ``notes`` what a reader has to know."""
+    walk = found.walk
+    return {
+        "record": {**_place(found.log), "offset": found.offset, **_schemas(found.start), **_read(found, kept)},
+        "direction": walk.direction,
+        "exact": found.exact,
+        "cut": walk.cut,
+        "count": walk.count(),
+        "hops": len(walk.hops),
+        "records": [_stretch(each, kept) for each in found.stretches],
+        "ends": [_ended(number, index.logs[number], ranges, kept) for number, ranges in sorted(found.ends.items())],
+        "unknown_parents": [
+            {**_place(index.logs[number]), **_ranges(ranges)} for number, ranges in sorted(walk.unknown.items())
+        ],
+        "edges": [
+            {
+                "output": {**_place(link.output), "first_offset": link.first_output, "last_offset": link.last_output},
+                "parent": {**_place(link.parent), "first_offset": link.first_parent, "last_offset": link.last_parent},
+                "parents_each": link.each or None,
+                "widened": link.widened,
+                "incomplete": link.incomplete,
+                "source": None if link.source is None else link.source.value,
+                "run_id": link.run_id,
+                "first_timestamp": None if link.first_timestamp is None else link.first_timestamp.isoformat(),
+                "last_timestamp": None if link.last_timestamp is None else link.last_timestamp.isoformat(),
+            }
+            for link in links(index, walk)
+        ],
+        "alerts": [
+            {
+                "topic": alert.topic,
+                "partition": alert.partition,
+                "offset": alert.offset,
+                "kind": alert.kind,
+                "severity": alert.severity,
+                "field_path": alert.field_path,
+                "summary": alert.summary,
+                "fingerprint": alert.fingerprint,
+                "event_id": alert.event_id,
+                "observed_at": alert.observed_at.isoformat(),
+                "closed_at": None if alert.closed_at is None else alert.closed_at.isoformat(),
+            }
+            for alert in found.alerts
+        ],
+        "notes": notes(index, found, kept),
+    }
+
+
+def notes(index: ProvenanceIndex, found: Trace, kept: Kept) -> list[str]:
+    """What a reader has to know of an answer, in sentences."""
+    walk, said = found.walk, []
+    if walk.cut:
+        said.append("not everything was looked at: the path goes on beyond what was asked for")
+    if walk.uncertain:
+        count = sum(ranges.count for ranges in walk.uncertain.values())
+        said.append(
+            f"widened: {count:,} of the records lie in ranges that cover the real ones, and may be none of them"
+        )
+    for number, ranges in walk.unknown.items():
+        said.append(
+            f"{_said(index.logs[number])}: {ranges.count:,} records have parents that their headers do not name"
+        )
+    if walk.back:
+        said.append("the path leads back to records that it has passed: they are shown once")
+    for number, gone in kept.gone.items():
+        said.append(
+            f"{_said(index.logs[number])}: {gone.count:,} of these records are no longer in Kafka; "
+            "that they were there is known from the index"
+        )
+    if kept.trouble is not None:
+        said.append(f"Kafka was not asked: {kept.trouble}")
+    return said
+
+
+def _stretch(each: Stretch, kept: Kept) -> dict[str, Any]:
+    sample = {
+        offset: record
+        for (topic, partition, offset), record in kept.records.items()
+        if (topic, partition) == (each.log.topic, each.log.partition) and each.ranges.contains(offset)
+    }
+    return {
+        **_place(each.log),
+        "hop": each.hop,
+        **_ranges(each.ranges),
+        **_schemas(each),
+        "uncertain": [list(bounds) for bounds in each.uncertain],
+        "ends": [list(bounds) for bounds in each.ends],
+        "in_kafka": kept.how_much(each.number, each.log, each.ranges),
+        "read": [
+            {
+                "offset": offset,
+                "timestamp": None if record.timestamp is None else record.timestamp.isoformat(),
+                "run_id": record.run_id,
+                "code_version": record.code_version,
+                "trace_id": record.trace_id,
+            }
+            for offset, record in sorted(sample.items())
+        ],
+    }
+
+
+def _ended(number: int, log: Log, ranges: Ranges, kept: Kept) -> dict[str, Any]:
+    return {**_place(log), **_ranges(ranges), "in_kafka": kept.how_much(number, log, ranges)}
+
+
+def _read(found: Trace, kept: Kept) -> dict[str, Any]:
+    record = kept.records.get((found.log.topic, found.log.partition, found.offset))
+    return {
+        "in_kafka": kept.how_much(found.number, found.log, found.start.ranges),
+        "timestamp": None if record is None or record.timestamp is None else record.timestamp.isoformat(),
+        "run_id": None if record is None else record.run_id,
+        "code_version": None if record is None else record.code_version,
+        "trace_id": None if record is None else record.trace_id,
+        "key_hash": None if record is None else record.key_hash,
+    }
+
+
+def _schemas(each: Stretch) -> dict[str, Any]:
+    return {
+        "schema": None if each.schema is None else schema_document(each.schema),
+        "key_schema": None if each.key_schema is None else schema_document(each.key_schema),
+    }
+
+
+def _place(log: Log) -> dict[str, Any]:
+    place = {"topic": log.topic, "topic_id": log.topic_id, "partition": log.partition}
+    return place if log.cluster is None else {**place, "cluster": log.cluster}
+
+
+def _ranges(ranges: Ranges) -> dict[str, Any]:
+    return {"count": ranges.count, "ranges": [list(bounds) for bounds in ranges]}
+
+
+def _said(log: Log) -> str:
+    return f"{log.topic}[{log.partition}]" + (f" of {log.cluster}" if log.cluster else "")

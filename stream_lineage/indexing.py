@@ -1,0 +1,157 @@
+"""Making the provenance index and keeping it up to date. Needs Kafka alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stream_lineage.collect.cluster_facts import ClusterFacts
+from stream_lineage.connections import log_reader
+from stream_lineage.errors import NotFound
+from stream_lineage.index.feed import OwnTopic, Progress, Read, own_ends, read_into
+from stream_lineage.index.file import explained, replace_contents, sole_writer
+from stream_lineage.index.reader import ProvenanceIndex, Status
+from stream_lineage.index.writer import Feed, IndexWriter
+from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, EDGES, OBSERVATIONS
+from stream_lineage.settings import Settings
+from stream_lineage.wire import kafka
+
+_FEEDS: tuple[tuple[str, Feed], ...] = (
+    (OBSERVATIONS, "observations"),
+    (EDGES, "edges"),
+    (DRIFT_ALERTS, "alerts"),
+    (ANOMALY_ALERTS, "alerts"),
+)
+_RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Until:
+    """True as long as it may go on, and until a monotonic time."""
+
+    running: Callable[[], bool]
+    deadline: float
+
+    def __call__(self) -> bool:
+        return self.running() and time.monotonic() < self.deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an index stands beside its topics. ``lag`` is null where Kafka does not answer."""
+
+    status: Status
+    lag: dict[tuple[str, int], int] | None
+
+
+def rebuild(settings: Settings, progress: Progress | None = None) -> Read:
+    """Make the index anew from the topics. The old one is there and answers until the new one is whole.
+
+    Raises:
+        NotFound: nothing has been collected.
+        IndexBusy: another process writes to it.
+        IndexUnusable: it cannot be written.
+        KafkaUnavailable: no broker answered.
+    """
+    path = settings.index.index_path
+    building = path.with_name(path.name + ".building")
+    with sole_writer(path):
+        try:
+            _remove(building)
+            with closing(IndexWriter(building)) as writer:
+                read = _read(settings, writer, progress=progress)
+                writer.write([], {}, facts={"built_at": datetime.now(UTC).isoformat(timespec="seconds")})
+            replace_contents(building, path)
+        finally:
+            _remove(building)
+    return read
+
+
+def update(settings: Settings, progress: Progress | None = None) -> Read:
+    """Read on from where the index stands, or make it where there is none.
+
+    Raises:
+        NotFound, IndexBusy, IndexUnusable, KafkaUnavailable: see ``rebuild``; IndexUnusable also where it must be
+            rebuilt.
+    """
+    path = settings.index.index_path
+    if not path.exists():
+        return rebuild(settings, progress)
+    with sole_writer(path), closing(IndexWriter(path)) as writer:
+        return _read(settings, writer, progress=progress)
+
+
+def follow(settings: Settings, running: Callable[[], bool], on_read: Callable[[Read], None] | None = None) -> None:
+    """Keep the index up to date as long as ``running`` says so. Topics that come later, or get more partitions, are
+    looked for every half a minute.
+
+    Raises:
+        IndexBusy, IndexUnusable, KafkaUnavailable: see ``update``.
+    """
+    path = settings.index.index_path
+    with sole_writer(path), closing(IndexWriter(path)) as writer:
+        while running():
+            look_again = _Until(running, time.monotonic() + _LOOK_SECONDS)
+            try:
+                read = _read(settings, writer, follow=look_again)
+            except NotFound:
+                time.sleep(_RETRY_SECONDS)  # nothing has been collected yet
+                continue
+            if on_read is not None:
+                on_read(read)
+
+
+def standing(settings: Settings) -> Standing:
+    """How the index stands, and how far it is behind its topics.
+
+    Raises:
+        NotFound: there is none.
+        IndexUnusable: it is damaged, or of another version.
+        KafkaUnavailable: no broker answered.
+    """
+    with ProvenanceIndex(settings.index.index_path) as index:
+        status = index.status()
+    topics = _topics(settings)
+    with closing(log_reader(settings)) as consumer:
+        ends = own_ends(consumer, topics)
+    lag = {}
+    for source, (low, high) in ends.items():
+        position = status.positions.get((source.topic, source.number), low)
+        lag[(source.topic, source.number)] = max(high - position, 0)
+    return Standing(status, lag)
+
+
+def _read(
+    settings: Settings,
+    writer: IndexWriter,
+    *,
+    follow: Callable[[], bool] | None = None,
+    progress: Progress | None = None,
+) -> Read:
+    topics = _topics(settings)
+    if not any(topic.feed == "observations" for topic in topics):
+        raise NotFound(
+            f"there is no topic {settings.kafka.topic(OBSERVATIONS)}",
+            hint="Nothing has been collected with this topic_prefix: run `stream-lineage collect` first.",
+        )
+    with closing(log_reader(settings)) as consumer:
+        return read_into(writer, consumer, topics, follow=follow, progress=progress)
+
+
+def _topics(settings: Settings) -> list[OwnTopic]:
+    facts = ClusterFacts(kafka.admin(settings.kafka))
+    existing = facts.topics()
+    feeds = {settings.kafka.topic(name): feed for name, feed in _FEEDS}
+    ids = facts.topic_ids([name for name in feeds if name in existing])
+    return [OwnTopic(feed, name, ids.get(name) or "", existing[name]) for name, feed in feeds.items() if name in ids]
+
+
+def _remove(path: Path) -> None:
+    with explained(path):
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,150 @@
+"""If this failed, the provenance index would say something else than the log that it is made from, or lose it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from collecting import CLICK, CLICK_2, Acknowledged, Lab, eventually
+from confluent_kafka.admin import NewTopic
+
+from stream_lineage.model.record_edge import EdgeBatch, ParentRange, RecordEdge
+from stream_lineage.provenance.edge_codec import encode_edges
+
+pytestmark = pytest.mark.kafka
+
+ALERT = {
+    "kind": "mean", "severity": "critical", "phase": "open", "score": 0.9, "summary": "clicks: amount is far off",
+    "field_path": "amount", "job": None, "before": None, "after": None, "compatibility": None, "changes": [],
+    "last_offsets": {}, "downstream": [], "fingerprint": "f" * 32, "observed_at": "2026-03-01T12:00:00.000Z",
+    "url": "http://localhost/",
+}  # fmt: skip
+
+
+def index(lab: Lab, *arguments: str) -> Any:
+    answer = lab.run("index", *arguments, *lab.flags(), "--state-dir", str(lab.directory / "state"), "--output", "json")
+    assert answer.code == 0, answer.err
+    return answer.json
+
+
+def trace(lab: Lab, *arguments: str) -> Any:
+    return lab.run("trace", *arguments, *lab.flags(), "--state-dir", str(lab.directory / "state"))
+
+
+def send_edges(lab: Lab, topic: str, edges: Iterable[RecordEdge]) -> None:
+    batch = EdgeBatch("b", lab.bootstrap_servers, topic, None, "c", datetime.now(UTC), tuple(edges))
+    producer = lab.producer()
+    producer.produce(f"{lab.prefix}edges", encode_edges(batch), key=topic.encode())
+    assert producer.flush(30) == 0
+
+
+def logical(lab: Lab) -> dict[str, list[tuple[Any, ...]]]:
+    """What the index holds, by names instead of by numbers, so that two of them can be compared."""
+    with sqlite3.connect(lab.directory / "state" / "index.sqlite") as file:
+        return {
+            "spans": file.execute(
+                "SELECT topic, topic_id, number, first_offset, last_offset, v.document, k.document FROM span s"
+                " JOIN log l ON l.id = s.log JOIN reference v ON v.id = s.value_schema"
+                " JOIN reference k ON k.id = s.key_schema ORDER BY 1, 2, 3, 4"
+            ).fetchall(),
+            "holes": file.execute(
+                "SELECT topic, topic_id, number, first_offset, last_offset, reason FROM hole h"
+                " JOIN log l ON l.id = h.log ORDER BY 1, 2, 3, 4"
+            ).fetchall(),
+            "edges": file.execute(
+                "SELECT o.topic, o.number, out_first, out_last, p.topic, p.number, parent_first, parent_last, width, flags"
+                " FROM edge JOIN log o ON o.id = out_log JOIN log p ON p.id = parent_log ORDER BY 1, 2, 3, 5, 6, 7"
+            ).fetchall(),
+            "alerts": file.execute("SELECT event_id, topic, kind FROM alert ORDER BY 1").fetchall(),
+            "positions": file.execute("SELECT topic, number, next_offset FROM position ORDER BY 1, 2").fetchall(),
+        }
+
+
+def from_index(lab: Lab, topic: str) -> list[dict[str, Any]]:
+    """The rows of ``spans``, as the index has them."""
+    from stream_lineage.cli.documents import span_document
+    from stream_lineage.index.reader import ProvenanceIndex
+
+    with ProvenanceIndex(lab.directory / "state" / "index.sqlite") as opened:
+        rows = [span_document(s, epoch.topic_id) for epoch in opened.epochs(topic) for s in opened.spans(epoch)]
+    found: list[dict[str, Any]] = json.loads(json.dumps(rows))
+    return found
+
+
+def test_the_index_says_what_the_log_says(lab: Lab) -> None:
+    clicks, scored = lab.topic("clicks", partitions=2), lab.topic("scored")
+    for name in ("edges", "anomaly-alerts"):
+        lab.admin.create_topics([NewTopic(f"{lab.prefix}{name}", 2)])[f"{lab.prefix}{name}"].result(30)
+    known = Acknowledged()
+    first, second = lab.clicks(clicks, CLICK, 40), lab.clicks(clicks, CLICK_2, 40)
+    for payloads in (first[:20], second[:20]):
+        for partition in (0, 1):
+            lab.send(clicks, payloads, known, partition=partition)
+    lab.send(scored, lab.clicks(scored, CLICK, 20), known)
+    lab.collect_until_end()
+    send_edges(lab, scored, [RecordEdge(0, n, (ParentRange(clicks, 0, 2 * n, 2 * n + 1),)) for n in range(10)])
+    producer = lab.producer()
+    for junk in (b"", b"\x00\x00\x00\x00\x01junk", b"{}" * 1000, b"\xc3\x01" + bytes(64)):
+        for name in ("edges", "observations", "anomaly-alerts"):
+            producer.produce(f"{lab.prefix}{name}", junk, key=b"junk")
+    alert = {**ALERT, "topic": clicks, "first_offsets": {"0": 4}, "dataset": {"namespace": "kafka://c", "name": clicks}}
+    producer.produce(f"{lab.prefix}anomaly-alerts", json.dumps(alert), headers=[("ce_id", b"e1")])
+    assert producer.flush(30) == 0
+
+    made = index(lab, "update")  # there is none yet
+    assert made["left_out"] == 12
+    for topic in (clicks, scored):
+        assert from_index(lab, topic) == lab.spans(topic)
+
+    # More comes: the index reads on from where it is, and is then the same as one that is made anew.
+    lab.send(clicks, second[20:], known, partition=1)
+    lab.send(clicks, first[20:], known, partition=0)
+    lab.collect_until_end()
+    send_edges(lab, scored, [RecordEdge(0, n, (ParentRange(clicks, 0, 2 * n, 2 * n + 1),)) for n in range(10, 20)])
+    assert index(lab, "status")["lag"] > 0
+    assert index(lab, "update")["left_out"] == 0
+    assert index(lab, "update")["messages"] == 0
+    assert index(lab, "status")["lag"] == 0
+    for topic in (clicks, scored):
+        assert from_index(lab, topic) == lab.spans(topic)
+    grown = logical(lab)
+    assert index(lab, "rebuild")["left_out"] == 12
+    assert logical(lab) == grown
+    assert [row[2:4] for row in grown["edges"]] == [(0, 19)]
+
+    answer = trace(lab, scored, "0", "7", "--output", "json")
+    assert answer.code == 0, answer.err
+    document = answer.json
+    [end] = document["ends"]
+    assert (end["topic"], end["partition"], end["ranges"], end["in_kafka"]) == (clicks, 0, [[14, 15]], "all")
+    [stretch] = document["records"]
+    assert stretch["schema"]["subject"] == f"{clicks}-value"
+    assert [read["offset"] for read in stretch["read"]] == [14, 15]
+    assert all(read["timestamp"] is not None for read in stretch["read"])
+    assert [alert["kind"] for alert in document["alerts"]] == ["mean"]
+    assert document["exact"]
+
+    # The sources are deleted, as by retention: the path is known all the same.
+    lab.delete_records(clicks, 0, 15)
+    again = trace(lab, scored, "0", "7", "--output", "json").json
+    assert [{**end, "in_kafka": "some"} for end in document["ends"]] == again["ends"]
+    assert again["edges"] == document["edges"]
+    assert "1 of these records are no longer in Kafka" in str(again["notes"])
+    assert "no longer in Kafka" in trace(lab, scored, "0", "7").out
+    assert trace(lab, clicks, "0", "15", "--downstream", "--output", "json").json["ends"][0]["ranges"] == [[7, 7]]
+
+    # The log is another one than that which the index was made from.
+    lab.delete_topic(f"{lab.prefix}edges")
+    eventually(lambda: created(lab, f"{lab.prefix}edges"), 30, "the topic is there again")
+    answer = trace(lab, scored, "0", "7")
+    assert answer.code == 1
+    assert "index rebuild" in answer.err
+    assert trace(lab, scored, "0", "7", "--no-update").code == 0
+
+
+def created(lab: Lab, topic: str) -> bool:
+    return lab.admin.create_topics([NewTopic(topic, 2)])[topic].exception(30) is None
