@@ -9,12 +9,15 @@ from typing import Protocol
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.naming import Naming
 from stream_lineage.graph.walk import downstream_names
-from stream_lineage.model.graph import GraphEvent
+from stream_lineage.model.graph import Evidence, GraphEvent
 
 MOST_REACHED = 100
 """Nodes that an alert names as reached by what it tells of."""
 _PORTIONS = 200
 """Portions that are read at a time, at most."""
+
+
+Told = Callable[[int, GraphEvent, list[Evidence], Graph], object]
 
 
 class Feed(Protocol):
@@ -39,9 +42,9 @@ class GraphFold:
         self._offset = 0
         self.graph = Graph()
 
-    def catch_up(self, told: Callable[[int, GraphEvent, Graph], object] | None = None) -> bool:
-        """Take in what has come. ``told`` is given each event with its offset, and the graph before it. Whether all
-        there is has been taken in.
+    def catch_up(self, told: Told | None = None) -> bool:
+        """Take in what has come; whether all there is has been taken in. ``told`` is given each event with its offset,
+        what was known of its node or edge before, and the graph after it.
 
         Raises:
             KafkaUnavailable: no broker answered.
@@ -55,9 +58,10 @@ class GraphFold:
             events, self._offset = self._feed.read(self._offset)
             with self._lock:
                 for offset, event in events:
-                    if told is not None:
-                        told(offset, event, self.graph)
+                    before = [] if told is None else self.graph.known(event.subject)
                     self.graph.take(event)
+                    if told is not None:
+                        told(offset, event, before, self.graph)
         return self._offset >= end
 
     @property

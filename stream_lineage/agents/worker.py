@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from stream_lineage.agents.alert_rules import read_alert_rules
 from stream_lineage.agents.detection import Detection
+from stream_lineage.agents.edge_feed import EdgeFeed
 from stream_lineage.agents.edge_watch import EdgeWatch
 from stream_lineage.agents.faust_app import FaustOutlet, changelog_topic, make_app, observations_topic
+from stream_lineage.agents.graph_alerts import GraphAlerts
 from stream_lineage.agents.graph_fold import GraphFold
-from stream_lineage.agents.graph_watch import GraphWatch
+from stream_lineage.agents.graph_watch import REFRESH, GraphWatch
 from stream_lineage.agents.group_offsets import GroupFilter, GroupOffsets, group_client
 from stream_lineage.agents.group_watch import GroupWatch
 from stream_lineage.agents.metric_watch import MetricWatch
@@ -40,11 +43,12 @@ from stream_lineage.errors import SettingsError, StreamLineageError
 from stream_lineage.graph.codec import decode_event
 from stream_lineage.graph.declarations import read_declarations
 from stream_lineage.graph.from_declarations import claims_of_file, claims_of_rules
+from stream_lineage.graph.from_headers import UNKNOWN_PATIENCE, HeaderFlows, read_since
 from stream_lineage.graph.naming import naming
 from stream_lineage.logs import get_logger
 from stream_lineage.model.graph import GraphEvent
 from stream_lineage.provenance.baselines import BaselineFeed
-from stream_lineage.provenance.topics import BASELINES, GRAPH, METRICS, OBSERVATIONS, WINDOWS
+from stream_lineage.provenance.topics import BASELINES, EDGES, GRAPH, METRICS, OBSERVATIONS, WINDOWS
 from stream_lineage.store.ports import MetricStore
 from stream_lineage.wire.kafka import admin, consumer
 from stream_lineage.wire.registry import SchemaRegistry
@@ -129,7 +133,12 @@ def run_worker(
         group_watch = GroupWatch(store, kafka.cluster_name, agents.public_url, seconds=seconds, muting=muting)
         _wire_groups(app, kafka, pipeline, offsets, group_watch, graph_watch, seconds)
     if graph_watch is not None:
-        _wire_graph(app, kafka, outlet, fold, graph_watch, offsets, agents.graph_poll_seconds)
+        headers = HeaderFlows(names, REFRESH)
+        told = GraphAlerts(names, agents.public_url)
+        records = record_edges(kafka, agents.agents_id)
+        _wire_graph(
+            app, kafka, pipeline, outlet, fold, graph_watch, headers, records, told, offsets, agents.graph_poll_seconds
+        )
     topic = kafka.topic(OBSERVATIONS)
     waits = observation_waits(kafka, topic, agents.agents_id)
     # A disk that is full is no reason to start again: the worker waits for it.
@@ -415,12 +424,22 @@ def graph_feed(settings: KafkaSettings, agents_id: str) -> OnePartition[GraphEve
     return OnePartition(reader, settings.topic(GRAPH), decode_event)
 
 
+def record_edges(settings: KafkaSettings, agents_id: str) -> EdgeFeed:
+    """Reads record edges, in no group."""
+    reader = consumer(settings, agents_id, {"auto.offset.reset": "earliest", "enable.partition.eof": "true"})
+    return EdgeFeed(reader, settings.topic(EDGES))
+
+
 def _wire_graph(
     app: Any,
     kafka: KafkaSettings,
+    pipeline: Pipeline[Any],
     outlet: FaustOutlet,
     fold: GraphFold,
     watch: GraphWatch,
+    headers: HeaderFlows,
+    records: EdgeFeed,
+    told: GraphAlerts,
     offsets: GroupOffsets | None,
     seconds: float,
 ) -> None:
@@ -429,13 +448,31 @@ def _wire_graph(
     own = admin(kafka)
     mine: set[int] = set()
     due = 0.0
+    reads = whole = False
+
+    def read_headers() -> bool:
+        nonlocal reads
+        if not reads:
+            headers.drop()
+            records.start(read_since(fold.graph, REFRESH) or datetime.now(UTC) - UNKNOWN_PATIENCE)
+            reads = True
+        return records.read(headers.wants, headers.take)
+
+    def news(topics: list[str]) -> list[GraphEvent]:
+        now = datetime.now(UTC)
+        return [*watch.events(fold.graph, topics), *headers.events(fold.graph, now, whole=whole)]
 
     async def look() -> None:
-        nonlocal due
+        nonlocal due, whole
         try:
-            whole = await asyncio.to_thread(fold.catch_up)
-            if not whole or app.rebalancing or app.in_recovery or HOME not in mine or time.monotonic() < due:
+            read = await asyncio.to_thread(fold.catch_up, told.event)
+            if not read or app.rebalancing or app.in_recovery or HOME not in mine:
                 return
+            through = fold.offset
+            await pipeline.aside(lambda rows: told.judge(through, rows) if HOME in mine else [])
+            if time.monotonic() < due:
+                return
+            whole = await asyncio.to_thread(read_headers)
             topics = await asyncio.to_thread(topic_names, own)
         except StreamLineageError as error:
             _log.warning("the lineage graph cannot be read", error=error.message)
@@ -444,7 +481,7 @@ def _wire_graph(
         try:
             if offsets is not None:
                 watch.members(await offsets.members(watch.reading))
-            events = await asyncio.to_thread(lambda: watch.events(fold.graph, topics))
+            events = await asyncio.to_thread(news, topics)
             if HOME in mine and events:
                 await outlet.chart(events)
                 _log.info("lineage graph brought up to date", events=len(events))
@@ -458,8 +495,10 @@ def _wire_graph(
         mine.update(tp.partition for tp in assigned if tp.topic == log)
 
     async def revoked(*_: Any, **__: Any) -> None:
+        nonlocal reads
         mine.clear()
         watch.drop()
+        reads = False
 
     app.timer(min(seconds, GRAPH_CHECK_SECONDS))(look)
     app.on_partitions_assigned.connect(assigned, weak=False)

@@ -116,6 +116,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
             optional=settings.agents.alert_rules is None,
         ),
         Grant("agents", "topic", topic(GRAPH), ("Read", "Write"), "keep the lineage graph up to date"),
+        Grant("agents", "topic", topic(EDGES), ("Read",), "know from records what topics are made of"),
         Grant("agents", "topic", changelog, ("Read", "Write"), "keep the states of the detectors"),
         Grant("agents", "topic", topic(STATE), ("Read",), "know what people muted"),
         Grant(

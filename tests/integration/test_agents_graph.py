@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from alerting import Deployment, consumed, deployed, wait_for
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from stream_lineage.model.record_edge import EdgeBatch, EdgeSource, ParentRange, RecordEdge
 from stream_lineage.model.schema_files import schema_text
+from stream_lineage.provenance.edge_codec import encode_edges
 
 pytestmark = pytest.mark.kafka
 SCHEMA = jsonschema.Draft202012Validator(json.loads(schema_text("graph.schema.json")))
@@ -71,6 +74,16 @@ def reading(deployment: Deployment, group: str, topic: str) -> Consumer:
     return consumer
 
 
+def produce_edges(deployment: Deployment, source: str, target: str) -> None:
+    """As a collector does that has seen lineage headers."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    parents = (RecordEdge(0, 7, (ParentRange(source, 0, 1, 3),), EdgeSource.LINEAGE),)
+    batch = EdgeBatch("b1", "test", target, None, "c", now, parents)
+    producer = Producer({"bootstrap.servers": deployment.bootstrap_servers})
+    producer.produce(deployment.topic("edges"), encode_edges(batch), key=target.encode())
+    assert producer.flush(30) == 0
+
+
 def test_the_graph_says_what_was_planted_and_nothing_more(deployment: Deployment) -> None:
     names = ("orders", "users", "enriched", "predictions", "orders-copy")
     topics = {name: f"{deployment.prefix[:-1]}-{name}" for name in names}
@@ -118,6 +131,9 @@ def test_the_graph_says_what_was_planted_and_nothing_more(deployment: Deployment
                 assert (message.key() or b"").decode() == events[-1]["id"]
             return edges_of(events) == planted
 
+        wait_for(all_there, deployment.log, 120)
+        produce_edges(deployment, topics["orders"], topics["orders-copy"])
+        planted["dataset", topics["orders"], "dataset", topics["orders-copy"]] = {"header"}
         wait_for(all_there, deployment.log, 120)
         found = shown(deployment, "show")
     reader.close()

@@ -1,0 +1,64 @@
+"""Turns of the graph that people want to hear of: an edge that appears or vanishes, a dataset that nothing writes.
+
+Only edges that are in the records, in OpenLineage's events or declared count: what groups and values suggest comes and
+goes with whoever looks at a topic once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from stream_lineage.graph.graph import Graph
+from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent, Node, NodeKind
+
+_TOLD = frozenset({EvidenceClass.HEADER, EvidenceClass.OPENLINEAGE, EvidenceClass.DECLARED})
+_SEEN = frozenset({EvidenceClass.HEADER, EvidenceClass.OPENLINEAGE})
+LEARNING = timedelta(hours=1)
+"""In the first hour of a graph everything appears."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """``by``: the class of the evidence that came first or went last. ``dataset``: which is orphaned."""
+
+    kind: Literal["edge-appeared", "edge-vanished", "dataset-orphaned"]
+    edge: GraphEdge
+    by: EvidenceClass
+    dataset: Node | None = None
+
+
+def turns(event: GraphEvent, before: Iterable[Evidence], graph: Graph) -> list[Turn]:
+    """What an event turned. ``before`` is what was known of its edge, ``graph`` the graph after it.
+
+    What is declared appears when somebody declares it, who need not be told.
+    """
+    edge = event.subject
+    if not isinstance(edge, GraphEdge) or NodeKind.COLUMN in (edge.source.kind, edge.target.kind):
+        return []
+    by = event.evidence.by
+    was, is_ = _counts(before), _counts(graph.known(edge))
+    if is_ and not was:
+        learned = graph.first is not None and event.evidence.first_seen - graph.first >= LEARNING
+        return [Turn("edge-appeared", edge, by)] if learned and by in _SEEN else []
+    if was and not is_:
+        found = [Turn("edge-vanished", edge, by)]
+        if edge.target.kind is NodeKind.DATASET and _orphaned(graph, edge.target):
+            found.append(Turn("dataset-orphaned", edge, by, edge.target))
+        return found
+    return []
+
+
+def _orphaned(graph: Graph, dataset: Node) -> bool:
+    """Whether somebody reads a dataset and nobody is known to write it."""
+    number = graph.number(dataset)
+    if number is None:
+        return False
+    written = any(graph.confidences[edge] > 0 for edge in graph.incoming[number])
+    return not written and any(graph.confidences[edge] > 0 for edge in graph.outgoing[number])
+
+
+def _counts(evidence: Iterable[Evidence]) -> bool:
+    return any(each.holds and each.by in _TOLD for each in evidence)
