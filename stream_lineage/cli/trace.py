@@ -62,7 +62,7 @@ def trace(
 
     if update and not offline:
         _bring_up_to_date(settings)
-    with ProvenanceIndex(settings.index.index_path) as index:
+    with ProvenanceIndex(settings.index.index_path) as index, index.snapshot():
         direction = "downstream" if downstream else "upstream"
         found = trace_of(index, topic, partition, offset, direction, topic_id=topic_id, depth=depth)  # type: ignore[arg-type]
         _print(index, found, Kept() if offline else kept_of(settings, found), output)

@@ -51,7 +51,6 @@ CREATE TABLE hole (  -- offsets inside spans that hold no record
 ) WITHOUT ROWID;
 CREATE TABLE run (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE edge (
-    id INTEGER PRIMARY KEY,
     out_log INTEGER NOT NULL,
     out_level INTEGER NOT NULL,  -- the range is at most 2 to the power of this long
     out_first INTEGER NOT NULL,
@@ -66,9 +65,10 @@ CREATE TABLE edge (
     run INTEGER NOT NULL,  -- 0: none
     seen INTEGER NOT NULL,  -- when it was first observed, in milliseconds
     first_time INTEGER NOT NULL,  -- timestamps of the outputs, lowest and highest, in milliseconds; -1: none
-    last_time INTEGER NOT NULL
-);
-CREATE INDEX edge_by_output ON edge (out_log, out_level, out_first);
+    last_time INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    PRIMARY KEY (out_log, out_level, out_first, id)
+) WITHOUT ROWID;
 CREATE INDEX edge_by_parent ON edge (parent_log, parent_level, parent_first);
 CREATE TABLE edge_level (  -- which levels there are, so that only those are looked at
     side INTEGER NOT NULL,  -- 0: outputs, 1: parents

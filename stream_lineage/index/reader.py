@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -59,6 +60,30 @@ class ProvenanceIndex:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.connection = open_reader(path)
+        self._version = -1
+        self._depth = 0
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Everything that is asked within it is answered by one state of the index, whatever is written meanwhile. Who
+        keeps an index open for long asks in a snapshot each time: names are looked up anew where there are new ones."""
+        if self._depth == 0:
+            with self.explained():
+                self.connection.execute("BEGIN")
+                self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the state is fixed from here
+                [version] = self.connection.execute("PRAGMA data_version").fetchone()
+            if version != self._version:
+                self._version = version
+                for name in ("logs", "_references", "_resolved"):
+                    self.__dict__.pop(name, None)
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if self._depth == 0:
+                with suppress(sqlite3.Error):
+                    self.connection.execute("ROLLBACK")
 
     def close(self) -> None:
         self.connection.close()
@@ -102,11 +127,11 @@ class ProvenanceIndex:
         """The reference itself, or the answer that came later for an unresolved one."""
         if not reference.unresolved:
             return reference
-        rows = self.rows(
-            "SELECT reference FROM resolution WHERE topic = ? AND role = ? AND wire_name = ?",
-            (topic, role, wire_text(reference)),
-        )
-        return self.reference(rows[0][0]) if rows else reference
+        key = (topic, role, wire_text(reference))
+        if key not in self._resolved:
+            rows = self.rows("SELECT reference FROM resolution WHERE topic = ? AND role = ? AND wire_name = ?", key)
+            self._resolved[key] = self.reference(rows[0][0]) if rows else reference
+        return self._resolved[key]
 
     def run(self, number: int) -> str | None:
         """A run id by its number in the index."""
@@ -115,6 +140,10 @@ class ProvenanceIndex:
 
     @cached_property
     def _references(self) -> dict[int, SchemaReference]:
+        return {}
+
+    @cached_property
+    def _resolved(self) -> dict[tuple[str, str, str], SchemaReference]:
         return {}
 
     # Spans
@@ -213,7 +242,7 @@ class ProvenanceIndex:
             {table: self.rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables},  # noqa: S608
             {(row[0], row[1]): row[2] for row in self.rows("SELECT topic, number, next_offset FROM position")},
             dict(self.rows("SELECT name, value FROM fact")),
-            dict(self.rows("SELECT name, value FROM counter")),
+            dict(self.rows("SELECT name, value FROM counter WHERE name <> 'edge.ids'")),
         )
 
     @property

@@ -47,9 +47,9 @@ class StripIndex:
         self, wanted: Mapping[int, Ranges], side: str, number: int, limit: int
     ) -> tuple[Table, Offsets, Offsets]:
         total = sum(map(len, wanted.values()))
-        index = "edge_by_output" if side == "out" else "edge_by_parent"
+        index = "" if side == "out" else "INDEXED BY edge_by_parent "
         join = (
-            f"CROSS JOIN edge e INDEXED BY {index} ON e.{side}_log = l.log AND e.{side}_level = l.level"
+            f"CROSS JOIN edge e {index}ON e.{side}_log = l.log AND e.{side}_level = l.level"
             f" AND e.{side}_first BETWEEN %s - (1 << l.level) + 1 AND %s"
         )
         rows: list[tuple[int, ...]] = []

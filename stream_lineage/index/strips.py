@@ -46,7 +46,7 @@ def level(first: int, last: int) -> int:
 
 @dataclass(slots=True)
 class Strip:
-    """One row. ``id`` null: it is not in the file yet."""
+    """One row. ``id`` null: it is not in the file yet; ``stored_level`` is where it stands there."""
 
     out_log: int
     out_first: int
@@ -62,6 +62,7 @@ class Strip:
     first_time: int
     last_time: int
     id: int | None = None
+    stored_level: int = 0
 
     @property
     def key(self) -> _Key:
@@ -135,23 +136,33 @@ class EdgeRows:
 
     def flush(self) -> None:
         """Write what has only been noted."""
-        marks = ", ".join("?" * 15)
         self._note_levels([*self._fresh, *self._grown.values()])
-        [highest] = self._connection.execute("SELECT coalesce(max(id), 0) FROM edge").fetchone()
+        self._connection.executemany(
+            "DELETE FROM edge WHERE out_log = ? AND out_level = ? AND out_first = ? AND id = ?",
+            [(strip.out_log, strip.stored_level, strip.out_first, strip.id) for strip in self._grown.values()],
+        )
+        highest = self._highest()
         for number, strip in enumerate(self._fresh, highest + 1):
             strip.id = number
+        changed = [*self._fresh, *self._grown.values()]
         self._connection.executemany(
-            f"INSERT INTO edge ({_COLUMNS}, id) VALUES ({marks}, ?)",  # noqa: S608
-            [(*strip.row(), strip.id) for strip in self._fresh],
+            f"INSERT INTO edge ({_COLUMNS}, id) VALUES ({', '.join('?' * 16)})",  # noqa: S608 - names of ours
+            [(*strip.row(), strip.id) for strip in changed],
         )
-        self._connection.executemany(
-            f"UPDATE edge SET ({_COLUMNS}) = ({marks}) WHERE id = ?",  # noqa: S608
-            [(*strip.row(), strip.id) for strip in self._grown.values()],
+        for strip in changed:
+            strip.stored_level = level(strip.out_first, strip.out_last)
+        self._connection.execute(
+            "INSERT INTO counter VALUES ('edge.ids', ?1) ON CONFLICT DO UPDATE SET value = ?1",
+            (highest + len(self._fresh),),
         )
         self._fresh, self._grown = [], {}
         # Only what ends at the last output of its partition can still grow.
         latest = self._latest
         self._ends = {end: strip for end, strip in self._ends.items() if end[1] == latest[strip.out_log]}
+
+    def _highest(self) -> int:
+        row = self._connection.execute("SELECT value FROM counter WHERE name = 'edge.ids'").fetchone()
+        return 0 if row is None else int(row[0])
 
     def _strips(self, batch: EdgeBatch, edge: RecordEdge, out_log: int, seen: int) -> Iterator[Strip]:
         source = SOURCES.index(edge.source) if edge.source in SOURCES else 0
@@ -197,6 +208,7 @@ class EdgeRows:
         ).fetchall()
         for row in rows:
             strip = Strip(row[0], *row[2:5], *row[6:])
+            strip.stored_level = row[1]
             self._ends[strip.end] = strip
 
     def _note_levels(self, strips: list[Strip]) -> None:

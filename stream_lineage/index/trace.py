@@ -108,7 +108,19 @@ def trace(
         NotFound: the index knows nothing of it, or knows that the offset holds no record.
         IndexUnusable: the index is damaged.
     """
-    logs = index.logs
+    with index.snapshot():
+        return _traced(index, (topic, topic_id, partition), offset, direction, depth, most_strips)
+
+
+def _traced(
+    index: ProvenanceIndex,
+    place: tuple[str, str | None, int],
+    offset: int,
+    direction: Direction,
+    depth: int | None,
+    most_strips: int,
+) -> Trace:
+    (topic, topic_id, partition), logs = place, index.logs
     named = None if topic_id is None else logs.number(Log(topic, topic_id, partition))
     number = named if topic_id is not None else logs.current(topic, partition)
     hint = "`stream-lineage index status` shows how far the index is; `index update` reads on."

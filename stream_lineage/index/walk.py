@@ -83,7 +83,7 @@ def walk(
         depth: hops at most; all where null.
         most_strips: how large the answer may become.
     """
-    with index.explained():
+    with index.explained(), index.snapshot():
         found = _walked(index, start, direction, depth, most_strips)
         if widened(found.strips).any():
             _mark_uncertain(found)
