@@ -52,6 +52,12 @@ class World:
         self.written = 0
         self._crashes = dict(crashes)
 
+    def again(self, crashes: Iterable[tuple[int, bool]] = ()) -> World:
+        """Another one that has come as far as this one; its steps count from here."""
+        other = World(crashes)
+        other.alerts, other.changelog, other.committed = list(self.alerts), dict(self.changelog), self.committed
+        return other
+
     def step(self, write: Callable[[], object]) -> None:
         self.steps += 1
         crash = self._crashes.pop(self.steps, None)
@@ -175,14 +181,16 @@ def test_crashes_anywhere_change_nothing(undisturbed: World, seed: int) -> None:
 
 
 def test_crashes_at_every_step_of_an_opening_change_nothing(undisturbed: World) -> None:
-    """Also right after a start, when the worker has nothing but the changelog."""
-    values = LOG[:180]
-    plain = World()
+    """Before and after each write. The worker has started shortly before, with nothing but the changelog."""
+    calm, values = World(), LOG[:172]
+    run(calm, LOG[:160])
+    plain = calm.again()
     run(plain, values)
     assert told(plain)
-    for step in range(plain.steps - 30, plain.steps + 1):
+    assert not told(calm)
+    for step in range(1, plain.steps + 1):
         for before in (True, False):
-            world = World([(step, before)])
+            world = calm.again([(step, before)])
             run(world, values)
             assert told(world) == told(plain), (step, before)
 
