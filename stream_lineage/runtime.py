@@ -117,6 +117,7 @@ def collector(
             registry,
             negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
             retry_seconds=settings.registry.registry_retry_seconds,
+            wait_seconds=settings.registry.registry_patience_seconds,
             single_objects=single_objects(settings, registry),
         )
         stack.callback(resolver.close)

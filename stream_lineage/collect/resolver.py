@@ -96,7 +96,7 @@ class SchemaResolver:
         *,
         negative_ttl_seconds: float,
         retry_seconds: float,
-        wait_seconds: float = 2.0,
+        wait_seconds: float,
         single_objects: SingleObjects | None = None,
     ) -> None:
         """``single_objects`` finds schemas by fingerprint, and is null where there is nowhere to look."""

@@ -235,6 +235,13 @@ class RegistrySettings(BaseModel):
     registry_timeout_seconds: float = Field(
         default=3.0, gt=0, le=60, description="How long one registry call may take in all."
     )
+    registry_patience_seconds: float = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="How long a flush waits for schemas that it meets first, while the registry answers. Records whose "
+        "schema comes later are recorded without a profile.",
+    )
     registry_negative_ttl_seconds: float = Field(
         default=60.0,
         ge=0,

@@ -256,6 +256,8 @@ class Offline:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_LINEAGE_")}
+        # A busy machine compiles a schema in more than the two seconds after which records have no profile.
+        self.environment["STREAM_LINEAGE_REGISTRY_PATIENCE_SECONDS"] = str(patient(2))
 
     def run(self, *arguments: str, seconds: float = 120) -> Answer:
         done = subprocess.run(

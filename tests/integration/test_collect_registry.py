@@ -37,6 +37,7 @@ def make_lab(cluster: Any, tmp_path: Path) -> Iterator[Callable[[str], Lab]]:
 
     def make(url: str) -> Lab:
         made.append(Lab(cluster.bootstrap_servers, url, tmp_path))
+        del made[-1].environment["STREAM_LINEAGE_REGISTRY_PATIENCE_SECONDS"]
         return made[-1]
 
     yield make
