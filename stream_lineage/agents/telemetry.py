@@ -32,6 +32,7 @@ class AgentsTelemetry:
         alerts = [Sample(self._published.get(channel, 0), {"channel": channel}) for channel in CHANNELS]
         lost = [
             Sample(health.refused, {"reason": "refused"}),
+            Sample(health.set_aside, {"reason": "set_aside"}),
             Sample(health.dropped, {"reason": "dropped"}),
             Sample(health.damaged, {"reason": "damaged"}),
         ]

@@ -10,9 +10,9 @@ class Health:
     """``ready``: points can be taken. ``trouble`` says what is wrong, and is empty where nothing is.
 
     Of points that wait on the disk: how many, and the age of the oldest in seconds. Of points that will never arrive,
-    since the start: refused by the store, dropped because the outbox was full or they were too old, damaged on the
-    disk (records, of one or more points). ``series`` are written by this process, ``max_series`` at most;
-    ``series_left_out`` exceed that and went into ``__other__``.
+    since the start: refused by the store, set aside because it fails on them, dropped because the outbox was full or
+    they were too old, damaged on the disk (records, of one or more points). ``series`` are written by this process,
+    ``max_series`` at most; ``series_left_out`` exceed that and went into ``__other__``.
     """
 
     ready: bool = True
@@ -22,6 +22,7 @@ class Health:
     oldest_seconds: float = 0.0
     sent: int = 0
     refused: int = 0
+    set_aside: int = 0
     dropped: int = 0
     damaged: int = 0
     series: int = 0

@@ -45,6 +45,7 @@ def open_outbox_store(settings: StoreSettings) -> CappedStore:
         return CappedStore(open_store(settings), SeriesCap(settings.max_series, host))
     from stream_lineage.store.outbox import Outbox
     from stream_lineage.store.outbox_store import OutboxStore, Slot, take_over
+    from stream_lineage.store.set_aside import SetAside
 
     api = influx_api(settings, settings.influx_token)
     slot = Slot(settings.outbox_path)
@@ -58,7 +59,8 @@ def open_outbox_store(settings: StoreSettings) -> CappedStore:
     except OSError as error:
         hint = "Check outbox_path and its permissions."
         raise ConnectionFailed(f"the outbox {slot.directory} cannot be opened: {error}", hint=hint) from error
-    store = OutboxStore(_influx_store(settings, api), outbox, partial(api.write, settings.influx_bucket), slot)
+    destination = partial(api.write, settings.influx_bucket)
+    store = OutboxStore(_influx_store(settings, api), outbox, destination, slot, SetAside(slot.directory))
     return CappedStore(store, SeriesCap(settings.max_series, f"{host}/{slot.directory.name}"))
 
 

@@ -18,6 +18,7 @@ from stream_lineage.store.line_protocol import lines
 from stream_lineage.store.outbox import Outbox
 from stream_lineage.store.ports import Aggregation, Bucket, MetricStore, Point
 from stream_lineage.store.sender import Destination, Sender
+from stream_lineage.store.set_aside import SetAside
 
 MAX_SLOTS = 64
 CLOSE_SECONDS = 5.0
@@ -34,11 +35,18 @@ class OutboxStore:
     calls stands still and loses nothing. ``close`` ends the waiting.
     """
 
-    def __init__(self, store: MetricStore, outbox: Outbox, destination: Destination, slot: Slot | None = None) -> None:
+    def __init__(
+        self,
+        store: MetricStore,
+        outbox: Outbox,
+        destination: Destination,
+        slot: Slot | None = None,
+        aside: SetAside | None = None,
+    ) -> None:
         self._store = store
         self._outbox = outbox
         self._slot = slot
-        self._sender = Sender(outbox, destination)
+        self._sender = Sender(outbox, destination, aside)
         self._closing = threading.Event()
         self._disk = ""
         self._thread = threading.Thread(target=self._sender.run, name="outbox", daemon=True)
@@ -107,6 +115,7 @@ class OutboxStore:
             oldest_seconds=outbox.oldest_seconds,
             sent=sender.sent,
             refused=sender.refused,
+            set_aside=sender.set_aside,
             dropped=outbox.dropped,
             damaged=outbox.damaged,
         )

@@ -2,7 +2,8 @@
 
 What can be mended is tried again, later and later, or when the other side says: no answer, an answer of 5xx or 429, a
 token that is not known, a bucket that is not there. What cannot be mended is one line that is refused for what it says,
-or that is too long for the other side: it is found by halving, counted and told of, and all others arrive.
+or that is too long for the other side: it is found by halving, counted and told of, and all others arrive. So is one
+that the other side fails on (500), again and again, while it takes others: it is set aside on the disk.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from stream_lineage.store.influx_api import (
     Answer,
 )
 from stream_lineage.store.outbox import Batch, Outbox
+from stream_lineage.store.set_aside import SetAside
 
 BEHIND_SECONDS = 2.0
 """What has waited for so long is backlog. Larger: what comes just now may wait behind so much of it."""
@@ -34,7 +36,11 @@ FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 15.0
 LONGEST_RETRY_AFTER_SECONDS = 600.0
 """Of what the other side asks for."""
-_UNAVAILABLE = 503
+ISOLATE_AFTER = 8
+"""Answers of 500 to the same batch, after which the line that it is for is looked for: after about a minute."""
+MAX_IN_VAIN = 50
+"""Answers of 500 to pieces of a batch, after which the other side fails on everything unless it has taken one."""
+_ERROR, _UNAVAILABLE = 500, 503
 _TOLD = 20
 _log = get_logger("stream_lineage.store")
 
@@ -50,6 +56,7 @@ class _Later(Exception):
     reason: str
     hint: str | None = None
     seconds: float | None = None
+    status: int | None = None
 
 
 class Sender:
@@ -59,13 +66,23 @@ class Sender:
         self,
         outbox: Outbox,
         destination: Destination,
+        aside: SetAside | None = None,
         *,
         behind_seconds: float = BEHIND_SECONDS,
         batch_bytes: int = BATCH_BYTES,
+        first_wait_seconds: float = FIRST_WAIT_SECONDS,
+        isolate_after: int = ISOLATE_AFTER,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._outbox = outbox
         self._destination = destination
+        self._aside = aside
+        self._first_wait_seconds = first_wait_seconds
+        self._isolate_after = isolate_after
+        self._errors: dict[int, int] = {}
+        self._taken: bytes | None = None
+        self._in_vain = 0
+        self._suspects: list[bytes] = []
         self._behind_seconds = behind_seconds
         self._batch_bytes = batch_bytes
         self._chance = chance
@@ -74,6 +91,7 @@ class Sender:
         self._failures = 0
         self.sent = 0
         self.refused = 0
+        self.set_aside = 0
         self.trouble = ""
 
     def run(self) -> None:
@@ -102,6 +120,7 @@ class Sender:
 
     def _turn(self) -> float | None:
         """Send what came just now and a piece of the backlog; how long to wait then, null where nothing is left."""
+        self._taken = None
         try:
             live = self._outbox.live(self._batch_bytes, self._behind_seconds)
             if live is not None:
@@ -116,10 +135,21 @@ class Sender:
         return None if live is None and old is None else 0.0
 
     def _send(self, batch: Batch) -> None:
-        refused = self._lines(batch.lines) if batch.lines else 0
+        errors = self._errors.get(batch.first, 0)
+        isolating = self._aside is not None and errors > 0 and errors % self._isolate_after == 0
+        self._in_vain, self._suspects = 0, []
+        try:
+            refused = self._lines(batch.lines, isolating) if batch.lines else 0
+            failed = sum(self._put_aside(line) for line in self._suspects)
+        except _Later as later:
+            if later.status == _ERROR:
+                self._errors[batch.first] = errors + 1
+            raise
+        self._errors.clear()
         self._outbox.sent(batch)
-        self.sent += len(batch.lines) - refused
+        self.sent += len(batch.lines) - refused - failed
         self.refused += refused
+        self.set_aside += failed
         if batch.damaged:
             _log.error("records of the outbox are damaged and left out", records=batch.damaged)
         if batch.lines and self._failures:
@@ -127,36 +157,73 @@ class Sender:
             self._failures = 0
             self.trouble = ""
 
-    def _lines(self, lines: list[bytes]) -> int:
-        """Send lines; how many of them were refused for what they are."""
-        body = b"\n".join(lines)
-        try:
-            answer = self._destination(body)
-        except ConnectionFailed as error:
-            raise _Later(error.message, error.hint) from None
+    def _lines(self, lines: list[bytes], isolating: bool) -> int:
+        """Send lines; how many of them were refused for what they are. Those that are answered 500, each alone, become
+        suspects if that is looked for."""
+        answer = self._answer(lines)
         if answer.ok:
             return 0
         if answer.status == TOO_LARGE:
-            self._batch_bytes = max(LEAST_BYTES, min(self._batch_bytes, len(body) // 2))
+            self._batch_bytes = max(LEAST_BYTES, min(self._batch_bytes, sum(map(len, lines)) // 2))
+        elif answer.status == _ERROR and isolating:
+            self._in_vain += 1
+            if self._taken is None and self._in_vain > MAX_IN_VAIN:
+                raise _later(answer)
+            if len(lines) == 1:
+                self._suspects.append(lines[0])
+                return 0
         elif answer.status not in (BAD_REQUEST, UNPROCESSABLE):
             raise _later(answer)
         if len(lines) == 1:
             self._tell(lines[0], answer)
             return 1
         half = len(lines) // 2
-        return self._lines(lines[:half]) + self._lines(lines[half:])
+        return self._lines(lines[:half], isolating) + self._lines(lines[half:], isolating)
+
+    def _answer(self, lines: list[bytes]) -> Answer:
+        try:
+            answer = self._destination(b"\n".join(lines))
+        except ConnectionFailed as error:
+            raise _Later(error.message, error.hint) from None
+        if answer.ok:
+            self._taken = lines[-1]
+        return answer
+
+    def _put_aside(self, line: bytes) -> bool:
+        """Put a suspect aside if the other side still fails on it and still takes what it took last, which changes
+        nothing. Whether it is aside; else it has arrived."""
+        taken = self._taken
+        answer = self._answer([line])
+        if answer.ok:
+            return False
+        if taken is None or answer.status != _ERROR or self._aside is None:
+            raise _later(answer)
+        again = self._answer([taken])
+        if not again.ok:
+            raise _later(again)
+        try:
+            kept = self._aside.put(line)
+        except OSError as error:
+            raise _Later(f"what is to be set aside cannot be written: {error.strerror or error}") from None
+        _log.error(
+            "InfluxDB fails on a point while it takes others: it is set aside" if kept else
+            "InfluxDB fails on a point while it takes others: it is left out, for the file of those is full",
+            series=_series(line), file=str(self._aside.path), status=answer.status, reason=answer.message,
+        )  # fmt: skip
+        return True
 
     def _tell(self, line: bytes, answer: Answer) -> None:
         if self.refused < _TOLD or self.refused % 1000 == 0:
-            series = line[:200].decode("utf-8", "replace").partition(" ")[0]
             what = "is too long for InfluxDB" if answer.status == TOO_LARGE else "is refused by InfluxDB"
-            _log.error(f"a point {what} and left out", series=series, status=answer.status, reason=answer.message)
+            _log.error(
+                f"a point {what} and left out", series=_series(line), status=answer.status, reason=answer.message
+            )
 
     def _wait(self, later: _Later) -> float:
         self._failures += 1
         seconds = later.seconds
         if seconds is None:
-            longest = min(FIRST_WAIT_SECONDS * 2 ** min(self._failures - 1, 10), LONGEST_WAIT_SECONDS)
+            longest = min(self._first_wait_seconds * 2 ** min(self._failures - 1, 10), LONGEST_WAIT_SECONDS)
             seconds = longest * (0.5 + self._chance() / 2)
         else:
             seconds = min(seconds, LONGEST_RETRY_AFTER_SECONDS)
@@ -177,4 +244,8 @@ def _later(answer: Answer) -> _Later:
         BUSY: "InfluxDB asks us to wait (429)",
         _UNAVAILABLE: "InfluxDB asks us to wait (503)",
     }.get(answer.status, f"InfluxDB answered {answer.status}")
-    return _Later(f"{said}: {answer.message}", answer.hint, answer.retry_after)
+    return _Later(f"{said}: {answer.message}", answer.hint, answer.retry_after, answer.status)
+
+
+def _series(line: bytes) -> str:
+    return line[:200].decode("utf-8", "replace").partition(" ")[0]

@@ -44,7 +44,7 @@ def test_a_worker_from_start_to_hang() -> None:
     }  # fmt: skip
     lost = next(metric for metric in telemetry.metrics() if metric.name == "stream_lineage_store_lost_total")
     assert {sample.labels["reason"]: sample.value for sample in lost.samples} == {
-        "refused": 0, "dropped": 4, "damaged": 0,
+        "refused": 0, "set_aside": 0, "dropped": 4, "damaged": 0,
     }  # fmt: skip
 
     progress.revoked()

@@ -21,7 +21,8 @@ import pytest
 from stream_lineage.errors import ConnectionFailed
 from stream_lineage.store.influx_api import InfluxApi
 from stream_lineage.store.outbox import Outbox
-from stream_lineage.store.sender import Sender
+from stream_lineage.store.sender import MAX_IN_VAIN, Sender
+from stream_lineage.store.set_aside import SetAside
 
 Answered = tuple[int, dict[str, str], str]
 WAIT_SECONDS = 60.0
@@ -131,6 +132,88 @@ def test_bad_lines_are_isolated_and_counted(tmp_path: Path, door: Door, status: 
         assert (sender.sent, sender.refused) == (97, 3)
         # Halving: not one request for each line.
         assert len(door.requests) < 60
+
+
+def failing_on(*numbers: int) -> Callable[[list[str]], Answered]:
+    bad = set(lines(*numbers))
+    return lambda given: said(500, "panic: interface conversion") if bad & set(given) else GOOD
+
+
+def patient(path: Path) -> dict[str, Any]:
+    return {"aside": SetAside(path), "isolate_after": 2, "first_wait_seconds": 0.02}
+
+
+def aside(path: Path) -> list[str]:
+    file = SetAside(path).path
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def test_lines_on_which_it_fails_are_set_aside_and_all_others_arrive(tmp_path: Path, door: Door) -> None:
+    door.rule = failing_on(0, 64, 99)
+    with sending(tmp_path, door, **patient(tmp_path)) as (outbox, sender):
+        put(outbox, sender, lines(*range(100)))
+        until(lambda: outbox.empty)
+        assert aside(tmp_path) == lines(0, 64, 99)
+        assert set(door.arrived) == set(lines(*range(100))) - set(lines(0, 64, 99))
+        until(lambda: sender.trouble == "")
+        assert (sender.sent, sender.refused, sender.set_aside) == (97, 0, 3)
+        assert [given for _, given in door.requests[:2]] == [lines(*range(100))] * 2, "it is tried again first"
+
+
+def test_where_it_fails_on_everything_nothing_is_set_aside(tmp_path: Path, door: Door) -> None:
+    door.rule = lambda _: said(500, "internal error")
+    with sending(tmp_path, door, **patient(tmp_path)) as (outbox, sender):
+        put(outbox, sender, lines(*range(400)))
+        until(lambda: len(door.requests) > MAX_IN_VAIN)
+        until(lambda: len(door.requests[-1][1]) == 400)  # it is tried as a whole again
+        assert aside(tmp_path) == []
+        assert len(door.requests) <= MAX_IN_VAIN + 5
+        door.rule = lambda _: GOOD
+        until(lambda: outbox.empty)
+        assert set(door.arrived) == set(lines(*range(400)))
+        until(lambda: sender.sent == 400)
+        assert sender.set_aside == 0
+
+
+def test_when_it_begins_to_fail_on_everything_meanwhile_nothing_is_set_aside(tmp_path: Path, door: Door) -> None:
+    bad = failing_on(3)
+    taken: list[list[str]] = []
+
+    def rule(given: list[str]) -> Answered:
+        if len(taken) >= 2 or bad(given) != GOOD:
+            return said(500, "internal error")
+        taken.append(given)
+        return GOOD
+
+    door.rule = rule
+    with sending(tmp_path, door, **patient(tmp_path)) as (outbox, sender):
+        put(outbox, sender, lines(*range(100)))
+        until(lambda: len(taken) == 2)
+        seen = len(door.requests)
+        until(lambda: lines(*range(100)) in [given for _, given in door.requests[seen:]])
+        assert aside(tmp_path) == []
+        door.rule = lambda _: GOOD
+        until(lambda: outbox.empty)
+        until(lambda: sender.sent == 100)
+        assert sender.set_aside == 0
+
+
+def test_a_point_alone_waits_until_another_is_taken(tmp_path: Path, door: Door) -> None:
+    door.rule = failing_on(1)
+    with sending(tmp_path, door, **patient(tmp_path)) as (outbox, sender):
+        put(outbox, sender, lines(1))
+        until(lambda: len(door.requests) >= 4)
+        assert (aside(tmp_path), outbox.waiting) == ([], 1)
+        put(outbox, sender, lines(2))
+        until(lambda: outbox.empty)
+        assert aside(tmp_path) == lines(1)
+        until(lambda: sender.sent == 1)
+
+
+def test_a_full_file_is_said_and_holds_up_nothing(tmp_path: Path) -> None:
+    file = SetAside(tmp_path, max_bytes=10)
+    assert [file.put(b"m n=1 1"), file.put(b"m n=2 2")] == [True, False]
+    assert file.path.read_bytes() == b"m n=1 1\n"
 
 
 def test_too_much_at_once_is_sent_in_pieces_and_a_line_that_is_too_long_is_left_out(tmp_path: Path, door: Door) -> None:
