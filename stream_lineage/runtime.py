@@ -48,6 +48,7 @@ from stream_lineage.provenance.topics import (
     ANOMALY_ALERTS,
     DEAD_LETTERS,
     DRIFT_ALERTS,
+    EDGES,
     OBSERVATIONS,
     ensure_topics,
 )
@@ -62,6 +63,7 @@ _OWN_SCHEMAS: tuple[tuple[str, str, SchemaType], ...] = (
     (DRIFT_ALERTS, "alert.schema.json", SchemaType.JSON),
     (ANOMALY_ALERTS, "alert.schema.json", SchemaType.JSON),
     (DEAD_LETTERS, "dead-letter.schema.json", SchemaType.JSON),
+    (EDGES, "edge.avsc", SchemaType.AVRO),
 )
 
 
@@ -70,20 +72,17 @@ _LARGEST_COPY = 1_000_000_000
 """Bytes, the most that the client allows."""
 
 
-def register_own_schemas(registry: SchemaRegistry | None, settings: Settings) -> int | None:
-    """Register the schemas of our topics; the id of the observation schema, or null while the registry is away."""
+def register_own_schemas(registry: SchemaRegistry | None, settings: Settings) -> dict[str, int]:
+    """Register the schemas of our topics; their ids by topic, as far as the registry answers."""
     if registry is None:
-        return None
-    observation_id = None
+        return {}
+    ids = {}
     for topic, file, kind in _OWN_SCHEMAS:
         try:
-            schema_id = registry.register(f"{settings.kafka.topic(topic)}-value", schema_text(file), kind)
+            ids[topic] = registry.register(f"{settings.kafka.topic(topic)}-value", schema_text(file), kind)
         except (ConnectionFailed, SchemaError) as error:
             _log.warning("our schema is not registered; the log can be read all the same", file=file, error=str(error))
-            continue
-        if topic == OBSERVATIONS:
-            observation_id = schema_id
-    return observation_id
+    return ids
 
 
 @contextmanager
@@ -149,6 +148,7 @@ def collector(
         )
         stack.callback(transactions.close)
         transactions.prepare()
+        schema_ids = register_own_schemas(registry, settings)
         recorder = Recorder(
             cluster=settings.kafka.cluster_name,
             collector=instance.value,
@@ -157,7 +157,9 @@ def collector(
             dead_letter_limit=collect.dead_letter_limit,
             gaps=GapClassifier(facts.cleanup_policy, facts.visible_offsets),
             ledger=ledger,
-            schema_id=register_own_schemas(registry, settings),
+            schema_id=schema_ids.get(OBSERVATIONS),
+            edges_topic=settings.kafka.topic(EDGES),
+            edge_schema_id=schema_ids.get(EDGES),
         )
         tap = _tap(settings, admin, facts, hash_key) if collect.tap else None
         pipeline = Pipeline(
@@ -190,6 +192,7 @@ def collector(
                 collect.flush_max_records,
                 collect.flush_max_bytes,
                 collect.flush_max_spans,
+                collect.edges_max_bytes,
             ),
             producer_headers=collect.producer_headers,
             shutdown_seconds=collect.shutdown_timeout_seconds * 0.8,

@@ -7,7 +7,7 @@ This is the hot path of the main process. Per record it costs the accessor calls
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
+from stream_lineage.collect.record_edges import LINEAGE_HEADERS, Descendant, descendants_in
 from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE, SchemaCodes
 from stream_lineage.wire.cloud_events import CONTENT_TYPE, is_json
 from stream_lineage.wire.columns import PADDING
@@ -81,6 +82,8 @@ class TopicBatch:
     messages: list[Message] | None = None
     producer_of: Callable[[int], bytes | None] | None = None
     """What a header of the record at an index calls its producer; null where no record has headers."""
+    descendants: list[Descendant] = field(default_factory=list)
+    """The records whose headers say where they come from."""
     header_bytes: int = 0
     """About what the headers took, as objects of Python, of which there is one for each name and each value."""
 
@@ -150,15 +153,19 @@ def _topic_batch(
     headers = headers_of(messages)
     header_bytes = 0
     producer_of = None
+    descendants: list[Descendant] = []
     if headers.count(None) != count:
+        names = {name for own in headers if own for name, _ in own}
         producer_of = partial(_producer, headers, producer_headers) if producer_headers else None
         header_bytes = _header_bytes(headers)
         targets: tuple[tuple[Role, str, Payloads, NDArray[np.uint64]], ...] = (
             ("value", VALUE_GUID_HEADER, values, value_codes),
             ("key", KEY_GUID_HEADER, keys, key_codes),
         )
-        _apply_guids(topic, headers, targets, codes)
+        _apply_guids(topic, headers, [target for target in targets if target[1] in names], codes)
         _apply_content_types(headers, values, value_codes)
+        if not names.isdisjoint(LINEAGE_HEADERS):
+            descendants = descendants_in(messages, headers)
     codes.look_inside(topic, "value", value_codes, values.data, values.starts, values.lengths)
     codes.look_inside(topic, "key", key_codes, keys.data, keys.starts, keys.lengths)
     codes.settle(topic, "value", value_codes, values.lengths)
@@ -176,6 +183,7 @@ def _topic_batch(
         timestamps=np.fromiter((messages[i].timestamp()[1] for i in sample.tolist()), np.int64, len(sample)),
         messages=messages if keeps(topic) else None,
         producer_of=producer_of,
+        descendants=descendants,
         header_bytes=header_bytes,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stream_lineage.collect.batch import Payloads, TopicBatch
 from stream_lineage.collect.dead_letters import DeadLetter
 from stream_lineage.collect.progress import PartitionId, PartitionProgress
+from stream_lineage.collect.record_edges import FlushEdges
 from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE
 
 _LINK_BYTES = 68  # two hashes and a partition
@@ -146,6 +147,7 @@ class Flush:
     records: int = 0
     bytes: int = 0
     run_count: int = 0
+    edges: FlushEdges = field(default_factory=lambda: FlushEdges(0))
     tapped: int = 0
     crowded: bool = False  # an observation has too many spans and links for its size, or too much is to be republished
     sealed_at: datetime | None = None
@@ -187,6 +189,11 @@ class Flush:
             self._fill(group, batch, segments, whole=len(touched) == 1)
             changed.append(group)
         self._time(batch, touched, progress, now_ms)
+        if batch.descendants:
+            places = [each.index for each in batch.descendants]
+            partitions, offsets = batch.partitions[places].tolist(), batch.offsets[places].tolist()
+            self.edges.see(batch.topic, batch.descendants, partitions, offsets)
+            self.crowded = self.crowded or self.edges.full
         return changed
 
     def _extend(
@@ -371,6 +378,9 @@ def _subset(batch: TopicBatch, keep: list[tuple[int, int]]) -> TopicBatch:
         timestamps=batch.timestamps[sampled],
         messages=None if batch.messages is None else [batch.messages[i] for i in indices.tolist()],
         producer_of=None if whole is None else lambda index: whole(int(indices[index])),
+        descendants=[
+            replace(each, index=int(place[each.index])) for each in batch.descendants if place[each.index] >= 0
+        ],
     )
 
 

@@ -15,6 +15,7 @@ from stream_lineage.collect.flush import PIECE_BYTES, Flush, Group, GroupKey, sl
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.pipeline import Pipeline
 from stream_lineage.collect.progress import PartitionId, PartitionProgress
+from stream_lineage.collect.record_edges import FlushEdges
 from stream_lineage.collect.schema_key import SchemaCodes
 
 BEHIND_SECONDS = 240.0
@@ -44,6 +45,7 @@ class FlushBounds:
     records: int
     bytes: int
     spans: int
+    edge_bytes: int = 0
 
 
 class OpenFlush:
@@ -65,7 +67,7 @@ class OpenFlush:
         self._bounds = bounds
         self._stopping = stopping
         self._producer_headers = producer_headers
-        self._flush = Flush(0, time.monotonic())
+        self._flush = Flush(0, time.monotonic(), edges=FlushEdges(bounds.edge_bytes))
         self._due_early: float | None = None
         self._seen: dict[GroupKey, float] = {}
         self._back_at = -_BACK_EVERY_SECONDS
@@ -146,7 +148,7 @@ class OpenFlush:
         self._renew()
 
     def _renew(self) -> None:
-        self._flush = Flush(self._pipeline.era, time.monotonic())
+        self._flush = Flush(self._pipeline.era, time.monotonic(), edges=FlushEdges(self._bounds.edge_bytes))
         self._due_early = None
 
     def _seal(self) -> None:

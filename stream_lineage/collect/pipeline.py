@@ -21,6 +21,7 @@ from stream_lineage.collect.decode_stage import DecodeStage, Plan
 from stream_lineage.collect.flush import Flush, Group, GroupKey, Piece
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.progress import PartitionId
+from stream_lineage.collect.record_edges import EdgeCounts
 from stream_lineage.collect.recorder import GroupSchemas, Recorder, Recording, Resolution
 from stream_lineage.collect.resolver import Question, SchemaResolver
 from stream_lineage.collect.schema_answers import SchemaAnswers
@@ -62,6 +63,7 @@ class Totals:
     traced: int = 0
     flushes: int = 0
     failed_flushes: int = 0
+    edges: EdgeCounts = field(default_factory=EdgeCounts)
     decoders: Counter[str] = field(default_factory=Counter)
 
 
@@ -264,6 +266,7 @@ class Pipeline:
         totals.observations += recording.observations
         totals.dead_letters += recording.dead_letters
         totals.decoders.update(recording.decoders)
+        totals.edges.add(flush.edges.counts)
         totals.flushes += 1
         if self._on_committed is not None:
             self._on_committed(recording, flush)

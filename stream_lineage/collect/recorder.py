@@ -21,6 +21,7 @@ from stream_lineage.model.span import MissingRange, OffsetSpan
 from stream_lineage.profile.encoding import decoder_of
 from stream_lineage.provenance.chain import Head, next_hash
 from stream_lineage.provenance.codec import EncodedBody, encode_body, frame
+from stream_lineage.provenance.edge_writer import BatchHead
 from stream_lineage.provenance.log import DIGEST_HEADER
 
 _MAX_WAITING = 256
@@ -83,7 +84,7 @@ class _Draft:
 @dataclass(frozen=True, slots=True)
 class Recorder:
     """Builds recordings; knows what stays the same from flush to flush. ``schema_id`` is the registry's id of our own
-    observation schema."""
+    observation schema, ``edge_schema_id`` that of edges."""
 
     cluster: str
     collector: str
@@ -93,6 +94,8 @@ class Recorder:
     gaps: GapClassifier
     ledger: Ledger
     schema_id: int | None
+    edges_topic: str
+    edge_schema_id: int | None
 
     def record(
         self,
@@ -142,10 +145,18 @@ class Recorder:
         resolved = list(resolutions)
         drafts += [self._resolution(resolution, now) for resolution in resolved]
         self._link(flush, drafts, schemas, resolved, recording)
+        recording.messages += self._edges(flush, now)
         for letter in summarised(letters, self.dead_letter_limit):
             recording.messages.append(message(letter, to=self.dead_letters_topic, cluster=self.cluster, now=now))
             recording.dead_letters += letter.count
         return recording
+
+    def _edges(self, flush: Flush, now: datetime) -> Iterator[OutgoingMessage]:
+        ids = iter(lambda: uuid4().hex, "")
+        for topic, writer in flush.edges.by_topic.items():
+            head = BatchHead(self.cluster, topic, flush.topic_ids.get(topic), self.collector, now)
+            for value in writer.messages(head, ids, schema_id=self.edge_schema_id):
+                yield OutgoingMessage(self.edges_topic, topic.encode(), value)
 
     def _spans(self, flush: Flush) -> dict[GroupKey, list[OffsetSpan]]:
         out: dict[GroupKey, list[OffsetSpan]] = {}

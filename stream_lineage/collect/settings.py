@@ -92,6 +92,13 @@ class CollectSettings(BaseModel):
         le=1_000_000,
         description="Offset spans after which a flush comes early: mixed schemas make many.",
     )
+    edges_max_bytes: int = Field(
+        default=8 * MEBIBYTE,
+        ge=0,
+        le=256 * MEBIBYTE,
+        description="Bytes of record edges (which records a record was made from, by its headers) after which a flush "
+        "comes early. 0: no edges are recorded.",
+    )
     observation_max_bytes: int = Field(
         default=65_536, ge=4_096, le=900_000, description="Size that the observation of a quiet topic stays below."
     )

@@ -32,6 +32,10 @@ class CollectorTelemetry:
             "spans": (totals.spans, "Spans of offsets in those observations."),
             "dead_letters": (totals.dead_letters, "Records that could not be read, in lineage.dead-letters."),
             "traced": (totals.traced, "Records that were republished to a traced topic."),
+            "edges": (totals.edges.edges, "Records whose headers say where they come from, in lineage.edges."),
+            "edges_unreadable": (totals.edges.unreadable, "Records among them whose header could not be read."),
+            "edges_copied": (totals.edges.copied, "Headers that were copied from a record of another topic."),
+            "edges_left_out": (totals.edges.left_out, "Records for whose edges there was no room."),
             "flushes": (totals.flushes, "Transactions that were committed."),
             "failed_flushes": (totals.failed_flushes, "Transactions that failed; what they held is read again."),
         }

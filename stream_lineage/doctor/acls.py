@@ -99,6 +99,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("collector", "topic", own, ("Describe",), "see which of our own topics exist", prefixed=True),
         Grant("collector", "topic", topic(OBSERVATIONS), ("Read", "Write"), "write the log; find its last links"),
         Grant("collector", "topic", topic(DEAD_LETTERS), ("Write",), "report what cannot be decoded"),
+        Grant("collector", "topic", topic(EDGES), ("Write",), "record which records others were made from"),
         *(
             Grant("tap", "topic", name, ("Create", "Write", "Alter"), "create, write and enlarge traced topics",
                   prefixed=prefixed, watched=True)

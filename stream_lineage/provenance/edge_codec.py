@@ -24,7 +24,7 @@ _SINGLE_OBJECT = b"\xc3\x01"
 _TRACE_ID_BYTES = 16
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_LAST_MILLISECOND = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+LAST_MILLISECOND = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MILLISECOND
 """Producers may write any timestamp: what is beyond is none."""
 
 
@@ -41,13 +41,17 @@ def _codec() -> _Codec:
     return _Codec(fastavro.parse_schema(schema), _SINGLE_OBJECT + bytes.fromhex(print_))
 
 
+def framing(schema_id: int | None) -> bytes:
+    """What stands before a batch: the Confluent prefix where the registry gave our schema an id, else that of Avro's
+    single-object encoding, so that the topic can be written and read without any registry."""
+    return _codec().single_object_prefix if schema_id is None else b"\x00" + struct.pack(">I", schema_id)
+
+
 def encode_edges(batch: EdgeBatch, *, schema_id: int | None = None) -> bytes:
-    """The message value: Confluent prefix where the registry gave our schema an id, else Avro single-object encoding,
-    so that the topic can be written and read without any registry."""
-    codec = _codec()
+    """The message value of a whole batch."""
     out = io.BytesIO()
-    out.write(codec.single_object_prefix if schema_id is None else b"\x00" + struct.pack(">I", schema_id))
-    fastavro.schemaless_writer(out, codec.schema, _record(batch))
+    out.write(framing(schema_id))
+    fastavro.schemaless_writer(out, _codec().schema, _record(batch))
     return out.getvalue()
 
 
@@ -170,7 +174,7 @@ def _edge(row: dict[str, Any], sources: Sequence[tuple[str, int, str | None]], r
         parents=tuple(_parent(parent, sources) for parent in row["parents"]),
         source=EdgeSource(row["source"]),
         incomplete=row["incomplete"],
-        timestamp=_EPOCH + timestamp * _MILLISECOND if 0 <= timestamp <= _LAST_MILLISECOND else None,
+        timestamp=_EPOCH + timestamp * _MILLISECOND if 0 <= timestamp <= LAST_MILLISECOND else None,
         run_id=None if run < 0 else runs[run],
         trace_id=trace_id.hex() or None,
     )

@@ -46,6 +46,11 @@ class Planted:
     outputs: dict[Record, frozenset[Record]] = field(default_factory=dict)
 
     @property
+    def topics(self) -> set[str]:
+        """Those that the pipeline writes."""
+        return {self.enriched, self.joined, self.totals, self.running}
+
+    @property
     def last_hop(self) -> list[Record]:
         return sorted(record for record in self.outputs if record[0] in (self.totals, self.running))
 

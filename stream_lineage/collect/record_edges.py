@@ -1,0 +1,133 @@
+"""The edges of a flush: what the headers of its records say about where these come from.
+
+Who writes headers may write anything. What cannot be read becomes an edge without parents that says so; nothing is
+guessed. What edges take is bounded: a flush comes early once they have taken their share, and what is beyond four times
+that in one batch is left out and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+from confluent_kafka import Message
+
+from stream_lineage.errors import DecodeError
+from stream_lineage.model.record_edge import EdgeSource, ParentRange
+from stream_lineage.provenance.edge_writer import EdgeWriter
+from stream_lineage.wire.lineage_headers import (
+    PARENTS_HEADER,
+    RUN_HEADER,
+    TRACEPARENT_HEADER,
+    decode_parents,
+    run_id,
+    trace_id,
+)
+from stream_lineage.wire.origin_headers import ORIGIN_TOPIC_HEADERS, origin_in
+
+Headers = Sequence[tuple[str, bytes | None]]
+LINEAGE_HEADERS = ORIGIN_TOPIC_HEADERS | {PARENTS_HEADER}
+"""A record without any of these has no edge."""
+_OVERSHOOT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Descendant:
+    """A record that has such headers. ``index`` is its place in the batch."""
+
+    index: int
+    headers: Headers
+    message: Message
+
+
+@dataclass(slots=True)
+class EdgeCounts:
+    """``edges`` that were made, those of them whose header was ``unreadable``, headers that were ``copied`` from a
+    record of another topic, and records that were ``left_out``."""
+
+    edges: int = 0
+    unreadable: int = 0
+    copied: int = 0
+    left_out: int = 0
+
+    def add(self, other: EdgeCounts) -> None:
+        self.edges += other.edges
+        self.unreadable += other.unreadable
+        self.copied += other.copied
+        self.left_out += other.left_out
+
+
+class FlushEdges:
+    """``most_bytes`` is what edges may take in a flush; with 0 none are made."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self.by_topic: dict[str, EdgeWriter] = {}
+        self.counts = EdgeCounts()
+        self.bytes = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the flush should come early."""
+        return self.bytes >= self._most_bytes > 0
+
+    def see(
+        self, topic: str, descendants: Sequence[Descendant], partitions: Sequence[int], offsets: Sequence[int]
+    ) -> None:
+        """Make the edges of some records of a topic; ``partitions`` and ``offsets`` are theirs, in order."""
+        if not self._most_bytes or not descendants:
+            return
+        writer = self.by_topic.get(topic)
+        if writer is None:
+            writer = self.by_topic[topic] = EdgeWriter()
+        counts, check, before = self.counts, crc32(topic.encode()), writer.bytes
+        for descendant, partition, offset in zip(descendants, partitions, offsets, strict=True):
+            if self.bytes + writer.bytes - before > _OVERSHOOT * self._most_bytes:
+                writer.left_out += 1
+                counts.left_out += 1
+                continue
+            self._edge(writer, check, descendant, partition, offset)
+        self.bytes += writer.bytes - before
+
+    def _edge(self, writer: EdgeWriter, check: int, descendant: Descendant, partition: int, offset: int) -> None:
+        headers, counts = descendant.headers, self.counts
+        last = dict(headers)
+        source, incomplete, known = EdgeSource.LINEAGE, False, False
+        parents: tuple[ParentRange, ...] = ()
+        if PARENTS_HEADER in last:
+            try:
+                read = decode_parents(last[PARENTS_HEADER])
+                known = read.check == check
+                if known:
+                    parents, incomplete = read.parents, read.incomplete
+                else:
+                    counts.copied += 1
+            except DecodeError:
+                counts.unreadable += 1
+                known = incomplete = True
+        if not known:
+            origin = origin_in(headers)
+            if origin is None:
+                return
+            source, parents = origin[0], (origin[1],)
+        counts.edges += 1
+        writer.add(
+            partition,
+            offset,
+            descendant.message.timestamp()[1],
+            parents,
+            source=source,
+            incomplete=incomplete,
+            run_id=run_id(last.get(RUN_HEADER)),
+            trace_id=trace_id(last.get(TRACEPARENT_HEADER)),
+        )
+
+
+def descendants_in(messages: Sequence[Message], headers: Sequence[Headers | None]) -> list[Descendant]:
+    """Those of the messages that say where they come from."""
+    return [
+        Descendant(index, own, messages[index])
+        for index, own in enumerate(headers)
+        if own and not LINEAGE_HEADERS.isdisjoint([name for name, _ in own])
+    ]

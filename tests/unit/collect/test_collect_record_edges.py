@@ -1,0 +1,120 @@
+"""If this failed, a record's headers would be taken for what they do not say, or a flush of edges would have no bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from stream_lineage.collect.batch import topic_batches
+from stream_lineage.collect.flush import Flush
+from stream_lineage.collect.progress import PartitionProgress
+from stream_lineage.collect.record_edges import Descendant, EdgeCounts, FlushEdges, descendants_in
+from stream_lineage.model.record_edge import EdgeSource, ParentRange, RecordEdge
+from stream_lineage.provenance.edge_codec import decode_edges
+from stream_lineage.provenance.edge_writer import BatchHead
+from stream_lineage.testing.observations import NOON
+from stream_lineage.wire.lineage_headers import encode_parents
+from stream_lineage.wire.parent_ranges import ParentRanges
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@dataclass
+class Stamped:
+    milliseconds: int = 1_000
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, self.milliseconds)
+
+
+def header(topic: str, *parents: tuple[str, int, int]) -> tuple[str, bytes]:
+    ranges = ParentRanges()
+    for parent in parents:
+        ranges.add(*parent)
+    return ("lineage-parents", encode_parents(ranges, topic))
+
+
+def seen(edges: FlushEdges, *records: list[tuple[str, bytes | None]], topic: str = "out") -> list[RecordEdge]:
+    messages: list[Any] = [Stamped() for _ in records]
+    descendants = descendants_in(messages, records)
+    edges.see(topic, descendants, [0] * len(descendants), [each.index for each in descendants])
+    head = BatchHead("eu", topic, None, "one", NOON)
+    values = edges.by_topic[topic].messages(head, map(str, count())) if topic in edges.by_topic else ()
+    return [edge for value in values for edge in decode_edges(value).edges]
+
+
+def test_what_headers_say() -> None:
+    edges = FlushEdges(10**6)
+    found = seen(
+        edges,
+        [],
+        [("a", b"1"), ("traceparent", b"x")],
+        [header("out", ("in", 0, 7)), ("lineage-run", b"r"), ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01".encode())],
+        [header("elsewhere", ("in", 0, 7))],
+        [header("elsewhere", ("in", 0, 7)), header("out", ("in", 0, 8))],
+        [("lineage-parents", b"\x01"), ("lineage-run", b"\xff")],
+        [("lineage-parents", None)],
+        [("k2k_topic", b"in"), ("k2k_partition", b"0"), ("k2k_offset", b"no")],
+        [("k2k_topic", b"in"), ("k2k_partition", b"0"), ("k2k_offset", b"5"), header("elsewhere", ("in", 0, 7))],
+        [("k2k_topic", b"in"), ("k2k_partition", b"0"), ("k2k_offset", b"5"), header("out")],
+    )
+    assert [(edge.offset, edge.source, edge.incomplete, edge.parents) for edge in found] == [
+        (2, EdgeSource.LINEAGE, False, (ParentRange("in", 0, 7, 7),)),
+        (4, EdgeSource.LINEAGE, False, (ParentRange("in", 0, 8, 8),)),
+        (5, EdgeSource.LINEAGE, True, ()),
+        (6, EdgeSource.LINEAGE, True, ()),
+        (8, EdgeSource.LENSES_K2K, False, (ParentRange("in", 0, 5, 5, cluster=""),)),
+        (9, EdgeSource.LINEAGE, False, ()),
+    ]
+    assert [(edge.run_id, edge.trace_id) for edge in found[:3]] == [("r", TRACE), (None, None), (None, None)]
+    assert edges.counts == EdgeCounts(edges=6, unreadable=2, copied=2)
+
+
+def test_a_flush_comes_early_and_has_a_bound() -> None:
+    edges = FlushEdges(2_000)
+    record = [header("out", ("in", 0, 7))]
+    seen(edges, *[record] * 10)
+    assert not edges.full
+    seen(edges, *[record] * 200)
+    assert edges.full
+    found = seen(edges, *[record] * 2_000)
+    counts = edges.counts
+    assert counts.left_out > 0
+    assert counts.edges + counts.left_out == 2_210
+    assert len(found) == counts.edges
+    assert edges.bytes < 4 * 2_000 + 100
+    assert edges.by_topic["out"].left_out == counts.left_out
+
+
+def test_none_are_made_where_nobody_wants_them() -> None:
+    edges = FlushEdges(0)
+    assert seen(edges, [header("out", ("in", 0, 7))]) == []
+    assert not edges.full
+
+
+@dataclass
+class FakeMessage:
+    of_offset: int
+    of_headers: list[tuple[str, bytes | None]] | None
+
+    def topic(self) -> str:
+        return "out"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.of_offset
+
+    def value(self) -> bytes:
+        return b"{}"
+
+    def key(self) -> None:
+        return None
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return self.of_headers
+
+    def timestamp(self) -> tuple[int, int]:
+        return (1, self.of_offset)

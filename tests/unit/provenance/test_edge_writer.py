@@ -1,0 +1,100 @@
+"""If this failed, what the collector writes of edges would be read as others, or no broker would take it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream_lineage.model.record_edge import EdgeBatch, EdgeSource, ParentRange, RecordEdge
+from stream_lineage.provenance.edge_codec import decode_edges
+from stream_lineage.provenance.edge_writer import BatchHead, EdgeWriter
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HEAD = BatchHead("eu", "scores", "id-1", "collector-0", datetime(2026, 3, 1, 12, tzinfo=UTC))
+BROKERS_TAKE = 1_000_000
+names = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+ranges = st.tuples(
+    st.sampled_from(["a", "clicks", "größe"]),
+    st.integers(0, 2**31 - 1),
+    st.integers(0, 2**62),
+    st.integers(0, 2**62),
+    st.booleans(),
+    st.sampled_from([None, "", "eu", "us"]),
+).map(lambda row: ParentRange(row[0], row[1], row[2], row[2] + row[3], row[4], row[5]))
+edges = st.builds(
+    RecordEdge,
+    partition=st.integers(0, 2**31 - 1),
+    offset=st.integers(0, 2**63 - 1),
+    parents=st.lists(ranges, max_size=4).map(tuple),
+    source=st.sampled_from(EdgeSource),
+    incomplete=st.booleans(),
+    timestamp=st.none() | st.integers(0, 2**40).map(lambda number: EPOCH + timedelta(milliseconds=number)),
+    run_id=st.none() | names,
+    trace_id=st.none() | st.binary(min_size=16, max_size=16).map(bytes.hex),
+)
+
+
+def written(batch: list[RecordEdge], left_out: int = 0, schema_id: int | None = None) -> list[EdgeBatch]:
+    writer = EdgeWriter()
+    for edge in batch:
+        timestamp = -1 if edge.timestamp is None else (edge.timestamp - EPOCH) // timedelta(milliseconds=1)
+        writer.add(
+            edge.partition,
+            edge.offset,
+            timestamp,
+            edge.parents,
+            source=edge.source,
+            incomplete=edge.incomplete,
+            run_id=edge.run_id,
+            trace_id=edge.trace_id,
+        )
+    writer.left_out = left_out
+    assert writer.edges == len(batch)
+    values = list(writer.messages(HEAD, map(str, count()), schema_id=schema_id))
+    assert all(len(value) < BROKERS_TAKE for value in values)
+    return [decode_edges(value) for value in values]
+
+
+def of_the_own_cluster(edge: RecordEdge) -> RecordEdge:
+    parents = (replace(parent, cluster=None if parent.cluster == "eu" else parent.cluster) for parent in edge.parents)
+    return replace(edge, parents=tuple(parents))
+
+
+@given(st.lists(edges, max_size=5), st.integers(0, 9), st.none() | st.integers(1, 2**31 - 1))
+def test_it_is_read_as_it_was_written(batch: list[RecordEdge], left_out: int, schema_id: int | None) -> None:
+    found = written(batch, left_out, schema_id)
+    assert len(found) == bool(batch or left_out)
+    for read in found:
+        assert (read.batch_id, read.cluster, read.topic, read.topic_id) == ("0", "eu", "scores", "id-1")
+        assert (read.collector, read.observed_at, read.left_out) == ("collector-0", HEAD.observed_at, left_out)
+        assert read.edges == tuple(map(of_the_own_cluster, batch))
+
+
+def test_messages_are_of_a_size_that_brokers_take() -> None:
+    many = [RecordEdge(0, number, (ParentRange("clicks", number % 6, number, number),)) for number in range(60_000)]
+    found = written(many, left_out=3)
+    assert len(found) > 1
+    assert [edge for batch in found for edge in batch.edges] == many
+    assert [batch.left_out for batch in found][-2:] == [0, 3]
+    assert len({batch.batch_id for batch in found}) == len(found)
+
+
+def test_a_small_header_that_takes_a_large_table_is_an_edge_without_parents() -> None:
+    fits = RecordEdge(0, 1, (ParentRange("clicks", 0, 1, 1),))
+    wide = tuple(ParentRange("t" * 249, partition, 0, 0) for partition in range(16_000))
+    long = tuple(ParentRange("t", 0, 2**60 + number * 4, 2**60 + number * 4, False, "us") for number in range(32_000))
+    (found,) = written([fits, RecordEdge(0, 2, wide), RecordEdge(0, 3, long), fits])
+    assert found.edges == (fits, RecordEdge(0, 2, (), incomplete=True), RecordEdge(0, 3, (), incomplete=True), fits)
+
+
+def test_any_timestamp_can_be_read() -> None:
+    writer = EdgeWriter()
+    for timestamp in (-1, -(2**62), 2**62, 4_102_444_800_000, 0):
+        writer.add(0, 1, timestamp, ())
+    (value,) = writer.messages(HEAD, iter(["a"]))
+    known = [edge.timestamp is not None for edge in decode_edges(value).edges]
+    assert known == [False, False, False, True, True]
