@@ -1,4 +1,4 @@
-"""If this failed, a record's headers would be taken for what they do not say, or a flush of edges would have no bound."""
+"""If this failed, a record's headers would be taken for what they do not say, or a flush's edges would have no bound."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from stream_lineage.collect.batch import topic_batches
-from stream_lineage.collect.flush import Flush
+import numpy as np
+
+from stream_lineage.collect.batch import TopicBatch, joined
+from stream_lineage.collect.flush import Flush, slices
 from stream_lineage.collect.progress import PartitionProgress
-from stream_lineage.collect.record_edges import Descendant, EdgeCounts, FlushEdges, descendants_in
+from stream_lineage.collect.record_edges import EdgeCounts, FlushEdges, descendants_in
+from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE
 from stream_lineage.model.record_edge import EdgeSource, ParentRange, RecordEdge
 from stream_lineage.provenance.edge_codec import decode_edges
 from stream_lineage.provenance.edge_writer import BatchHead
@@ -18,6 +21,7 @@ from stream_lineage.wire.lineage_headers import encode_parents
 from stream_lineage.wire.parent_ranges import ParentRanges
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01".encode()
 
 
 @dataclass
@@ -50,7 +54,11 @@ def test_what_headers_say() -> None:
         edges,
         [],
         [("a", b"1"), ("traceparent", b"x")],
-        [header("out", ("in", 0, 7)), ("lineage-run", b"r"), ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01".encode())],
+        [
+            header("out", ("in", 0, 7)),
+            ("lineage-run", b"r"),
+            ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01".encode()),
+        ],
         [header("elsewhere", ("in", 0, 7))],
         [header("elsewhere", ("in", 0, 7)), header("out", ("in", 0, 8))],
         [("lineage-parents", b"\x01"), ("lineage-run", b"\xff")],
@@ -93,28 +101,26 @@ def test_none_are_made_where_nobody_wants_them() -> None:
     assert not edges.full
 
 
-@dataclass
-class FakeMessage:
-    of_offset: int
-    of_headers: list[tuple[str, bytes | None]] | None
-
-    def topic(self) -> str:
-        return "out"
-
-    def partition(self) -> int:
-        return 0
-
-    def offset(self) -> int:
-        return self.of_offset
-
-    def value(self) -> bytes:
-        return b"{}"
-
-    def key(self) -> None:
-        return None
-
-    def headers(self) -> list[tuple[str, bytes | None]] | None:
-        return self.of_headers
-
-    def timestamp(self) -> tuple[int, int]:
-        return (1, self.of_offset)
+def test_records_that_were_read_before_or_are_not_ours_have_no_edge_twice() -> None:
+    offsets = np.array([3, 4, 5, 6, 3, 4, 5], np.int64)
+    records: list[Any] = [[header("out", ("in", 0, number))] if number % 2 == 0 else None for number in range(7)]
+    messages: list[Any] = [Stamped() for _ in records]
+    batch = TopicBatch(
+        topic="out",
+        partitions=np.array([0, 0, 0, 0, 1, 1, 1], np.int32),
+        offsets=offsets,
+        values=joined([b"x"] * 7),
+        keys=joined([None] * 7),
+        value_codes=np.full(7, OPAQUE_CODE, np.uint64),
+        key_codes=np.full(7, NULL_CODE, np.uint64),
+        sample=np.arange(7),
+        timestamps=np.full(7, -1, np.int64),
+        descendants=descendants_in(messages, records),
+    )
+    flush = Flush(0, 0.0, edges=FlushEdges(10**6))
+    owned = PartitionProgress("out", 0, None, expected=5, position=5)
+    for part in slices(batch, 2):
+        flush.add(part, {("out", 0): owned}, 0)
+    (value,) = flush.edges.by_topic["out"].messages(BatchHead("eu", "out", None, "one", NOON), iter(["a"]))
+    found = [(edge.partition, edge.offset, edge.parents[0].first_offset) for edge in decode_edges(value).edges]
+    assert found == [(0, 5, 2)]
