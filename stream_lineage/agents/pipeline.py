@@ -1,10 +1,11 @@
 """What is done with one observation, in the order that makes a crash harmless.
 
 1. The detectors run. 2. What they have to tell is in the changelog (``journal.py``), then their alerts are on their
-topics, acknowledged by the brokers. 3. Their states are in the changelog, acknowledged. 4. The observation counts in
-its topic's window; when a window closes, its points are in the store, then its numbers are in the changelog, with the
-note that it is closed: it is frozen. 5. The baselines judge it, and the alerts are on their topic, as are the windows
-that declared jobs are judged by. 6. The observation is acknowledged to Kafka.
+topics, acknowledged by the brokers, then they are points in the store, as all alerts. 3. Their states are in the
+changelog, acknowledged. 4. The observation counts in its topic's window; when a window closes, its points are in the
+store, then its numbers are in the changelog, with the note that it is closed: it is frozen. 5. The baselines judge it,
+and the alerts are on their topic, as are the windows that declared jobs are judged by. 6. The observation is
+acknowledged to Kafka.
 
 After a crash anywhere, what comes next is done again with the same result: alerts have the same ids, states and closed
 windows know the log position up to which they hold, points replace themselves, frozen windows are judged again.
@@ -20,6 +21,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 from stream_lineage.agents.acks import OrderedAcks, Pending
+from stream_lineage.agents.alert_points import alert_points
 from stream_lineage.agents.alert_rules import AlertRules
 from stream_lineage.agents.alerts import Alert
 from stream_lineage.agents.detection import Changed, Detection, LogPosition, Outcome
@@ -34,7 +36,7 @@ from stream_lineage.detect.window import Window
 from stream_lineage.errors import DecodeError
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.codec import decode_observation
-from stream_lineage.store.ports import MetricStore
+from stream_lineage.store.ports import MetricStore, Point
 
 E = TypeVar("E")
 T = TypeVar("T")
@@ -159,6 +161,17 @@ class Pipeline(Generic[E]):
                 if partition in self._made_up_for:
                     await self._tell(partition, outcome, assignment)
 
+    async def publish(self, alerts: list[Alert]) -> None:
+        """Publish alerts that follow from no observation and change no state."""
+        async with self._turn:
+            await self._publish(alerts)
+
+    async def store(self, points: Callable[[], list[Point]]) -> None:
+        """Store points that follow from no observation. ``points`` is asked in the thread of the detectors."""
+        async with self._turn:
+            if found := await self._in_thread(points):
+                await self._in_thread(lambda: self._store.write(found))
+
     async def close_due(self) -> None:
         """Store the windows that are over, also those in which nothing came. To be called about once a second."""
         async with self._turn:
@@ -280,6 +293,7 @@ class Pipeline(Generic[E]):
             await self._outlet.pass_on(windows)
         if alerts:
             await self._outlet.publish(alerts)
+            await self._in_thread(lambda: self._store.write(alert_points(alerts)))
             for alert in alerts:
                 _log.info("alert published", topic=alert.key.decode(), alert=alert.event_id, channel=alert.channel)
 

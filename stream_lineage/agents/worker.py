@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from stream_lineage.agents.alert_rules import read_alert_rules
+from stream_lineage.agents.deploy_points import DeployPoints
 from stream_lineage.agents.detection import Detection
 from stream_lineage.agents.edge_feed import EdgeFeed
 from stream_lineage.agents.edge_watch import EdgeWatch
@@ -60,6 +61,7 @@ PUSHED_CHECK_SECONDS = 1.0
 SERIES_CHECK_SECONDS = 10.0
 EDGE_CHECK_SECONDS = 1.0
 GRAPH_CHECK_SECONDS = 5.0
+DEPLOY_CHECK_SECONDS = 5.0
 _log = get_logger("stream_lineage.agents")
 
 
@@ -72,9 +74,11 @@ def run_worker(
     *,
     watches: Callable[[str], bool],
     own_groups: Sequence[str],
+    kept: timedelta,
 ) -> NoReturn:
     """Run until SIGTERM or SIGINT, then leave the group and exit with 0; exit with another code on failure.
     ``watches``: which topics consumer groups are looked at for. ``own_groups`` are ours beside the agents' own.
+    ``kept`` is how long the store keeps points.
 
     Raises:
         KafkaUnavailable: Kafka did not answer at start.
@@ -117,7 +121,8 @@ def run_worker(
     _wire_training(app, pipeline, training, baseline_feed(kafka, agents.agents_id))
     pushed = PushedWatch(store, kafka.cluster_name, agents.public_url, sensitivity=agents.metric_sensitivity)
     _wire_pushed(app, kafka, pipeline, outlet, pushed, pushed_feed(kafka, agents.agents_id))
-    _wire_series(app, outlet, SeriesWatch(store.health, kafka.cluster_name, agents.public_url))
+    _wire_series(app, pipeline, SeriesWatch(store.health, kafka.cluster_name, agents.public_url))
+    _wire_deploys(app, pipeline, DeployPoints(rules.deploys, kafka.cluster_name, kept))
     if edges:
         edge_watch = EdgeWatch(edges, agents.public_url, sensitivity=agents.metric_sensitivity, muting=muting)
         _wire_edges(app, kafka, pipeline, outlet, edge_watch, window_feed(kafka, agents.agents_id))
@@ -308,13 +313,13 @@ def _wire_pushed(
     app.on_partitions_revoked.connect(revoked, weak=False)
 
 
-def _wire_series(app: Any, outlet: FaustOutlet, watch: SeriesWatch) -> None:
+def _wire_series(app: Any, pipeline: Pipeline[Any], watch: SeriesWatch) -> None:
     async def look() -> None:
         if app.rebalancing or app.in_recovery:
             return
         try:
             if due := watch.look():
-                await outlet.publish(due)
+                await pipeline.publish(due)
                 watch.told()
         except Exception as error:
             _log.exception("nobody can be told that there are too many series")
@@ -322,6 +327,18 @@ def _wire_series(app: Any, outlet: FaustOutlet, watch: SeriesWatch) -> None:
             raise
 
     app.timer(SERIES_CHECK_SECONDS)(look)
+
+
+def _wire_deploys(app: Any, pipeline: Pipeline[Any], deploys: DeployPoints) -> None:
+    async def look() -> None:
+        try:
+            await pipeline.store(deploys.due)
+        except Exception as error:
+            _log.exception("deploy windows cannot be stored")
+            await app.crash(error)
+            raise
+
+    app.timer(DEPLOY_CHECK_SECONDS)(look)
 
 
 def window_feed(settings: KafkaSettings, agents_id: str) -> OnePartition[Window]:

@@ -20,6 +20,8 @@ def agents(settings: Settings) -> None:
     \b
     stream-lineage agents --bootstrap-servers kafka:9092 --schema-registry-url http://registry:8081
     """
+    from datetime import timedelta
+
     from stream_lineage.agents.telemetry import AgentsTelemetry
     from stream_lineage.agents.worker import run_worker
     from stream_lineage.collect.watch import TopicFilter
@@ -45,4 +47,5 @@ def agents(settings: Settings) -> None:
             telemetry,
             watches=TopicFilter.configured(settings.collect, settings.kafka.topic_prefix).watches,
             own_groups=(settings.collect.group_id,),
+            kept=timedelta(days=settings.store.retention_days),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Self
 
@@ -24,7 +25,30 @@ _port = click.IntRange(1, 65_535)
 )
 @click.option("--kafka-port", type=_port, help="Kafka's port.  [default: a free one]")
 @click.option("--registry-port", type=_port, help="The schema registry's port.  [default: a free one]")
-def demo(exits: bool, seconds: float, kafka_port: int | None, registry_port: int | None) -> int:
+@click.option(
+    "--telemetry-port",
+    type=click.IntRange(1, 65_533),
+    help="Where the service answers /metrics, at this port and the two behind it.  [default: nowhere]",
+)
+@click.option("--influx-url", help="Address of an InfluxDB 2 that metrics go to, for Grafana.  [default: a file]")
+@click.option("--influx-org", default="stream-lineage", show_default=True, help="Organisation in InfluxDB.")
+@click.option("--influx-bucket", default="stream_lineage", show_default=True, help="Bucket in InfluxDB.")
+@click.option(
+    "--influx-token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with a token that may read and write the bucket.",
+)
+def demo(
+    exits: bool,
+    seconds: float,
+    kafka_port: int | None,
+    registry_port: int | None,
+    telemetry_port: int | None,
+    influx_url: str | None,
+    influx_org: str,
+    influx_bucket: str,
+    influx_token_file: Path | None,
+) -> int:
     """Watch it find a fault in a click-stream, on a real Kafka and schema registry on this machine.
 
     Producers and stream jobs write customers, clicks, features and predictions. After a while customer.age turns from
@@ -32,10 +56,16 @@ def demo(exits: bool, seconds: float, kafka_port: int | None, registry_port: int
     acknowledged to the producer. Runs until Ctrl-C and leaves nothing behind. The first run downloads about 200 MB.
     """
     from stream_lineage.sandbox.demo.narrator import Narrator
+    from stream_lineage.sandbox.demo.roles import Influx
     from stream_lineage.sandbox.demo.show import Show, ShowSettings
 
+    if (influx_url is None) != (influx_token_file is None):
+        raise click.UsageError("--influx-url and --influx-token-file go together")
+    influx = None
+    if influx_url is not None and influx_token_file is not None:
+        influx = Influx(influx_url, influx_org, influx_bucket, influx_token_file)
     narrator = Narrator()
-    settings = ShowSettings(healthy_seconds=seconds, exits=exits, kafka_port=kafka_port, registry_port=registry_port)
+    settings = ShowSettings(seconds, exits, kafka_port, registry_port, telemetry_port, influx)
     with _Interrupts().handled() as interrupts:
         show = Show(settings, narrator, lambda: interrupts.requested)
         found = False

@@ -26,8 +26,11 @@ class Question:
     command: str
 
 
-def questions(program: str, bootstrap_servers: str, first_bad: Mapping[int, int], metrics: Path) -> list[Question]:
-    """``first_bad`` is the first bad offset by partition of ``customers``."""
+def questions(
+    program: str, bootstrap_servers: str, first_bad: Mapping[int, int], metrics: Path | None
+) -> list[Question]:
+    """``first_bad`` is the first bad offset by partition of ``customers``; ``metrics`` is the file of the embedded
+    store."""
     kafka = f"--bootstrap-servers {bootstrap_servers}"
     asked = []
     for partition, offset in sorted(first_bad.items())[:1]:
@@ -35,15 +38,15 @@ def questions(program: str, bootstrap_servers: str, first_bad: Mapping[int, int]
         asked.append(Question("the first bad record", f"{record} {offset} {kafka}"))
         if offset > 0:
             asked.append(Question("the last good one before it", f"{record} {offset - 1} {kafka}"))
-    return [
-        *asked,
+    asked += [
         Question("which offsets have which schema", f"{program} spans {CUSTOMERS.name} {kafka}"),
         Question("whether the provenance log is whole", f"{program} verify {kafka}"),
-        Question(
-            "share of null ages in features, from the metric store",
-            f'sqlite3 {metrics} "{_NULL_AGES}"',
-        ),
     ]
+    if metrics is not None:
+        asked.append(
+            Question("share of null ages in features, from the metric store", f'sqlite3 {metrics} "{_NULL_AGES}"')
+        )
+    return asked
 
 
 def program() -> str:

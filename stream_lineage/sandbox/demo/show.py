@@ -14,7 +14,6 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from stream_lineage.errors import SandboxError
-from stream_lineage.sandbox.child import module_command
 from stream_lineage.sandbox.cluster import Sandbox
 from stream_lineage.sandbox.demo.logged_process import LoggedProcess
 from stream_lineage.sandbox.demo.narrator import Narrator
@@ -22,8 +21,9 @@ from stream_lineage.sandbox.demo.picture import alert_lines, effects_line, quest
 from stream_lineage.sandbox.demo.pipeline import Pipeline
 from stream_lineage.sandbox.demo.planted import Verdict, judge
 from stream_lineage.sandbox.demo.questions import program, questions
+from stream_lineage.sandbox.demo.roles import Influx, run_command
 from stream_lineage.sandbox.demo.shop import NEW_EVENT
-from stream_lineage.sandbox.demo.topics import TOPICS, create_topics
+from stream_lineage.sandbox.demo.topics import create_topics
 from stream_lineage.sandbox.demo.watch import Watch
 from stream_lineage.sandbox.settings import SandboxSettings
 
@@ -37,12 +37,16 @@ _STOP_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class ShowSettings:
-    """``healthy_seconds`` is how long all goes well; with ``exits``, the show ends once the fault was found or not."""
+    """``healthy_seconds`` is how long all goes well; with ``exits``, the show ends once the fault was found or not.
+    ``influx`` is where metrics go instead of into a file of the demo's own; ``telemetry_port`` is where the service
+    answers for itself, with its roles at the two ports behind it."""
 
     healthy_seconds: float = 10.0
     exits: bool = False
     kafka_port: int | None = None
     registry_port: int | None = None
+    telemetry_port: int | None = None
+    influx: Influx | None = None
 
 
 class Show:
@@ -86,7 +90,7 @@ class Show:
         create_topics(kafka)
         roles = LoggedProcess(
             "stream-lineage run",
-            _run_command(kafka, registry, directory),
+            run_command(kafka, registry, directory, self._settings.influx, self._settings.telemetry_port),
             directory / "run.log",
             grace_seconds=_STOP_SECONDS,
             remove_when_orphaned=directory,
@@ -96,7 +100,7 @@ class Show:
             pipeline.start()
             watch.start()
             self._narrator.say("Started the collector, the agents and the pipeline:")
-            self._narrator.tell(_parts(roles.pid, directory))
+            self._narrator.tell(_parts(roles.pid, directory, self._settings.influx))
             yield _Stage(directory, roles, pipeline, watch, lambda: self._phase)
         finally:
             self._phase = Text("Ending ...", style="dim")
@@ -157,7 +161,7 @@ class Show:
         else:
             narrator.say(Text("NOT as planted:", style="bold red"))
             narrator.tell([Text(difference) for difference in verdict.differences])
-        metrics = stage.directory / "state" / "metrics.sqlite"
+        metrics = stage.directory / "state" / "metrics.sqlite" if self._settings.influx is None else None
         asked = questions(program(), self._sandbox.bootstrap_servers, acknowledged, metrics)
         note = " (only while it runs: leave out --exit)" if self._settings.exits else ", in another terminal"
         narrator.say(f"Ask about any record{note}:")
@@ -219,32 +223,16 @@ class _Stage:
         return "\n".join((self.directory / "run.log").read_text(encoding="utf-8").splitlines()[-15:])
 
 
-def _run_command(bootstrap_servers: str, registry_url: str, directory: Path) -> list[str]:
-    include = [text for topic in TOPICS for text in ("--include", topic.name)]
-    return [
-        *module_command("stream_lineage.cli.main"),
-        "run",
-        "--bootstrap-servers",
-        bootstrap_servers,
-        "--schema-registry-url",
-        registry_url,
-        *include,
-        "--reveal-fields",
-        "event_type",
-        "--state-dir",
-        str(directory / "state"),
-        "--log-format",
-        "console",
-    ]
-
-
-def _parts(pid: int, directory: Path) -> list[Text]:
+def _parts(pid: int, directory: Path, influx: Influx | None) -> list[Text]:
+    kept = ("logs and metrics", f"{directory}, removed at the end")
+    if influx is not None:
+        kept = ("logs", f"{directory}, removed at the end; metrics go to {influx.url}")
     rows = [
         ("stream-lineage run", f"collector and agents, pid {pid}"),
         ("crm-sync", "-> customers"),
         ("web-tracker", "-> clicks"),
         ("feature-builder", "customers, clicks -> features"),
         ("purchase-scorer", "features -> predictions"),
-        ("logs and metrics", f"{directory}, removed at the end"),
+        kept,
     ]
     return [Text.assemble((f"{name:<20}", "bold"), what) for name, what in rows]

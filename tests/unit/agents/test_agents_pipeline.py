@@ -183,6 +183,11 @@ def counted(world: World) -> list[Point]:
     return world.store.range("lineage_topic", NOON - timedelta(days=1), NOON + timedelta(days=1))
 
 
+def pointed(world: World) -> list[Point]:
+    """The points of alerts. None of them is of the time at which the tests run."""
+    return world.store.range("lineage_alert", NOON - timedelta(days=1), NOON + timedelta(days=1))
+
+
 @pytest.fixture(scope="module")
 def undisturbed() -> World:
     world = World()
@@ -200,6 +205,7 @@ def test_without_a_crash_everything_is_said_once(undisturbed: World) -> None:
     ]  # fmt: skip
     expected = sum(item.records for item in history()[:-2])  # the last ones are in windows that are open
     assert sum(int(point.fields.get("records", 0)) for point in counted(undisturbed)) == expected
+    assert {point.fields["event_id"] for point in pointed(undisturbed)} == {a.event_id for a in undisturbed.alerts}
     assert undisturbed.committed == len(LOG) - 2
 
 
@@ -210,6 +216,7 @@ def test_a_crash_at_any_step_changes_nothing(undisturbed: World) -> None:
             run(world, LOG)
             assert told(world) == told(undisturbed), (crash_at, crash_before)
             assert counted(world) == counted(undisturbed), (crash_at, crash_before)
+            assert pointed(world) == pointed(undisturbed), (crash_at, crash_before)
             assert world.committed == undisturbed.committed
 
 
@@ -221,6 +228,7 @@ def test_an_older_commit_changes_nothing(undisturbed: World) -> None:
         run(world, LOG)
         assert told(world) == told(undisturbed)
         assert counted(world) == counted(undisturbed)
+        assert pointed(world) == pointed(undisturbed)
 
 
 def test_partitions_taken_away_in_the_middle_are_counted_by_whoever_has_them(undisturbed: World) -> None:
@@ -240,6 +248,7 @@ def test_partitions_taken_away_in_the_middle_are_counted_by_whoever_has_them(und
         process.close()
         assert told(world) == told(undisturbed)
         assert counted(world) == counted(undisturbed)
+        assert pointed(world) == pointed(undisturbed)
 
 
 def test_what_cannot_be_read_is_passed_over(undisturbed: World) -> None:
@@ -251,6 +260,7 @@ def test_what_cannot_be_read_is_passed_over(undisturbed: World) -> None:
         json.loads(body)[0] for body in told(undisturbed).values()
     }
     assert counted(world) == counted(undisturbed)
+    assert pointed(world) == pointed(undisturbed)
 
 
 def test_quiet_topics_are_stored_when_their_window_is_over() -> None:
