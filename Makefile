@@ -11,13 +11,13 @@ PROFILE ?=
 BIN := $(VENV)/bin
 BENCH := .benchmarks/venv
 PIP := python -m pip --disable-pip-version-check
-TESTED := stream_lineage tests benchmarks
+TESTED := stream_lineage tests benchmarks deploy/grafana
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install up down env test fuzz bench clean
+.PHONY: help demo install up down env test fuzz bench dashboards clean
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  PYTHON=python3.12 chooses the interpreter, ARGS=... goes to the demo, the tests or the benchmark."
 
 demo: $(VENV)/.installed ## A fault in a real click-stream, and the alert about it; Ctrl-C ends it
@@ -45,6 +45,7 @@ test: $(VENV)/.installed-dev ## All checks and all tests, on a real Kafka too
 	$(BIN)/ruff check $(TESTED)
 	$(BIN)/ruff format --check $(TESTED)
 	$(BIN)/mypy
+	MYPYPATH=deploy/grafana $(BIN)/mypy deploy/grafana/generate.py
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(ARGS)
@@ -55,6 +56,9 @@ fuzz: $(VENV)/.installed-dev ## Hostile bytes for each decoder, for FUZZ_MINUTES
 
 bench: $(BENCH)/.installed ## The collector against its peers, in ratios; about five minutes
 	$(BENCH)/bin/python benchmarks/collect/run.py $(ARGS)
+
+dashboards: $(VENV)/.installed-dev ## Generate Grafana's dashboards and alert rules from deploy/grafana
+	$(BIN)/python deploy/grafana/generate.py
 
 clean: ## Remove .venv and what tools have left
 	rm -rf $(VENV) .coverage .coverage.* htmlcov build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \

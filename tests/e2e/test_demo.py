@@ -1,4 +1,5 @@
-"""If this failed, the demo would not show its fault found as it was planted, or would leave stray processes."""
+"""If this failed, the demo would not show its fault found as it was planted, or would leave stray processes, or Grafana
+would show panels without data of it."""
 
 from __future__ import annotations
 
@@ -10,8 +11,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,13 +23,40 @@ import httpx
 import psutil  # type: ignore[import-untyped]
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from grafana_side import ALL, Answering, Board, Value, boards, rules, with_macros, with_variables
+from prometheus_client.parser import text_string_to_metric_families
+from promql_parser import parse
 
 from stream_lineage.sandbox.artifacts import cache_directory
+from stream_lineage.sandbox.ports import free_port, is_free
+from stream_lineage.testing.influxd import Influxd, find_influxd
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.usefixtures("sandbox_artifacts")]
 
 SECONDS = 150.0
+STORY = {"topic": "customers", "field": "age", "group": "feature-builder"}
+"""What the demo is about."""
 PARTITION = re.compile(r"partition (\d) +(\d+) +acknowledged to the producer at (\d+) +(the same|DIFFERENT)")
+
+
+@dataclass(frozen=True)
+class Store:
+    """A bucket of an InfluxDB."""
+
+    url: str
+    org: str
+    bucket: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A demo that runs since ``began``."""
+
+    running: Demo
+    telemetry_port: int
+    store: Store | None
+    began: datetime
 
 
 class Demo:
@@ -123,25 +154,93 @@ def test_it_finds_the_planted_fault_and_ends_by_itself(tmp_path: Path) -> None:
         wait_until_nothing_is_left(running)
 
 
-def test_what_it_says_is_so_and_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
-    with demo(tmp_path, "--seconds", "3") as running:
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Shown]:
+    """A demo that has found its fault and runs on. Its metrics are in an InfluxDB where there is one to test with."""
+    directory = tmp_path_factory.mktemp("shown")
+    port, store = telemetry_port(), None
+    arguments = ["--seconds", "3", "--telemetry-port", str(port)]
+    if find_influxd() is not None:
+        server: Influxd = request.getfixturevalue("influx")
+        store = Store(server.url, server.org, f"demo-{uuid.uuid4().hex[:8]}", server.token)
+        server.make_bucket(store.bucket)
+        token = directory / "token"
+        token.write_text(store.token)
+        arguments += ["--influx-url", store.url, "--influx-org", store.org, "--influx-bucket", store.bucket]
+        arguments += ["--influx-token-file", str(token)]
+    began = datetime.now(UTC)
+    with demo(directory, *arguments) as running:
         running.read_until("Downstream the stream goes on")
-        first_bad = {int(partition): int(offset) for partition, offset, *_ in PARTITION.findall(running.told)}
-        commands = [shlex.split(line) for line in running.lines if " -m stream_lineage.cli.main " in line]
-        assert [command[3] for command in commands] == ["record", "record", "spans", "verify"]
-        bad, good, spans, verified = (answer(running, command) for command in commands)
-        assert (bad["schema"]["version"], good["schema"]["version"]) == (2, 1)
-        assert bad["offset"] == first_bad[bad["partition"]] == good["offset"] + 1
-        assert {
-            span["partition"]: span["first_offset"] for span in spans if span["schema"]["version"] == 2
-        } == first_bad
-        assert verified["ok"]
-        assert wire_types(running, first_bad) == {partition: ("int", "string") for partition in first_bad}
-        running.process.send_signal(signal.SIGINT)
-        running.read_all()
-        assert running.process.wait(SECONDS) == 0, running.told
-        assert "Ended; nothing is left behind." in running.told
-        wait_until_nothing_is_left(running)
+        yield Shown(running, port, store, began)
+
+
+def test_what_it_says_is_so(shown: Shown) -> None:
+    running = shown.running
+    first_bad = {int(partition): int(offset) for partition, offset, *_ in PARTITION.findall(running.told)}
+    commands = [shlex.split(line) for line in running.lines if " -m stream_lineage.cli.main " in line]
+    assert [command[3] for command in commands] == ["record", "record", "spans", "verify"]
+    bad, good, spans, verified = (answer(running, command) for command in commands)
+    assert (bad["schema"]["version"], good["schema"]["version"]) == (2, 1)
+    assert bad["offset"] == first_bad[bad["partition"]] == good["offset"] + 1
+    assert {span["partition"]: span["first_offset"] for span in spans if span["schema"]["version"] == 2} == first_bad
+    assert verified["ok"]
+    assert wire_types(running, first_bad) == {partition: ("int", "string") for partition in first_bad}
+
+
+@pytest.mark.influx
+def test_no_panel_of_grafana_is_without_data(shown: Shown, influxd_binary: Path) -> None:
+    """Every question of every panel, variable, annotation and alert rule has an answer. Panels that say why they may be
+    empty need one for some topic, field or group; all others for those of the story, and for those that are there when
+    a dashboard is opened."""
+    assert shown.store is not None
+    store, bucket = shown.store, shown.store.bucket
+    influx = Answering(store.url, store.org, store.token)
+
+    def rows(text: str) -> list[dict[str, str]]:
+        # Points are stored under the start of their window, which may be before the demo's.
+        start, stop = shown.began - timedelta(seconds=10), datetime.now(UTC)
+        return influx.rows(with_macros(text, bucket, start, stop))
+
+    wait_until_all_is_stored(rows, shown.running)
+    empty = []
+    for board in boards():
+        story = chosen(board, rows, STORY)
+        opened = chosen(board, rows, {})
+        for asked in (*board.panels(), *board.annotations()):
+            if asked.source != "influxdb":
+                continue
+            answers = [rows(with_variables(asked.text, each, board.all_values())) for each in (story, opened)]
+            enough = any if asked.may_be_empty or "annotation" in asked.name else all
+            if not enough(answers):
+                empty.append(asked.name)
+    empty += [asked.name for asked in rules() if not rows(asked.text)]
+    influx.close()
+    assert empty == []
+
+
+def test_what_grafana_asks_prometheus_for_is_answered(shown: Shown) -> None:
+    """Every metric, with every label that a question looks at, is in what the roles answer at present."""
+    scraped: dict[str, set[str]] = {}
+    for port in range(shown.telemetry_port, shown.telemetry_port + 3):
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                scraped.setdefault(sample.name, set()).update(sample.labels)
+    asked = [each for board in boards() for each in board.panels() if each.source == "prometheus"]
+    assert asked
+    for each in asked:
+        for name, labels in metrics_in(each.text).items():
+            assert name in scraped, (each, sorted(scraped))
+            assert labels <= scraped[name] | {"instance", "job"}, each
+
+
+def test_ctrl_c_leaves_nothing_behind(shown: Shown) -> None:
+    running = shown.running
+    running.process.send_signal(signal.SIGINT)
+    running.read_all()
+    assert running.process.wait(SECONDS) == 0, running.told
+    assert "Ended; nothing is left behind." in running.told
+    wait_until_nothing_is_left(running)
 
 
 def test_killed_it_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -150,6 +249,61 @@ def test_killed_it_leaves_nothing_behind(tmp_path: Path) -> None:
         assert len(running.processes()) > 10
         running.process.kill()
         wait_until_nothing_is_left(running)
+
+
+def telemetry_port() -> int:
+    """A port that is free, as are the two behind it."""
+    while True:
+        port = free_port()
+        if is_free(port + 1) and is_free(port + 2):
+            return port
+
+
+def wait_until_all_is_stored(rows: Callable[[str], list[dict[str, str]]], running: Demo) -> None:
+    """The window in which the fault came, looks at groups in two windows, and the deploy are in InfluxDB."""
+    age = 'r._measurement == "lineage_field" and r.topic == "customers" and r.field == "age"'
+    wanted = {
+        f'{age} and r._field == "length_mean"': "",
+        f'{age} and r._field == "mean"': "",
+        'r._measurement == "lineage_topic" and r.topic == "predictions" and r.schema_version == "1"': "",
+        'r._measurement == "lineage_group" and r._field == "lag_seconds" and r.group == "purchase-scorer"': "",
+        'r._measurement == "lineage_group" and r._field == "committed"': "|> window(every: 10s) |> last()"
+        ' |> group(columns: ["group", "topic", "partition"]) |> difference()',
+        'r._measurement == "lineage_alert" and r._field == "summary"': "",
+        'r._measurement == "lineage_deploy" and r._field == "reason"': "",
+    }
+    deadline = time.monotonic() + SECONDS
+    for condition, then in wanted.items():
+        found = (
+            f"from(bucket: v.defaultBucket) |> range(start: v.timeRangeStart) |> filter(fn: (r) => {condition}) {then}"
+        )
+        while not rows(found):
+            assert time.monotonic() < deadline, (condition, running.told)
+            time.sleep(0.25)
+
+
+def chosen(board: Board, rows: Callable[[str], list[dict[str, str]]], wanted: Mapping[str, str]) -> dict[str, Value]:
+    """What a dashboard's variables hold: what is wanted, else what Grafana chooses when it is opened."""
+    values: dict[str, Value] = dict(board.fixed())
+    for name, asked in board.queries_of_variables().items():
+        if asked.source != "influxdb":
+            continue
+        found = sorted(row["_value"] for row in rows(with_variables(asked.text, values, board.all_values())))
+        assert found, asked.name
+        assert name not in wanted or wanted[name] in found, (asked.name, found)
+        values[name] = ALL if name in board.all_values() else wanted.get(name, found[0])
+    return values
+
+
+def metrics_in(expression: str) -> dict[str, set[str]]:
+    """The metrics of an expression, and the labels that it looks at, each of which every one of them must have."""
+    text = expression.replace("$__rate_interval", "1m").replace("$instance", ".*")
+    parse(text)  # raises where Prometheus would not understand it
+    grouped = {label for found in re.findall(r"\b(?:by|on) \(([^)]*)\)", text) for label in found.split(", ")}
+    return {
+        name: {label for label, _ in re.findall(r"(\w+)(=~|!=|=|!~)", matchers)} | (grouped - {""})
+        for name, matchers in re.findall(r"\b((?:stream_lineage|process)_\w+)(?:\{([^}]*)\})?", text)
+    }
 
 
 def answer(running: Demo, command: list[str]) -> Any:
