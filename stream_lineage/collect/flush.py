@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
@@ -190,7 +190,7 @@ class Flush:
             changed.append(group)
         self._time(batch, touched, progress, now_ms)
         if batch.descendants:
-            places = [each.index for each in batch.descendants]
+            places = [each.place for each in batch.descendants]
             partitions, offsets = batch.partitions[places].tolist(), batch.offsets[places].tolist()
             self.edges.see(batch.topic, batch.descendants, partitions, offsets)
             self.crowded = self.crowded or self.edges.full
@@ -379,7 +379,7 @@ def _subset(batch: TopicBatch, keep: list[tuple[int, int]]) -> TopicBatch:
         messages=None if batch.messages is None else [batch.messages[i] for i in indices.tolist()],
         producer_of=None if whole is None else lambda index: whole(int(indices[index])),
         descendants=[
-            replace(each, index=int(place[each.index])) for each in batch.descendants if place[each.index] >= 0
+            each._replace(place=int(place[each.place])) for each in batch.descendants if place[each.place] >= 0
         ],
     )
 

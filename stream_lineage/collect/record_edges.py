@@ -7,8 +7,9 @@ that in one batch is left out and counted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from zlib import crc32
 
 from confluent_kafka import Message
@@ -30,13 +31,13 @@ Headers = Sequence[tuple[str, bytes | None]]
 LINEAGE_HEADERS = ORIGIN_TOPIC_HEADERS | {PARENTS_HEADER}
 """A record without any of these has no edge."""
 _OVERSHOOT = 4
+_MOST_RUNS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Descendant:
-    """A record that has such headers. ``index`` is its place in the batch."""
+class Descendant(NamedTuple):
+    """A record that has such headers. ``place`` is where it stands in the batch."""
 
-    index: int
+    place: int
     headers: Headers
     message: Message
 
@@ -66,6 +67,7 @@ class FlushEdges:
         self.by_topic: dict[str, EdgeWriter] = {}
         self.counts = EdgeCounts()
         self.bytes = 0
+        self._runs: dict[bytes, str | None] = {}
 
     @property
     def full(self) -> bool:
@@ -82,17 +84,40 @@ class FlushEdges:
         if writer is None:
             writer = self.by_topic[topic] = EdgeWriter()
         counts, check, before = self.counts, crc32(topic.encode()), writer.bytes
-        for descendant, partition, offset in zip(descendants, partitions, offsets, strict=True):
+        for (_, headers, message), partition, offset in zip(descendants, partitions, offsets, strict=True):
             if self.bytes + writer.bytes - before > _OVERSHOOT * self._most_bytes:
                 writer.left_out += 1
                 counts.left_out += 1
                 continue
-            self._edge(writer, check, descendant, partition, offset)
+            last = dict(headers)
+            run = last.get(RUN_HEADER)
+            trace = last.get(TRACEPARENT_HEADER)
+            ids = None if run is None else self._run_id(run), None if trace is None else trace_id(trace)
+            own = last.get(PARENTS_HEADER)
+            when = message.timestamp()[1]
+            if own is not None and writer.add_single(partition, offset, when, own, check, *ids):
+                counts.edges += 1
+            else:
+                self._edge(writer, check, headers, last, (partition, offset, when), ids)
         self.bytes += writer.bytes - before
 
-    def _edge(self, writer: EdgeWriter, check: int, descendant: Descendant, partition: int, offset: int) -> None:
-        headers, counts = descendant.headers, self.counts
-        last = dict(headers)
+    def _run_id(self, value: bytes) -> str | None:
+        if value not in self._runs:
+            if len(self._runs) >= _MOST_RUNS:
+                self._runs.clear()
+            self._runs[value] = run_id(value)
+        return self._runs[value]
+
+    def _edge(
+        self,
+        writer: EdgeWriter,
+        check: int,
+        headers: Headers,
+        last: Mapping[str, bytes | None],
+        place: tuple[int, int, int],
+        ids: tuple[str | None, str | None],
+    ) -> None:
+        counts = self.counts
         source, incomplete, known = EdgeSource.LINEAGE, False, False
         parents: tuple[ParentRange, ...] = ()
         if PARENTS_HEADER in last:
@@ -112,16 +137,7 @@ class FlushEdges:
                 return
             source, parents = origin[0], (origin[1],)
         counts.edges += 1
-        writer.add(
-            partition,
-            offset,
-            descendant.message.timestamp()[1],
-            parents,
-            source=source,
-            incomplete=incomplete,
-            run_id=run_id(last.get(RUN_HEADER)),
-            trace_id=trace_id(last.get(TRACEPARENT_HEADER)),
-        )
+        writer.add(*place, parents, source=source, incomplete=incomplete, run_id=ids[0], trace_id=ids[1])
 
 
 def descendants_in(messages: Sequence[Message], headers: Sequence[Headers | None]) -> list[Descendant]:

@@ -7,12 +7,13 @@ million records. It is Avro, ``schemas/edge.avsc``, written by hand; a test read
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from stream_lineage.errors import DecodeError
 from stream_lineage.model.record_edge import EdgeSource, ParentRange
 from stream_lineage.provenance.edge_codec import LAST_MILLISECOND, framing
-from stream_lineage.wire.lineage_headers import varint
+from stream_lineage.wire.lineage_headers import decode_parents, varint
 
 CHUNK_BYTES = 384 * 1024
 """A message begins anew after this. With the largest edge behind it, it stays below what brokers take (1 MB)."""
@@ -25,15 +26,21 @@ _FIELD_BYTES = 5
 _TRUE, _FALSE, _NULL, _SOME = b"\x01", b"\x00", b"\x00", b"\x02"
 _MINUS_ONE = b"\x01"
 _END = b"\x00"
+_EXACT = b"\x00\x00"
+_OFFSET_BYTES = 8
+"""And one more: offsets have 63 bits."""
+_MOST_SINGLES = 4096
 _SOURCES = {source: varint(place * 2) for place, source in enumerate(EdgeSource)}
 _MILLISECONDS = 1000
 
 
 @dataclass(slots=True)
 class _Chunk:
-    sources: dict[tuple[str | None, str, int], bytes]
-    runs: dict[str, bytes]
-    edges: list[bytes]
+    sources: dict[tuple[str | None, str, int], bytes] = field(default_factory=dict)
+    runs: dict[str, bytes] = field(default_factory=dict)
+    edges: list[bytes] = field(default_factory=list)
+    singles: dict[bytes, bytes] = field(default_factory=dict)
+    """Places of sources, by what a header with a single parent of theirs starts with."""
     bytes: int = 0
 
 
@@ -57,9 +64,10 @@ class EdgeWriter:
         self.edges = 0
         self.left_out = 0
         self.bytes = 0
+        self._timestamp = (-1, _MINUS_ONE)
 
     def _begin(self) -> _Chunk:
-        self._chunk = _Chunk({}, {}, [])
+        self._chunk = _Chunk()
         self._chunks.append(self._chunk)
         return self._chunk
 
@@ -77,35 +85,81 @@ class EdgeWriter:
     ) -> None:
         """Add an edge. ``timestamp`` in milliseconds since the epoch, negative for none. Parents that take more than
         ``LARGEST_EDGE`` are not listed: the edge is incomplete then."""
-        chunk = self._chunk
-        if chunk.bytes > CHUNK_BYTES:
-            chunk = self._begin()
+        chunk = self._room()
         ranges = _ranges(chunk, parents)
         if ranges is None:
             ranges, incomplete = [], True
+        tail = b"".join((varint(len(ranges) // 2), *ranges, _END)) if ranges else _END
+        kind = _SOURCES[source] + (_TRUE if incomplete else _FALSE)
+        self._put(chunk, partition, offset, timestamp, kind, run_id, trace_id, tail)
+
+    def add_single(
+        self,
+        partition: int,
+        offset: int,
+        timestamp: int,
+        header: bytes,
+        check: int,
+        run_id: str | None,
+        trace_id: str | None,
+    ) -> bool:
+        """Add the edge that a ``lineage-parents`` header of the usual kind stands for: one parent, exact, written for
+        the topic of this ``check``. Whether it is one: nothing is added otherwise.
+
+        Such headers are the same up to the parent's offset, and that is all that is read of them.
+        """
+        at = len(header) - 2
+        if at < 0 or header[-1] or header[at] > 127:
+            return False
+        number, end = 0, at
+        while header[at - 1] > 127 and end - at < _OFFSET_BYTES:
+            at -= 1
+        if header[at - 1] != 1:  # one range
+            return False
+        for byte in header[end : at - 1 : -1]:
+            number = number << 7 | byte & 127
+        chunk = self._room()
+        start = header[:at]
+        place = chunk.singles.get(start)
+        if place is None:
+            place = _learned(chunk, start, check)
+            if place is None:
+                return False
+        tail = b"".join((b"\x02", place, varint(number * 2), b"\x00\x00\x00"))
+        self._put(chunk, partition, offset, timestamp, _EXACT, run_id, trace_id, tail)
+        return True
+
+    def _room(self) -> _Chunk:
+        return self._chunk if self._chunk.bytes <= CHUNK_BYTES else self._begin()
+
+    def _put(
+        self,
+        chunk: _Chunk,
+        partition: int,
+        offset: int,
+        timestamp: int,
+        kind: bytes,
+        run_id: str | None,
+        trace_id: str | None,
+        tail: bytes,
+    ) -> None:
         run = _MINUS_ONE
         if run_id is not None:
-            run = chunk.runs.get(run_id) or _MINUS_ONE
-            if run is _MINUS_ONE:
-                run = chunk.runs[run_id] = varint(len(chunk.runs) * 2)
-                chunk.bytes += len(run_id) + 2
-        edge = b"".join(
-            (
-                varint(partition * 2),
-                varint(offset * 2),
-                varint(timestamp * 2) if 0 <= timestamp <= LAST_MILLISECOND else _MINUS_ONE,
-                _SOURCES[source],
-                _TRUE if incomplete else _FALSE,
-                run,
-                _NULL if trace_id is None else b"\x20" + bytes.fromhex(trace_id),
-                *((varint(len(ranges) // 2), *ranges) if ranges else ()),
-                _END,
-            )
-        )
+            known = chunk.runs.get(run_id)
+            if known is None:
+                known = chunk.runs[run_id] = varint(len(chunk.runs) * 2)
+                chunk.bytes += len(run_id.encode()) + 2
+            run = known
+        if timestamp != self._timestamp[0]:
+            encoded = varint(timestamp * 2) if 0 <= timestamp <= LAST_MILLISECOND else _MINUS_ONE
+            self._timestamp = (timestamp, encoded)
+        trace = _NULL if trace_id is None else b"\x20" + bytes.fromhex(trace_id)
+        edge = b"".join((varint(partition * 2), varint(offset * 2), self._timestamp[1], kind, run, trace, tail))
         chunk.edges.append(edge)
-        chunk.bytes += len(edge)
+        size = len(edge)
+        chunk.bytes += size
+        self.bytes += size
         self.edges += 1
-        self.bytes += len(edge)
 
     def messages(self, head: BatchHead, batch_ids: Iterator[str], *, schema_id: int | None = None) -> Iterator[bytes]:
         """The values of the messages that hold all of it, each under an id of its own."""
@@ -133,6 +187,21 @@ class EdgeWriter:
         yield from _array(map(_text, chunk.runs))
         yield from _array(chunk.edges)
         yield varint(left_out * 2)
+
+
+def _learned(chunk: _Chunk, start: bytes, check: int) -> bytes | None:
+    """The place of the source that headers which start so name a single parent in; null: they do not."""
+    try:
+        read = decode_parents(start + b"\x00\x00")
+    except DecodeError:
+        return None
+    if len(read.parents) != 1 or read.incomplete or read.check != check or _ranges(chunk, read.parents) is None:
+        return None
+    if len(chunk.singles) >= _MOST_SINGLES:
+        chunk.singles.clear()
+    parent = read.parents[0]
+    place = chunk.singles[start] = chunk.sources[parent.cluster, parent.topic, parent.partition]
+    return place
 
 
 def _ranges(chunk: _Chunk, parents: Iterable[ParentRange]) -> list[bytes] | None:

@@ -1,4 +1,4 @@
-"""If this failed, a record's headers would be taken for what they do not say, or a flush's edges would have no bound."""
+"""If this failed, headers would be taken for what they do not say, or the edges of a flush would have no bound."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def header(topic: str, *parents: tuple[str, int, int]) -> tuple[str, bytes]:
 def seen(edges: FlushEdges, *records: list[tuple[str, bytes | None]], topic: str = "out") -> list[RecordEdge]:
     messages: list[Any] = [Stamped() for _ in records]
     descendants = descendants_in(messages, records)
-    edges.see(topic, descendants, [0] * len(descendants), [each.index for each in descendants])
+    edges.see(topic, descendants, [0] * len(descendants), [each.place for each in descendants])
     head = BatchHead("eu", topic, None, "one", NOON)
     values = edges.by_topic[topic].messages(head, map(str, count())) if topic in edges.by_topic else ()
     return [edge for value in values for edge in decode_edges(value).edges]

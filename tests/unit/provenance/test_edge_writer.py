@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from zlib import crc32
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from stream_lineage.model.record_edge import EdgeBatch, EdgeSource, ParentRange, RecordEdge
 from stream_lineage.provenance.edge_codec import decode_edges
 from stream_lineage.provenance.edge_writer import BatchHead, EdgeWriter
+from stream_lineage.wire.lineage_headers import decode_parents, encode_parents
+from stream_lineage.wire.parent_ranges import ParentRanges
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HEAD = BatchHead("eu", "scores", "id-1", "collector-0", datetime(2026, 3, 1, 12, tzinfo=UTC))
@@ -75,7 +78,7 @@ def test_it_is_read_as_it_was_written(batch: list[RecordEdge], left_out: int, sc
 
 
 def test_messages_are_of_a_size_that_brokers_take() -> None:
-    many = [RecordEdge(0, number, (ParentRange("clicks", number % 6, number, number),)) for number in range(60_000)]
+    many = [RecordEdge(0, number, (ParentRange("clicks", number % 6, number, number),)) for number in range(35_000)]
     found = written(many, left_out=3)
     assert len(found) > 1
     assert [edge for batch in found for edge in batch.edges] == many
@@ -98,3 +101,37 @@ def test_any_timestamp_can_be_read() -> None:
     (value,) = writer.messages(HEAD, iter(["a"]))
     known = [edge.timestamp is not None for edge in decode_edges(value).edges]
     assert known == [False, False, False, True, True]
+
+
+parents = st.lists(
+    st.tuples(st.sampled_from(["a", "größe"]), st.integers(0, 200), st.integers(0, 300) | st.integers(0, 2**63 - 1)),
+    min_size=1,
+    max_size=2,
+)
+Row = tuple[list[tuple[str, int, int]], bool, bool]
+
+
+@given(st.lists(st.tuples(parents, st.booleans(), st.booleans()), max_size=12))
+def test_the_short_way_for_a_single_parent_comes_to_the_same(rows: list[Row]) -> None:
+    short, long = EdgeWriter(), EdgeWriter()
+    check = crc32(b"scores")
+    for number, (named, incomplete, elsewhere) in enumerate(rows):
+        ranges = ParentRanges()
+        for parent in named:
+            ranges.add(*parent)
+        ranges.incomplete = incomplete
+        header = encode_parents(ranges, "elsewhere" if elsewhere else "scores")
+        single = len(set(named)) == 1 and not incomplete and not elsewhere
+        assert short.add_single(0, number, 5, header, check, "r", None) is single
+        if single:
+            long.add(0, number, 5, decode_parents(header).parents, run_id="r")
+    assert list(short.messages(HEAD, iter(["a"]))) == list(long.messages(HEAD, iter(["a"])))
+
+
+@given(st.binary(max_size=30), st.booleans())
+def test_the_short_way_takes_nothing_that_the_other_does_not(data: bytes, framed: bool) -> None:
+    header = b"\x01\x00" + crc32(b"scores").to_bytes(4, "big") + b"\x01\x02a\x01\x00" + data if framed else data
+    writer = EdgeWriter()
+    if writer.add_single(0, 1, 5, header, crc32(b"scores"), None, None):
+        (value,) = writer.messages(HEAD, iter(["a"]))
+        assert decode_edges(value).edges[0].parents == decode_parents(header).parents
