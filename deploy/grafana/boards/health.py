@@ -68,6 +68,25 @@ def health() -> Dashboard:
                "Bytes that wait on the disk.", "bytes"),
         _lines("Oldest point on the disk", [(f"stream_lineage_outbox_age_seconds{_OF}", "{{instance}}")],
                "Its age.", "s"),
+        _lines(
+            "Series of metrics",
+            [
+                (f"stream_lineage_store_series{_OF}", "written by {{instance}}"),
+                (f"max(stream_lineage_store_series_limit{_OF})", "as many as a process may write"),
+                (f"sum(stream_lineage_store_series_left_out{_OF})", "left out"),
+            ],
+            "What exceeds max_series is added up as __other__.",
+        ),
+        _lines(
+            "Record edges",
+            [
+                (_rate("stream_lineage_collector_edges_total"), "written"),
+                (_rate("stream_lineage_collector_edges_left_out_total"), "left out"),
+                (_rate("stream_lineage_collector_edges_unreadable_total"), "unreadable"),
+            ],
+            "Parents that records name in their headers, a second.",
+            "cps",
+        ),
         _lines("Memory", [(f"process_resident_memory_bytes{_OF}{_OURS}", "{{instance}}")], "Resident.", "bytes"),
         _lines("Processor", [(f"rate(process_cpu_seconds_total{_OF}{_INTERVAL}){_OURS}", "{{instance}}")],
                "Cores in use.", "short"),

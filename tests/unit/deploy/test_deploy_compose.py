@@ -57,7 +57,7 @@ def test_versions_are_pinned_and_those_that_are_tested() -> None:
     assert images["kafka"] == f"apache/kafka:{KAFKA_VERSION}"
     assert images["registry"] == f"apicurio/apicurio-registry:{APICURIO_VERSION}"
     assert images["influxdb"].startswith("influxdb:2.7.")
-    assert all(re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+", image) for image in images.values())
+    assert all(re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", image) for image in images.values())
     assert set(OURS) == {"store-setup", "lineage", "demo"}
     for service in OURS.values():
         assert (ROOT / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
@@ -71,7 +71,7 @@ def test_nobody_else_can_reach_it_and_it_may_do_no_more_than_it_must() -> None:
         assert "no-new-privileges:true" in service["security_opt"], name
         assert service.get("cap_drop") == ["ALL"] or name == "influxdb"
         assert not {"privileged", "network_mode", "pid", "ipc", "cap_add"} & service.keys()
-    assert all(service["read_only"] for service in [*OURS.values(), SERVICES["grafana"]])
+    assert all(service["read_only"] for service in [*OURS.values(), SERVICES["grafana"], SERVICES["prometheus"]])
 
 
 def test_it_waits_for_what_is_healthy_and_says_when_it_is() -> None:
@@ -146,13 +146,16 @@ def test_addresses_are_those_of_services_at_their_ports() -> None:
     advertised = dict(each.split("://") for each in given("kafka")["KAFKA_ADVERTISED_LISTENERS"].split(","))
     assert advertised["PLAINTEXT"] == f"kafka:{listeners['PLAINTEXT']}" == "kafka:9092"
     assert SERVICES["kafka"]["ports"] == [f"{advertised['HOST']}:{listeners['HOST']}"]
-    ports = {"kafka": "9092", "registry": "8080", "influxdb": "8086"}
+    ports = {"kafka": "9092", "registry": "8080", "influxdb": "8086", "prometheus": "9090"}
     told = [*(value for name in SERVICES for value in given(name).values()), *SERVICES["demo"]["command"]]
     addresses = re.findall(r"(?:^|//)([a-z]+):(\d+)", "\n".join(told), re.MULTILINE)
     assert set(addresses) == set(ports.items())
+    scraped = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    [[targets]] = [[each["targets"] for each in config["static_configs"]] for config in scraped]
     telemetry = SERVICES["lineage"]["ports"][0].removeprefix("127.0.0.1:").split(":")[1]
     first = int(re.search(r"TELEMETRY_LISTEN=0\.0\.0\.0:(\d+)", DOCKERFILE)[1])  # type: ignore[index]
     assert telemetry == f"{first}-{first + 2}"
+    assert targets == [f"lineage:{first + role}" for role in range(3)]
 
 
 def test_kafka_is_set_up_as_the_one_in_the_sandbox() -> None:
