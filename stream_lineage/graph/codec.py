@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -76,7 +77,13 @@ def node_from_json(document: Any) -> Node:
     texts = [document["namespace"], document["name"], document["field"]]
     if not all(isinstance(text, str) for text in texts[:2]) or not isinstance(texts[2], str | None):
         raise DecodeError("names are texts")
-    return Node(NodeKind(document["kind"]), *texts)
+    return _node(document["kind"], *texts)
+
+
+@lru_cache(maxsize=50_000)
+def _node(kind: str, namespace: str, name: str, field: str | None) -> Node:
+    """The same nodes come again and again."""
+    return Node(NodeKind(kind), namespace, name, field)
 
 
 def evidence_to_json(evidence: Evidence) -> dict[str, Any]:

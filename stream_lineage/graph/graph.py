@@ -1,6 +1,6 @@
 """The graph in memory: events in, nodes and edges with what is known of them out.
 
-Nodes and edges are numbered as they come; who leads to whom is lists of numbers, so that a walk touches no objects.
+Nodes and edges are numbered as they come; who leads to whom is arrays of numbers, so that a walk touches no objects.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from stream_lineage.graph.index import Index, indexed
 from stream_lineage.graph.known import Known, confidence
 from stream_lineage.model.graph import Evidence, GraphEdge, GraphEvent, Node, NodeKind, Subject
 
@@ -29,9 +30,6 @@ class Graph:
     def __init__(self, events: Iterable[GraphEvent] = ()) -> None:
         self.nodes: list[Node] = []
         """By number."""
-        self.outgoing: list[list[int]] = []
-        """Numbers of the edges that leave each node."""
-        self.incoming: list[list[int]] = []
         self.sources = array("l")
         """By number of the edge."""
         self.targets = array("l")
@@ -41,6 +39,7 @@ class Graph:
         self._edges: dict[tuple[int, int], int] = {}
         self._of_edges: list[Known] = []
         self._of_nodes: dict[int, Known] = {}
+        self._index: Index | None = None
         self.first: datetime | None = None
         """When anything was seen first."""
         for event in events:
@@ -48,6 +47,7 @@ class Graph:
 
     def take(self, event: GraphEvent) -> None:
         evidence = event.evidence
+        self._index = None
         self.first = evidence.first_seen if self.first is None else min(self.first, evidence.first_seen)
         if isinstance(event.subject, Node):
             self._of_nodes.setdefault(self._number(event.subject), Known()).take(evidence)
@@ -115,6 +115,13 @@ class Graph:
         return None
 
     @property
+    def index(self) -> Index:
+        """Who leads to whom at this moment, for walks."""
+        if self._index is None:
+            self._index = indexed(len(self.nodes), self.sources, self.targets, self.confidences)
+        return self._index
+
+    @property
     def size(self) -> tuple[int, int]:
         """Nodes and edges that were ever heard of."""
         return len(self.nodes), len(self._of_edges)
@@ -130,8 +137,6 @@ class Graph:
         if number is None:
             number = self._numbers[node] = len(self.nodes)
             self.nodes.append(node)
-            self.outgoing.append([])
-            self.incoming.append([])
         return number
 
     def _edge_number(self, edge: GraphEdge) -> int:
@@ -142,7 +147,5 @@ class Graph:
             self.sources.append(ends[0])
             self.targets.append(ends[1])
             self.confidences.append(0.0)
-            self.outgoing[ends[0]].append(number)
-            self.incoming[ends[1]].append(number)
             self._of_edges.append(Known())
         return number

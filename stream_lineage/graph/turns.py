@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Literal
 
 from stream_lineage.graph.graph import Graph
+from stream_lineage.graph.walk import reach
 from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent, Node, NodeKind
 
 _TOLD = frozenset({EvidenceClass.HEADER, EvidenceClass.OPENLINEAGE, EvidenceClass.DECLARED})
@@ -53,11 +54,8 @@ def turns(event: GraphEvent, before: Iterable[Evidence], graph: Graph) -> list[T
 
 def _orphaned(graph: Graph, dataset: Node) -> bool:
     """Whether somebody reads a dataset and nobody is known to write it."""
-    number = graph.number(dataset)
-    if number is None:
-        return False
-    written = any(graph.confidences[edge] > 0 for edge in graph.incoming[number])
-    return not written and any(graph.confidences[edge] > 0 for edge in graph.outgoing[number])
+    written = reach(graph, dataset, "upstream", depth=1, at_least=0.0).nodes
+    return not written and bool(reach(graph, dataset, "downstream", depth=1, at_least=0.0).nodes)
 
 
 def _counts(evidence: Iterable[Evidence]) -> bool:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Literal
 
+import numpy as np
+
 from stream_lineage.graph.graph import Graph
+from stream_lineage.graph.index import Numbers
 from stream_lineage.graph.known import LOW
 from stream_lineage.model.graph import Node, NodeKind
 
@@ -34,34 +38,44 @@ def reach(graph: Graph, start: Node, direction: Direction, *, depth: int | None 
     if first is None:
         return Reach(start, {}, (), {})
     forward = direction == "downstream"
-    neighbours, ends = (graph.outgoing, graph.targets) if forward else (graph.incoming, graph.sources)
-    confidences = graph.confidences
+    index = graph.index
+    begins, order = (index.outgoing_begins, index.outgoing) if forward else (index.incoming_begins, index.incoming)
+    ends = index.targets if forward else index.sources
+    starts = index.sources if forward else index.targets
     floor = max(at_least, 1e-9)  # never along what was withdrawn
-    steps = {first: 0}
-    sure = {first: 1.0}
-    edges: list[int] = []
-    layer, step = [first], 0
-    while layer and (depth is None or step < depth):
+    steps = np.full(len(graph.nodes), -1, np.int64)
+    sure = np.zeros(len(graph.nodes))
+    steps[first], sure[first] = 0, 1.0
+    walked = []
+    layer = np.array([first])
+    step = 0
+    while len(layer) and (depth is None or step < depth):
         step += 1
-        found: list[int] = []
-        for node in layer:
-            so_far = sure[node]
-            for edge in neighbours[node]:
-                holds = confidences[edge]
-                if holds < floor:
-                    continue
-                edges.append(edge)
-                other = ends[edge]
-                known = steps.get(other)
-                if known is None:
-                    steps[other] = step
-                    sure[other] = so_far * holds
-                    found.append(other)
-                elif known == step and so_far * holds > sure[other]:
-                    sure[other] = so_far * holds
-        layer = found
-    del steps[first], sure[first]
-    return Reach(start, steps, tuple(edges), sure)
+        edges = order[_ranges(begins[layer], begins[layer + 1])]
+        edges = edges[index.confidences[edges] >= floor]
+        walked.append(edges)
+        others = ends[edges]
+        fresh = edges[steps[others] < 0]
+        layer = np.unique(ends[fresh])
+        steps[layer] = step
+        np.maximum.at(sure, ends[fresh], sure[starts[fresh]] * index.confidences[fresh])
+    steps[first] = -1
+    [found] = np.nonzero(steps >= 0)
+    numbers = found.tolist()
+    return Reach(
+        start,
+        dict(zip(numbers, steps[found].tolist(), strict=True)),
+        tuple(np.concatenate(walked).tolist()) if walked else (),
+        dict(zip(numbers, sure[found].tolist(), strict=True)),
+    )
+
+
+def _ranges(begins: Numbers, ends: Numbers) -> Numbers:
+    """All numbers from each begin on to below its end, one range after the other."""
+    lengths = ends - begins
+    before = np.cumsum(lengths) - lengths
+    found: Numbers = np.arange(int(lengths.sum())) + np.repeat(begins - before, lengths)
+    return found
 
 
 def impact(graph: Graph, found: Reach) -> Mapping[NodeKind, int]:
@@ -72,5 +86,12 @@ def impact(graph: Graph, found: Reach) -> Mapping[NodeKind, int]:
 def downstream_names(graph: Graph, start: Node, most: int) -> list[str]:
     """Names of what is made of a node, the nearest first."""
     found = reach(graph, start, "downstream")
-    numbers = sorted(found.nodes, key=lambda number: (found.nodes[number], graph.nodes[number]))
-    return list(dict.fromkeys(graph.nodes[number].label for number in numbers))[:most]
+    layers: dict[int, list[str]] = {}
+    for number, step in found.nodes.items():
+        layers.setdefault(step, []).append(graph.nodes[number].label)
+    names: dict[str, None] = {}
+    for step in sorted(layers):
+        names.update(dict.fromkeys(nsmallest(most, layers[step])))
+        if len(names) >= most:
+            break
+    return list(names)[:most]
