@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from confluent_kafka import Consumer
 from confluent_kafka.admin import OffsetSpec
 
 from stream_lineage import connections
@@ -183,7 +182,7 @@ def _read(settings: Settings, topic: str, ranges: Ranges, hash_key: bytes, progr
         process = DecodeProcess(options)
         stack.callback(process.close)
         process.start()
-        consumer = stack.enter_context(closing(_range_consumer(settings)))
+        consumer = stack.enter_context(closing(connections.range_reader(settings)))
         profiler = RangeProfiler(
             codes=SchemaCodes(resolver),
             resolver=resolver,
@@ -193,21 +192,6 @@ def _read(settings: Settings, topic: str, ranges: Ranges, hash_key: bytes, progr
             asks_registry=registry is not None,
         )
         return profiler.profile(RangeReader(consumer, topic, ranges, progress=progress))
-
-
-def _range_consumer(settings: Settings) -> Consumer:
-    """Reads where it is told to and nowhere else, in no group."""
-    return kafka.consumer(
-        settings.kafka,
-        f"{settings.collect.group_id}.reader",
-        {
-            "enable.partition.eof": "true",
-            "auto.offset.reset": "error",
-            "queued.max.messages.kbytes": settings.collect.prefetch_kilobytes,
-            "check.crcs": "true",
-            "fetch.queue.backoff.ms": 10,
-        },
-    )
 
 
 def _hash_key(settings: Settings) -> bytes:

@@ -30,6 +30,21 @@ def log_reader(settings: Settings) -> Consumer:
     )
 
 
+def range_reader(settings: Settings) -> Consumer:
+    """Reads where it is told to and nowhere else, in no group."""
+    return kafka.consumer(
+        settings.kafka,
+        f"{settings.collect.group_id}.reader",
+        {
+            "enable.partition.eof": "true",
+            "auto.offset.reset": "error",
+            "queued.max.messages.kbytes": settings.collect.prefetch_kilobytes,
+            "check.crcs": "true",
+            "fetch.queue.backoff.ms": 10,
+        },
+    )
+
+
 def registry_of(settings: Settings) -> SchemaRegistry | None:
     """The schema registry, if one is configured."""
     return SchemaRegistry(settings.registry) if settings.registry.urls else None

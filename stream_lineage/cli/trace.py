@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ from rich.text import Text
 from stream_lineage.cli.index import filling
 from stream_lineage.cli.options import settings_options
 from stream_lineage.cli.output import JSON, console, print_json
+from stream_lineage.cli.times import moment_before
 from stream_lineage.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,23 +23,27 @@ TREE, MERMAID = "tree", "mermaid"
 
 
 @click.command()
-@click.argument("topic")
-@click.argument("partition", type=click.IntRange(min=0))
-@click.argument("offset", type=click.IntRange(min=0))
+@click.argument("record", nargs=-1, required=True, metavar="TOPIC PARTITION OFFSET | FIELD=VALUE")
+@click.option("--topic", metavar="TOPIC", help="Where to look for FIELD=VALUE.  [default: as key_fields say]")
+@click.option(
+    "--since", default="1d", show_default=True, metavar="TIME", help="From when on to look for it: 2d, 12h, a time."
+)
+@click.option("--until", metavar="TIME", help="Up to when.  [default: now]")
 @click.option("--downstream", is_flag=True, help="What was made of the record, instead of what it was made from.")
 @click.option("--depth", type=click.IntRange(min=1), metavar="N", help="So many hops at most.  [default: all]")
 @click.option("--topic-id", metavar="ID", help="Of a topic that was deleted and made again: the one with this id.")
 @click.option("--update/--no-update", default=True, help="Read into the index first what is new.  [default: update]")
 @click.option("--offline", is_flag=True, help="By the index alone: ask Kafka nothing.")
-@settings_options("kafka", "collect", "index")
+@settings_options("kafka", "registry", "collect", "index")
 @click.option(
     "--output", type=click.Choice([TREE, JSON, MERMAID]), default=TREE, show_default=True, help="Form of the output."
 )  # fmt: skip
 def trace(
     settings: Settings,
-    topic: str,
-    partition: int,
-    offset: int,
+    record: tuple[str, ...],
+    topic: str | None,
+    since: str,
+    until: str | None,
     downstream: bool,
     depth: int | None,
     topic_id: str | None,
@@ -47,6 +53,9 @@ def trace(
 ) -> None:
     """Find the records that the record at OFFSET of TOPIC's PARTITION was made from, back to the sources.
 
+    FIELD=VALUE stands for the one record that has this value in this field: the records of a time are read and decoded
+    for it. FIELD is a path as in profiles, or @key.
+
     Needs records with lineage headers: docs/trace.md. The path comes from the provenance index, and outlives the
     records themselves; timestamps, runs and code versions are read from Kafka while it has them. Ranges that say more
     than the parents are marked as widened.
@@ -54,18 +63,65 @@ def trace(
     \b
     stream-lineage trace predictions 2 1841
     stream-lineage trace clicks 0 17 --downstream --output mermaid
+    stream-lineage trace prediction_id=p-123 --topic predictions --since 2h
     """
     from stream_lineage.index.kept import Kept
     from stream_lineage.index.reader import ProvenanceIndex
     from stream_lineage.index.trace import trace as trace_of
     from stream_lineage.tracing import kept as kept_of
 
+    if len(record) == 1 and "=" in record[0]:
+        if offline:
+            raise click.UsageError("FIELD=VALUE is looked for in Kafka: not --offline")
+        name, partition, offset = _found(settings, record[0], topic, since, until)
+    else:
+        name, partition, offset = _coordinates(record)
     if update and not offline:
         _bring_up_to_date(settings)
     with ProvenanceIndex(settings.index.index_path) as index, index.snapshot():
         direction = "downstream" if downstream else "upstream"
-        found = trace_of(index, topic, partition, offset, direction, topic_id=topic_id, depth=depth)  # type: ignore[arg-type]
+        found = trace_of(index, name, partition, offset, direction, topic_id=topic_id, depth=depth)  # type: ignore[arg-type]
         _print(index, found, Kept() if offline else kept_of(settings, found), output)
+
+
+def _coordinates(record: tuple[str, ...]) -> tuple[str, int, int]:
+    if len(record) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 19 for part in record[1:]):
+        raise click.UsageError("a record is TOPIC PARTITION OFFSET, or FIELD=VALUE")
+    return record[0], int(record[1]), int(record[2])
+
+
+def _found(settings: Settings, said: str, topic: str | None, since: str, until: str | None) -> tuple[str, int, int]:
+    """The one record that has the value."""
+    from stream_lineage.doctor.preflight import preflight
+    from stream_lineage.errors import NotFound
+    from stream_lineage.searching import find_value
+
+    path, _, value = said.partition("=")
+    now = datetime.now(UTC)
+    start, end = moment_before(since, now), None if until is None else moment_before(until, now)
+    topics = settings.index.topics_with(path) if topic is None else [topic]
+    if not topics:
+        raise click.UsageError(f"--topic says where to look for {path}, unless it is one of key_fields")
+    preflight(settings, "reader", named=topics)
+    hits: list[tuple[str, int, int]] = []
+    read = unreadable = 0
+    for name in topics:
+        with filling(f"looking through {name}") as progress:
+            found = find_value(settings, name, path, value, start, end, progress)
+        hits += [(name, *place) for place in found.found]
+        read, unreadable = read + found.records, unreadable + found.unreadable
+    if len(hits) == 1:
+        return hits[0]
+    where = f"in {' and '.join(topics)} since {start:%F %T}Z"
+    if not hits:
+        rest = f"; {unreadable:,} could not be decoded" if unreadable else ""
+        raise NotFound(
+            f"no record {where} has that value in {path}: {read:,} were looked at{rest}",
+            hint="--since goes further back; `stream-lineage spans` shows what has been observed of a topic.",
+        )
+    shown = ", ".join(f"{name} {partition} {offset}" for name, partition, offset in hits[:10])
+    more = "" if len(hits) <= 10 else " and others"
+    raise NotFound(f"{len(hits)} records {where} have that value in {path}: {shown}{more}", hint="Say which one.")
 
 
 def _bring_up_to_date(settings: Settings) -> None:

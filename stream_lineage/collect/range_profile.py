@@ -14,7 +14,7 @@ from stream_lineage.collect.range_reader import RangeReader
 from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.collect.schema_answers import SchemaAnswers
 from stream_lineage.collect.schema_key import SchemaCodes
-from stream_lineage.errors import RegistryUnavailable
+from stream_lineage.collect.schema_settling import settle_values
 from stream_lineage.model.baseline import SchemaShare
 from stream_lineage.model.profile import Decoder, Profile
 from stream_lineage.model.schema import SchemaReference
@@ -28,8 +28,6 @@ OPAQUE_VALUES = "opaque"
 NOT_FINISHED = "worker-lost"
 _MAX_GROUPS = 256
 _PART_BYTES = 4 * 1024 * 1024
-_REGISTRY_SECONDS = 15.0
-_ASK_AGAIN_SECONDS = 0.2
 
 
 @dataclass(slots=True)
@@ -95,7 +93,7 @@ class RangeProfiler:
         return found
 
     def _finish(self, flush: Flush, found: RangeProfile, shares: Counter[SchemaReference]) -> None:
-        self._ask(flush)
+        settle_values(flush.groups, self._answers, self._resolver, asks_registry=self._asks_registry)
         self._stage.begin()
         for group in flush.groups.values():
             group.pieces += group.take_pending()
@@ -123,28 +121,3 @@ class RangeProfiler:
             found.left_out[OPAQUE_VALUES] += part.decoded
             return
         found.profile = part if found.profile is None else merge_profiles(found.profile, part)
-
-    def _ask(self, flush: Flush) -> None:
-        """Have the schemas answered for, as long as there is somebody who may answer."""
-        questions = [
-            question for key in flush.groups for question in self._answers.questions(key) if question.role == "value"
-        ]
-        deadline = time.monotonic() + _REGISTRY_SECONDS
-        self._resolver.settle(questions)
-        while self._asks_registry:
-            open_ones = [
-                question
-                for question in questions
-                if self._resolver.answer(question) is None
-                and not self._resolver.is_unknown(question)
-                and not self._resolver.looks_opaque(question.topic, question.role)
-            ]
-            if not open_ones:
-                return
-            if time.monotonic() > deadline:
-                raise RegistryUnavailable(
-                    f"the schema registry does not answer for schema {open_ones[0].key.id}",
-                    hint="Check schema_registry_url; `stream-lineage doctor` tells more.",
-                )
-            time.sleep(_ASK_AGAIN_SECONDS)
-            self._resolver.settle(open_ones)

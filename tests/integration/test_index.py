@@ -148,3 +148,38 @@ def test_the_index_says_what_the_log_says(lab: Lab) -> None:
 
 def created(lab: Lab, topic: str) -> bool:
     return lab.admin.create_topics([NewTopic(topic, 2)])[topic].exception(30) is None
+
+
+def test_a_record_is_found_by_a_value_in_it(lab: Lab) -> None:
+    known = Acknowledged()
+    clicks, words, numbers = lab.topic("clicks", partitions=2), lab.topic("words"), lab.topic("numbers")
+    for partition in (0, 1):
+        lab.send(clicks, lab.clicks(clicks, CLICK, 900), known, partition=partition)
+    texts = [*({"id": f"p-{n}", "nested": {"n": n, "flag": n == 3}} for n in range(700)), {"id": "p-7", "nested": {}}]
+    lab.send(words, [(json.dumps(text).encode(), None) for text in texts], known, key=b"same")
+    lab.send(numbers, [(b"\xff" * 9, None)] * 5, known)
+    lab.collect_until_end()
+    flags = ("--schema-registry-url", lab.registry_url)
+
+    def found(said: str, topic: str, *more: str) -> Any:
+        return trace(lab, said, "--topic", topic, "--output", "json", *flags, *more)
+
+    assert found("id=p-345", words).json["record"]["offset"] == 345
+    assert found("nested.n=612", words).json["record"]["offset"] == 612
+    answer = found("user=898", clicks)  # in both partitions
+    assert answer.code == 1
+    assert f"2 records in {clicks}" in answer.err
+    assert f"{clicks} 0 898, {clicks} 1 898" in answer.err
+    for said, topic, says in (
+        ("id=p-7", words, "2 records"),
+        ("@key=same", words, "20 records"),
+        ("id=p-701", words, "701 were looked at"),
+        ("nothing=1", numbers, "no record"),
+    ):
+        answer = found(said, topic)
+        assert answer.code == 1, answer.out
+        assert says in answer.err
+        assert "Traceback" not in answer.err
+    declared = trace(lab, "id=p-11", "--key-fields", f"{words}:id", "--output", "json", *flags)
+    assert declared.json["record"]["offset"] == 11
+    assert found("id=p-345", words, "--since", "2030-01-01T00:00Z").code != 0

@@ -1,0 +1,91 @@
+"""Finding records by a value that is in them, by reading a range of a topic."""
+
+from __future__ import annotations
+
+import difflib
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import datetime
+
+from confluent_kafka.admin import OffsetSpec
+
+from stream_lineage import connections
+from stream_lineage.collect.cluster_facts import ClusterFacts
+from stream_lineage.collect.range_bounds import At, chosen_ranges
+from stream_lineage.collect.range_reader import Progress, RangeReader
+from stream_lineage.collect.resolver import SchemaResolver
+from stream_lineage.collect.schema_key import SchemaCodes
+from stream_lineage.collect.value_search import ValueSearch
+from stream_lineage.errors import NotFound
+from stream_lineage.settings import Settings
+from stream_lineage.wire import acknowledged, kafka
+from stream_lineage.wire.log_offsets import listed_offsets
+
+MOST_FOUND = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Records with a value, of one topic. ``unreadable`` ones could not be looked into."""
+
+    topic: str
+    found: tuple[tuple[int, int], ...]
+    records: int
+    unreadable: int
+    cut: bool
+
+
+def find_value(
+    settings: Settings,
+    topic: str,
+    path: str,
+    value: str,
+    since: datetime | None,
+    until: datetime | None,
+    progress: Progress | None = None,
+) -> Hits:
+    """The records of a topic, of a time, that have a value in a field: ``MOST_FOUND`` of them at most.
+
+    Raises:
+        NotFound: there is no such topic.
+        KafkaUnavailable, RegistryUnavailable: nobody answered.
+    """
+    admin = kafka.admin(settings.kafka)
+    facts = ClusterFacts(admin)
+    topics = facts.topics()
+    if topic not in topics:
+        near = difflib.get_close_matches(topic, topics, n=1)
+        raise NotFound(f"there is no topic {topic}", hint=f"Did you mean {near[0]}?" if near else None)
+    partitions = [(topic, number) for number in range(topics[topic])]
+
+    def first_at(time: datetime) -> dict[int, int]:
+        spec = OffsetSpec.for_timestamp(max(0, int(time.timestamp() * 1000)))
+        found = listed_offsets(admin, partitions, spec, timeout_seconds=acknowledged.ANSWER_SECONDS)
+        return {number: offset for (_, number), offset in found.items()}
+
+    starts = {number: offset for (_, number), offset in facts.log_starts(partitions).items()}
+    ends = {number: offset for (_, number), offset in facts.log_ends(partitions).items()}
+    try:
+        ranges = chosen_ranges(
+            topic, None if since is None else At(since), None if until is None else At(until), starts, ends, first_at
+        )
+    except NotFound:
+        return Hits(topic, (), 0, 0, False)  # nothing came in this time
+    with ExitStack() as stack:
+        registry = connections.registry_of(settings)
+        if registry is not None:
+            stack.callback(registry.close)
+        resolver = SchemaResolver(
+            registry,
+            negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
+            retry_seconds=settings.registry.registry_retry_seconds,
+            single_objects=connections.single_objects(settings, registry),
+        )
+        stack.callback(resolver.close)
+        consumer = stack.enter_context(closing(connections.range_reader(settings)))
+        search = ValueSearch(
+            codes=SchemaCodes(resolver), resolver=resolver, asks_registry=registry is not None, path=path, wanted=value,
+            most=MOST_FOUND,
+        )  # fmt: skip
+        done = search.search(RangeReader(consumer, topic, ranges, progress=progress))
+    return Hits(topic, tuple(sorted(done.found)), done.records, done.unreadable, done.cut)
