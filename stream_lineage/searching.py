@@ -79,6 +79,7 @@ def find_value(
             registry,
             negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
             retry_seconds=settings.registry.registry_retry_seconds,
+            wait_seconds=settings.registry.registry_patience_seconds,
             single_objects=connections.single_objects(settings, registry),
         )
         stack.callback(resolver.close)

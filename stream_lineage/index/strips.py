@@ -20,6 +20,8 @@ from stream_lineage.model.record_edge import EdgeBatch, EdgeSource, RecordEdge
 
 WIDENED = 1
 INCOMPLETE = 2
+ANOTHER_CLUSTER = "?"
+"""Stands for a cluster that is another one than ours, and that nobody names."""
 SOURCES: tuple[EdgeSource | None, ...] = (
     None,
     EdgeSource.LINEAGE,
@@ -174,7 +176,7 @@ class EdgeRows:
                 out_log, edge.offset, edge.offset, NONE, 0, 0, 0, incomplete, source, run, seen, time, time
             )  # fmt: skip
         for parent in edge.parents:
-            cluster = "" if parent.cluster in (None, batch.cluster) else str(parent.cluster)
+            cluster = "" if parent.cluster in (None, batch.cluster) else parent.cluster or ANOTHER_CLUSTER
             log = self._names.log(parent.topic, None, parent.partition, cluster)
             flags = incomplete | (WIDENED if parent.widened else 0)
             yield Strip(

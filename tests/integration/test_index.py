@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from collections.abc import Iterable
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from collecting import CLICK, CLICK_2, Acknowledged, Lab, eventually
+from collecting import CLICK, CLICK_2, Acknowledged, Answer, Lab, eventually
 from confluent_kafka.admin import NewTopic
 
+from stream_lineage.cli.main import run
 from stream_lineage.model.record_edge import EdgeBatch, ParentRange, RecordEdge
 from stream_lineage.provenance.edge_codec import encode_edges
 
@@ -25,14 +28,22 @@ ALERT = {
 }  # fmt: skip
 
 
+def asked(lab: Lab, *arguments: str) -> Answer:
+    """A command as somebody types it, in this process: that takes a tenth of the time of one of its own."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run([*arguments, *lab.flags(), "--state-dir", str(lab.directory / "state")])
+    return Answer(code, out.getvalue(), err.getvalue())
+
+
 def index(lab: Lab, *arguments: str) -> Any:
-    answer = lab.run("index", *arguments, *lab.flags(), "--state-dir", str(lab.directory / "state"), "--output", "json")
+    answer = asked(lab, "index", *arguments, "--output", "json")
     assert answer.code == 0, answer.err
     return answer.json
 
 
-def trace(lab: Lab, *arguments: str) -> Any:
-    return lab.run("trace", *arguments, *lab.flags(), "--state-dir", str(lab.directory / "state"))
+def trace(lab: Lab, *arguments: str) -> Answer:
+    return asked(lab, "trace", *arguments)
 
 
 def send_edges(lab: Lab, topic: str, edges: Iterable[RecordEdge]) -> None:
@@ -56,8 +67,8 @@ def logical(lab: Lab) -> dict[str, list[tuple[Any, ...]]]:
                 " JOIN log l ON l.id = h.log ORDER BY 1, 2, 3, 4"
             ).fetchall(),
             "edges": file.execute(
-                "SELECT o.topic, o.number, out_first, out_last, p.topic, p.number, parent_first, parent_last, width, flags"
-                " FROM edge JOIN log o ON o.id = out_log JOIN log p ON p.id = parent_log ORDER BY 1, 2, 3, 5, 6, 7"
+                "SELECT o.topic, o.number, out_first, out_last, p.topic, p.number, parent_first, parent_last, width,"
+                " flags FROM edge JOIN log o ON o.id = out_log JOIN log p ON p.id = parent_log ORDER BY 1, 2, 3, 5, 6, 7"
             ).fetchall(),
             "alerts": file.execute("SELECT event_id, topic, kind FROM alert ORDER BY 1").fetchall(),
             "positions": file.execute("SELECT topic, number, next_offset FROM position ORDER BY 1, 2").fetchall(),
@@ -98,7 +109,7 @@ def test_the_index_says_what_the_log_says(lab: Lab) -> None:
     made = index(lab, "update")  # there is none yet
     assert made["left_out"] == 12
     for topic in (clicks, scored):
-        assert from_index(lab, topic) == lab.spans(topic)
+        assert from_index(lab, topic) == asked(lab, "spans", topic, "--output", "json").json
 
     # More comes: the index reads on from where it is, and is then the same as one that is made anew.
     lab.send(clicks, second[20:], known, partition=1)
@@ -110,7 +121,7 @@ def test_the_index_says_what_the_log_says(lab: Lab) -> None:
     assert index(lab, "update")["messages"] == 0
     assert index(lab, "status")["lag"] == 0
     for topic in (clicks, scored):
-        assert from_index(lab, topic) == lab.spans(topic)
+        assert from_index(lab, topic) == asked(lab, "spans", topic, "--output", "json").json
     grown = logical(lab)
     assert index(lab, "rebuild")["left_out"] == 12
     assert logical(lab) == grown

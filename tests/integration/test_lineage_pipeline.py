@@ -10,6 +10,7 @@ import pytest
 from collecting import Lab, eventually
 from confluent_kafka import TopicPartition
 from lineage_pipeline import Planted, Record, run_pipeline
+from path_checks import paths_are_exact
 
 from stream_lineage.model.record_edge import EdgeSource, ParentRange, RecordEdge
 from stream_lineage.provenance.edge_codec import decode_edges
@@ -74,6 +75,7 @@ def test_what_a_pipeline_wrote_leads_back_to_its_sources_whatever_happens_to_col
     assert summary["records"] > 0
     check(planted, recorded(lab))
     others(lab, planted, copies)
+    paths_are_exact(lab, planted)
 
 
 def headers_of(lab: Lab, record: Record) -> list[tuple[str, bytes | None]]:

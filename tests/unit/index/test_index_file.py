@@ -70,7 +70,7 @@ def logs(draw: st.DrawFn) -> list[Observation]:
     return draw(st.permutations(out))
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(written=logs(), size=st.integers(1, 10))
 def test_spans_are_those_of_the_log(
     tmp_path_factory: pytest.TempPathFactory, written: list[Observation], size: int

@@ -105,7 +105,7 @@ def edges_of_a_pipeline(draw: st.DrawFn) -> dict[Record, list[ParentRange]]:
     return found
 
 
-@settings(max_examples=150)
+@settings(max_examples=40)
 @given(planted=edges_of_a_pipeline(), chosen=st.randoms(use_true_random=False), batches=st.integers(1, 4))
 def test_every_walk_is_exact(
     tmp_path_factory: pytest.TempPathFactory,
@@ -216,6 +216,19 @@ def test_a_topic_that_was_made_again_is_another(tmp_path: Path) -> None:
         both = {number(index, "in", 0, topic_id): Ranges.single(0) for topic_id in ("first", "second")}
         assert records(index, walk(index, both, "downstream").reached) == {("out", 0, 0), ("out", 0, 1)}
         assert index.logs.current("in", 0) == number(index, "in", 0, "second")
+
+
+def test_records_of_other_clusters_are_not_ours(tmp_path: Path) -> None:
+    writer = IndexWriter(tmp_path / "i")
+    parents = [ParentRange("in", 0, 1, 1, cluster=cluster) for cluster in (None, "prod", "elsewhere", "")]
+    writer.write([batch("in", [edge(1, one("raw", 5))]), batch("out", [edge(0, *parents)])], {})
+    writer.close()
+    with ProvenanceIndex(tmp_path / "i") as index:
+        found = walk(index, {number(index, "out"): Ranges.single(0)})
+        reached = {(index.logs[log].cluster, index.logs[log].topic) for log in found.reached}
+        assert reached == {(None, "in"), (None, "raw"), ("elsewhere", "in"), ("?", "in")}
+        ends = {(index.logs[log].cluster, index.logs[log].topic) for log in found.ends}
+        assert ends == {(None, "raw"), ("elsewhere", "in"), ("?", "in")}
 
 
 def test_depth_and_size_are_bounded_and_said(tmp_path: Path) -> None:
