@@ -32,18 +32,18 @@ def asked(lab: Lab, *arguments: str) -> Answer:
     """A command as somebody types it, in this process: that takes a tenth of the time of one of its own."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        code = run([*arguments, *lab.flags(), "--state-dir", str(lab.directory / "state")])
+        code = run([*arguments, *lab.flags()])
     return Answer(code, out.getvalue(), err.getvalue())
 
 
 def index(lab: Lab, *arguments: str) -> Any:
-    answer = asked(lab, "index", *arguments, "--output", "json")
+    answer = asked(lab, "index", *arguments, "--state-dir", str(lab.directory / "state"), "--output", "json")
     assert answer.code == 0, answer.err
     return answer.json
 
 
 def trace(lab: Lab, *arguments: str) -> Answer:
-    return asked(lab, "trace", *arguments)
+    return asked(lab, "trace", *arguments, "--state-dir", str(lab.directory / "state"))
 
 
 def send_edges(lab: Lab, topic: str, edges: Iterable[RecordEdge]) -> None:
@@ -68,7 +68,8 @@ def logical(lab: Lab) -> dict[str, list[tuple[Any, ...]]]:
             ).fetchall(),
             "edges": file.execute(
                 "SELECT o.topic, o.number, out_first, out_last, p.topic, p.number, parent_first, parent_last, width,"
-                " flags FROM edge JOIN log o ON o.id = out_log JOIN log p ON p.id = parent_log ORDER BY 1, 2, 3, 5, 6, 7"
+                " flags FROM edge JOIN log o ON o.id = out_log JOIN log p ON p.id = parent_log"
+                " ORDER BY 1, 2, 3, 5, 6, 7"
             ).fetchall(),
             "alerts": file.execute("SELECT event_id, topic, kind FROM alert ORDER BY 1").fetchall(),
             "positions": file.execute("SELECT topic, number, next_offset FROM position ORDER BY 1, 2").fetchall(),
