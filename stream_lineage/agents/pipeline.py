@@ -17,6 +17,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -35,6 +36,7 @@ from stream_lineage.agents.windows import OpenWindow, OpenWindows
 from stream_lineage.detect.window import Window
 from stream_lineage.errors import DecodeError
 from stream_lineage.logs import get_logger
+from stream_lineage.otel import span
 from stream_lineage.provenance.codec import decode_observation
 from stream_lineage.store.ports import MetricStore, Point
 
@@ -256,6 +258,10 @@ class Pipeline(Generic[E]):
     async def _close(self, due: list[tuple[bytes, OpenWindow[Pending[E]]]], assignment: int) -> None:
         if not due or assignment != self._assignment:
             return
+        with span("agents.windows", windows=len(due), observations=sum(len(each.waiting) for _, each in due)):
+            await self._stored_and_judged(due, assignment)
+
+    async def _stored_and_judged(self, due: list[tuple[bytes, OpenWindow[Pending[E]]]], assignment: int) -> None:
         watch, kept = self._watch, self._outlet.rows
         topics = [current.window.topic for _, current in due]
         await self._publish(await self._in_thread(lambda: watch.take_up(topics, kept)))
@@ -298,7 +304,8 @@ class Pipeline(Generic[E]):
                 _log.info("alert published", topic=alert.key.decode(), alert=alert.event_id, channel=alert.channel)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        # With its context: what is traced there is part of what is traced here.
+        return await asyncio.get_running_loop().run_in_executor(self._thread, copy_context().run, work)
 
 
 def _frozen(watch: MetricWatch, due: Iterable[tuple[bytes, OpenWindow[Any]]]) -> dict[int, list[tuple[bytes, bytes]]]:

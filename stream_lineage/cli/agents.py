@@ -27,6 +27,7 @@ def agents(settings: Settings) -> None:
     from stream_lineage.collect.watch import TopicFilter
     from stream_lineage.doctor.preflight import preflight
     from stream_lineage.errors import KafkaRefused, KafkaUnavailable
+    from stream_lineage.otel import tracing
     from stream_lineage.serve.endpoint import answering
     from stream_lineage.store.open import open_outbox_store
 
@@ -38,7 +39,7 @@ def agents(settings: Settings) -> None:
         pass  # the worker waits for it
     store = open_outbox_store(settings.store)
     telemetry = AgentsTelemetry(store.health)
-    with answering(settings.telemetry, telemetry, "agents"):
+    with tracing("agents"), answering(settings.telemetry, telemetry, "agents"):
         run_worker(
             settings.kafka,
             settings.registry,

@@ -39,6 +39,7 @@ def collect(settings: Settings, output: str) -> None:
     from stream_lineage import runtime
     from stream_lineage.collect.telemetry import CollectorTelemetry
     from stream_lineage.doctor.preflight import preflight
+    from stream_lineage.otel import tracing
     from stream_lineage.serve.endpoint import answering
 
     started = time.monotonic()
@@ -58,7 +59,8 @@ def collect(settings: Settings, output: str) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: collector.stop())
         try:
-            with answering(settings.telemetry, CollectorTelemetry(lambda: collector.standing), "collect"):
+            telemetry = CollectorTelemetry(lambda: collector.standing)
+            with tracing("collect"), answering(settings.telemetry, telemetry, "collect"):
                 totals = collector.run()
         except Fenced:
             runtime.run_again_if_alone(settings, collector)

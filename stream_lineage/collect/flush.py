@@ -150,6 +150,7 @@ class Flush:
     edges: FlushEdges = field(default_factory=lambda: FlushEdges(0))
     tapped: int = 0
     crowded: bool = False  # an observation has too many spans and links for its size, or too much is to be republished
+    sealed: float = 0.0
     sealed_at: datetime | None = None
     done: threading.Event = field(default_factory=threading.Event)
     committed: bool = False

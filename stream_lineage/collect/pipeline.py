@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from itertools import chain
 
 from stream_lineage.collect.cluster_facts import ClusterFacts
-from stream_lineage.collect.decode_stage import DecodeStage, Plan
+from stream_lineage.collect.decode_stage import DecodeStage, GroupResult, Plan
 from stream_lineage.collect.flush import Flush, Group, GroupKey, Piece
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.progress import PartitionId
@@ -30,6 +30,7 @@ from stream_lineage.collect.tap import Tap
 from stream_lineage.collect.transaction import Transactions
 from stream_lineage.errors import StreamLineageError
 from stream_lineage.logs import get_logger, trail
+from stream_lineage.otel import passed, span
 
 _log = get_logger("stream_lineage.collect")
 _QUEUED_TASKS = 64
@@ -122,7 +123,7 @@ class Pipeline:
 
     def seal(self, flush: Flush) -> None:
         """Hand over a whole flush. ``flush.done`` is set when it has been committed or dropped."""
-        flush.sealed_at = datetime.now(UTC)
+        flush.sealed, flush.sealed_at = time.monotonic(), datetime.now(UTC)
         self._sealed += 1
         self._put(_Seal(flush))
 
@@ -216,6 +217,35 @@ class Pipeline:
     def _finish(self, flush: Flush) -> None:
         if self.failure is not None:
             return
+        with span(
+            "collect.flush", since=flush.started, records=flush.records, bytes=flush.bytes, partitions=len(flush.runs)
+        ) as traced:
+            passed("collect.consume", flush.started, flush.sealed)
+            recording = self._recorded(flush)
+            if recording is not None:
+                traced.note(observations=recording.observations, spans=recording.spans)
+
+    def _recorded(self, flush: Flush) -> Recording | None:
+        """Decode and commit a flush; null where it has become void or holds nothing."""
+        with span("collect.decode", groups=len(flush.groups)):
+            schemas, results = self._decoded(flush)
+        if flush.era != self.era:
+            return None
+        self._check_epochs(flush)
+        now = flush.sealed_at or datetime.now(UTC)
+        recording = self._recorder.record(flush, schemas, results, self._resolutions(), now)
+        if not recording.offsets and not recording.messages:
+            flush.committed = True
+            return None
+        with span("collect.commit", messages=len(recording.messages), offsets=len(recording.offsets)):
+            self._commit(flush, schemas, recording)
+        for partition, head in recording.heads.items():
+            self._ledger.accept(partition, head)
+        flush.committed = True
+        self._count(flush, recording)
+        return recording
+
+    def _decoded(self, flush: Flush) -> tuple[dict[GroupKey, GroupSchemas], dict[GroupKey, GroupResult]]:
         self._enter(flush)
         for group in flush.groups.values():
             group.pieces += group.take_pending()
@@ -231,20 +261,7 @@ class Pipeline:
                 plans.append((group, plan))
         self._stage.feed_together(flush, plans)
         finished = self._stage.finish_together(flush, [(group, self._budget(group)) for group, _ in plans])
-        results = {group.key: result for (group, _), result in zip(plans, finished, strict=True)}
-        if flush.era != self.era:
-            return
-        self._check_epochs(flush)
-        now = flush.sealed_at or datetime.now(UTC)
-        recording = self._recorder.record(flush, schemas, results, self._resolutions(), now)
-        if not recording.offsets and not recording.messages:
-            flush.committed = True
-            return
-        self._commit(flush, schemas, recording)
-        for partition, head in recording.heads.items():
-            self._ledger.accept(partition, head)
-        flush.committed = True
-        self._count(flush, recording)
+        return schemas, {group.key: result for (group, _), result in zip(plans, finished, strict=True)}
 
     def _commit(self, flush: Flush, schemas: Mapping[GroupKey, GroupSchemas], recording: Recording) -> None:
         if self._tap is None or not flush.tapped:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from stream_lineage.otel import span
 from stream_lineage.store.health import Health
 from stream_lineage.store.ports import Aggregation, Bucket, MetricStore, Point
 from stream_lineage.store.series_cap import SeriesCap
@@ -23,7 +24,9 @@ class CappedStore:
         return self._store
 
     def write(self, points: Iterable[Point]) -> None:
-        self._store.write(self._cap.within(points))
+        within = self._cap.within(points)
+        with span("store.write", points=len(within)):
+            self._store.write(within)
 
     def latest(self, measurement: str, tags: Mapping[str, str] | None = None) -> list[Point]:
         return self._store.latest(measurement, tags)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from stream_lineage.errors import ConnectionFailed
 from stream_lineage.logs import get_logger
+from stream_lineage.otel import span
 from stream_lineage.store.influx_api import (
     BAD_REQUEST,
     BUSY,
@@ -124,10 +125,12 @@ class Sender:
         try:
             live = self._outbox.live(self._batch_bytes, self._behind_seconds)
             if live is not None:
-                self._send(live)
+                with span("store.send", points=live.points, backlog=0):
+                    self._send(live)
             old = self._outbox.backlog(self._batch_bytes)
             if old is not None:
-                self._send(old)
+                with span("store.send", points=old.points, backlog=1):
+                    self._send(old)
         except _Later as later:
             return self._wait(later)
         except OSError as error:
