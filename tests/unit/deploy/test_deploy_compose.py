@@ -158,6 +158,18 @@ def test_addresses_are_those_of_services_at_their_ports() -> None:
     assert targets == [f"lineage:{first + role}" for role in range(3)]
 
 
+def test_grafana_gets_what_its_provisioning_asks_for() -> None:
+    provisioned = ROOT / mounts("grafana")["/etc/grafana/provisioning"][0]
+    asked = set()
+    for path in provisioned.glob("datasources/*.yaml"):
+        asked |= set(re.findall(r"\$\{?(\w+)", path.read_text()))
+    assert len(asked) > 3
+    assert asked - given("grafana").keys() == {"INFLUXDB_READ_TOKEN"}
+    assert "export INFLUXDB_READ_TOKEN" in SERVICES["grafana"]["entrypoint"][-1]
+    [provider] = yaml.safe_load((provisioned / "dashboards" / "stream-lineage.yaml").read_text())["providers"]
+    assert provider["options"]["path"] in mounts("grafana")
+
+
 def test_kafka_is_set_up_as_the_one_in_the_sandbox() -> None:
     names = {name.removeprefix("KAFKA_").replace("_", ".").lower() for name in given("kafka")}
     source = (ROOT / "stream_lineage" / "sandbox" / "kafka.py").read_text()
@@ -187,8 +199,7 @@ def test_tokens_are_read_where_the_setup_puts_them_and_each_sees_its_own() -> No
 def test_volumes_and_files_that_are_mounted_are_there() -> None:
     sources = {source for name in SERVICES for source, _ in mounts(name).values()}
     assert {source for source in sources if not source.startswith(".")} == set(COMPOSE["volumes"])
-    if (ROOT / "deploy" / "grafana").exists():
-        assert all((ROOT / source).is_dir() for source in sources if source.startswith("."))
+    assert all((ROOT / source).is_dir() for source in sources if source.startswith("."))
     state = re.search(r"STREAM_LINEAGE_STATE_DIR=(\S+)", DOCKERFILE)[1]  # type: ignore[index]
     assert mounts("lineage")[state] == ("lineage", True)
 
