@@ -1,19 +1,26 @@
-"""The lineage graph, read from Kafka. Needs Kafka alone."""
+"""The lineage graph, read from Kafka; and how much of what was observed it covers."""
 
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from stream_lineage.agents.alert_rules import read_alert_rules
+from stream_lineage.agents.metrics import ALL
 from stream_lineage.connections import log_reader
 from stream_lineage.errors import DecodeError, NotFound
 from stream_lineage.graph.codec import decode_event
+from stream_lineage.graph.coverage import Coverage, TopicFacts, coverage
 from stream_lineage.graph.graph import Graph
+from stream_lineage.graph.naming import naming
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.log import Progress, read_messages
 from stream_lineage.provenance.topics import GRAPH
 from stream_lineage.settings import Settings
+from stream_lineage.store.open import open_store
 
+_NO_SCHEMA = frozenset({"json", "opaque"})
+"""What stands for a schema version where there is none."""
 _log = get_logger("stream_lineage.graph")
 
 
@@ -35,6 +42,40 @@ def lineage_graph(settings: Settings, progress: Progress | None = None) -> Graph
     if unread:
         _log.warning("events of the graph cannot be read and are left out", events=unread)
     return graph
+
+
+def topic_coverage(settings: Settings, now: datetime, progress: Progress | None = None) -> Coverage:
+    """Of the topics that were observed in the last day, as the metric store has them.
+
+    Raises:
+        ConnectionFailed: Kafka or the store did not answer.
+        SettingsError: the file of alert rules cannot be read.
+    """
+    store = open_store(settings.store)
+    day = timedelta(days=1)
+    try:
+        buckets = store.aggregate(
+            "lineage_topic", "records", now - day, now, window_seconds=day.total_seconds(), aggregation="sum"
+        )
+    finally:
+        store.close()
+    expected = read_alert_rules(settings.agents.alert_rules).expectations
+    cluster = settings.kafka.cluster_name
+    records: dict[str, float] = {}
+    schemas: set[str] = set()
+    for bucket in buckets:
+        topic, version = bucket.tags["topic"], bucket.tags["schema_version"]
+        if bucket.tags.get("cluster") != cluster or version == ALL:
+            continue
+        records[topic] = records.get(topic, 0.0) + bucket.value
+        if version not in _NO_SCHEMA and not version.startswith("unresolved:"):
+            schemas.add(topic)
+    try:
+        graph = lineage_graph(settings, progress)
+    except NotFound:
+        graph = Graph()
+    facts = [TopicFacts(topic, count, topic in schemas, topic in expected) for topic, count in records.items()]
+    return coverage(graph, facts, naming(cluster, settings.kafka.addresses))
 
 
 def graph_at(settings: Settings, at: datetime | None, progress: Progress | None = None) -> Graph:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from stream_lineage.cli.graph_standing import coverage, stale
 from stream_lineage.cli.options import settings_options
 from stream_lineage.cli.output import JSON, TABLE, output_option, print_json, print_table
 from stream_lineage.cli.reading import reading
@@ -31,6 +32,10 @@ def graph() -> None:
 
     Nodes are datasets, jobs, columns, models and dashboards, by id, by name, or as KIND:NAME; columns as TOPIC:PATH.
     """
+
+
+graph.add_command(stale)
+graph.add_command(coverage)
 
 
 def _at(command: Command) -> Command:
