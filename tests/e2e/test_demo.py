@@ -215,7 +215,7 @@ def test_no_panel_of_grafana_is_without_data(shown: Shown, influxd_binary: Path)
                 empty.append(asked.name)
     empty += [asked.name for asked in rules() if not rows(asked.text)]
     influx.close()
-    assert empty == []
+    assert not empty, empty
 
 
 def test_what_grafana_asks_prometheus_for_is_answered(shown: Shown) -> None:

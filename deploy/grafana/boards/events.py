@@ -10,11 +10,15 @@ from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models.dashboard import AnnotationQuery
 
-from boards.flux import OF_CLUSTER, grouped, is_not, points, then, wide
+from boards.flux import OF_CLUSTER, grouped, is_not, points, sorted_by, then, wide
 from boards.queries import INFLUXDB, Flux
 
 BEFORE = "date.sub(from: v.timeRangeStart, d: 7d)"
 """A schema version that was there in these days is not new."""
+
+
+_NEWEST = sorted_by("time", most=500)
+"""Of annotations Grafana takes a thousand rows, and none where there are more."""
 
 
 class FluxAnnotation(Builder[AnnotationQuery]):
@@ -41,6 +45,7 @@ def schema_versions(*variables: str) -> FluxAnnotation:
         grouped(),
         "|> filter(fn: (r) => r._time >= v.timeRangeStart)",
         '|> map(fn: (r) => ({time: r._time, text: r.topic + ": schema version " + r.schema_version, tags: "schema"}))',
+        *_NEWEST,
     )
     return FluxAnnotation("Schema versions", "blue", query)
 
@@ -51,23 +56,19 @@ def alerts(*variables: str, where: tuple[str, ...] = ()) -> FluxAnnotation:
         told,
         grouped(),
         '|> map(fn: (r) => ({time: r._time, text: r._value, tags: r.severity + "," + r.kind}))',
+        *_NEWEST,
     )
     return FluxAnnotation("Alerts", "red", query)
 
 
 def deploys() -> FluxAnnotation:
-    """Of all topics: what a window's topics are is a pattern."""
-    begun = wide_deploys()
+    """Those that are not over when the time begins, of all topics: what a window's topics are is a pattern."""
+    begun = points("lineage_deploy", ("until", "reason"), start="date.sub(from: v.timeRangeStart, d: 1d)")
     query = 'import "date"\n' + then(
-        begun,
-        '|> map(fn: (r) => ({time: r._time, timeEnd: time(v: r.until), text: r.reason + " (" +'
-        ' r.topic + ")", tags: "deploy"}))',
+        wide(begun),
+        '|> map(fn: (r) => ({time: r._time, timeEnd: time(v: r.until), text: r.reason + " (" + r.topic + ")",'
+        ' tags: "deploy"}))',
         "|> filter(fn: (r) => r.timeEnd >= v.timeRangeStart)",
+        *_NEWEST,
     )
     return FluxAnnotation("Deploys", "purple", query)
-
-
-def wide_deploys() -> str:
-    """A row for each deploy window that began in the time or within a day before."""
-    found = points("lineage_deploy", ("until", "reason"), start="date.sub(from: v.timeRangeStart, d: 1d)")
-    return wide(found)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 ALL = "all"
 """Partition of what is known of a topic or a group as a whole."""
-WINDOW = "window = duration(v: (int(v: v.windowPeriod) - 1) / 10000000000 * 10000000000 + 10000000000)\n"
-"""Windows that are whole numbers of the ten seconds that a point is of."""
+_WINDOW = "window = duration(v: (int(v: v.windowPeriod) - 1) / 10000000000 * 10000000000 + 10000000000)"
 PER_SECOND = "|> map(fn: (r) => ({r with _value: r._value / float(v: int(v: window)) * 1000000000.0}))"
 OF_CLUSTER = ("cluster",)
 
@@ -67,24 +66,39 @@ def series(*by: str) -> str:
     return f"|> keep(columns: [{names}])"
 
 
+def windowed(question: str, *steps: str) -> str:
+    """Steps of which some make windows: whole numbers of the ten seconds that a point is of."""
+    lines = question.split("\n")
+    imports = sum(line.startswith("import ") for line in lines)
+    return then("\n".join([*lines[:imports], _WINDOW, *lines[imports:]]), *steps)
+
+
 def rate(question: str, *by: str) -> str:
     """So many a second, of what points count."""
-    return WINDOW + then(question, grouped(*by), windows("sum", empty=True), PER_SECOND, series(*by))
+    return windowed(question, grouped(*by), windows("sum", empty=True), PER_SECOND, series(*by))
 
 
 def over_time(question: str, aggregation: str, *by: str) -> str:
     """A value for each window and each of ``by``."""
-    return WINDOW + then(question, grouped(*by), windows(aggregation), series(*by))
+    return windowed(question, grouped(*by), windows(aggregation), series(*by))
 
 
-def of_the_largest(series: str, by: str, count: int = 10) -> str:
-    """Of the series of a question only those with the largest sums."""
-    options, _, question = series.rpartition("\nfrom(")
+def of_the_largest(question: str, by: str, aggregation: str, count: int = 10) -> str:
+    """Only the points of those with the largest aggregates. What they are is asked first and becomes a regular
+    expression, for storage to leave out the others: where Flux does it, 2,000 topics take it most of a minute."""
+    largest = then(
+        question,
+        grouped(by),
+        f"|> {aggregation}()",
+        grouped(),
+        f'|> top(n: {count}, columns: ["_value"])',
+        f"|> map(fn: (r) => ({{_value: regexp.quoteMeta(v: r.{by})}}))",
+        '|> findColumn(fn: (key) => true, column: "_value")',
+    )
     return (
-        f"{options}\nseries = from({question}\n"
-        f'largest = series\n  {grouped(by)}\n  |> sum()\n  {grouped()}\n  |> top(n: {count}, columns: ["_value"])\n'
-        f'  |> findColumn(fn: (key) => true, column: "{by}")\n'
-        f"series\n  |> filter(fn: (r) => contains(value: r.{by}, set: largest))"
+        f'import "regexp"\nimport "strings"\nlargest = {largest}\n'
+        'these = regexp.compile(v: "^(?:" + strings.joinStr(arr: largest, v: "|") + ")$")\n'
+        + then(question, f"|> filter(fn: (r) => r.{by} =~ these)")
     )
 
 

@@ -10,7 +10,6 @@ from boards.board import board
 from boards.flux import (
     ALL,
     PER_SECOND,
-    WINDOW,
     grouped,
     is_,
     is_not,
@@ -20,6 +19,7 @@ from boards.flux import (
     sorted_by,
     then,
     wide,
+    windowed,
     windows,
 )
 
@@ -76,7 +76,7 @@ _OF_GROUP = "(not exists r.job or r.job =~ /^(?:${group:regex})$/)"
 
 def _speed(field: str) -> str:
     """How fast an offset grows, summed over partitions."""
-    return WINDOW + then(
+    return windowed(
         points("lineage_group", (field,), EACH, variables=PARTITIONS),
         grouped("topic", "partition"),
         windows("last"),

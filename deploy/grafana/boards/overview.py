@@ -68,7 +68,7 @@ def overview() -> Dashboard:
         ),
         panels.lines(
             "Records by topic",
-            of_the_largest(rate(records, "cluster", "topic"), "topic"),
+            rate(of_the_largest(records, "topic", "sum"), "cluster", "topic"),
             "${__field.labels.topic}",
             about="The ten topics to which most came. A line breaks where nothing came.",
             unit="cps",
@@ -76,7 +76,7 @@ def overview() -> Dashboard:
         ),
         panels.lines(
             "Delay by topic",
-            of_the_largest(over_time(delay, "mean", "cluster", "topic"), "topic"),
+            over_time(of_the_largest(delay, "topic", "mean"), "mean", "cluster", "topic"),
             "${__field.labels.topic}",
             about="Mean time from a record's timestamp to its observation, of the ten slowest.",
             unit="ms",
@@ -91,8 +91,12 @@ def overview() -> Dashboard:
         ),
         panels.lines(
             "Lag of consumer groups",
-            of_the_largest(
-                over_time(points("lineage_group", ("lag",), WHOLE), "max", "cluster", "group", "topic"), "group"
+            over_time(
+                of_the_largest(points("lineage_group", ("lag",), WHOLE), "group", "max"),
+                "max",
+                "cluster",
+                "group",
+                "topic",
             ),
             "${__field.labels.group} on ${__field.labels.topic}",
             about="Offsets between what is committed and the ends of the logs, of the ten furthest behind.",

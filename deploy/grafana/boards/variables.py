@@ -14,6 +14,8 @@ PROMETHEUS_UID = "stream-lineage-prometheus"
 UI = "http://localhost:8080"
 """Where the web UI is unless somebody says otherwise, as ``public_url``."""
 EVERYTHING = ".*"
+MOST = 2_000
+"""Grafana takes ten times as many values of a variable, and none where there are more. Unless told it takes 1,000."""
 
 Variable = Builder[VariableModel]
 
@@ -74,7 +76,12 @@ def _asked(
     name: str, label: str, query: str, *, every: bool = False, sort: VariableSort = VariableSort.ALPHABETICAL_ASC
 ) -> Variable:
     """``every``: several may be chosen, and are at first."""
-    made = dashboard.QueryVariable(name).label(label).datasource(INFLUXDB).query({"query": query, "refId": name})
+    made = (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(INFLUXDB)
+        .query({"query": query, "refId": name, "maxDataPoints": MOST})
+    )
     made = made.refresh(VariableRefresh.ON_TIME_RANGE_CHANGED).sort(sort)
     if not every:
         return made

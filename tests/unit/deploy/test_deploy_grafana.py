@@ -115,6 +115,25 @@ def test_its_columns_and_series_are_named_by_what_its_questions_return(path: Pat
                 assert f'"{label}"' in target["query"], (panel["title"], label)
 
 
+def test_panels_are_beside_each_other() -> None:
+    for path in BOARDS:
+        taken: set[tuple[int, int]] = set()
+        for panel in board(path)["panels"]:
+            x, y, width, height = (panel["gridPos"].get(side, 0) for side in ("x", "y", "w", "h"))
+            assert x + width <= 24, panel["title"]
+            cells = {(x + right, y + down) for right in range(width) for down in range(height)}
+            assert not cells & taken, panel["title"]
+            taken |= cells
+
+
+def test_grafana_takes_all_values_that_a_variable_may_have() -> None:
+    """Unless told it takes a thousand rows, and shows an error where there are more."""
+    for path in BOARDS:
+        for each in board(path)["templating"]["list"]:
+            if each["type"] == "query" and each["datasource"]["uid"] == "${datasource}":
+                assert each["query"]["maxDataPoints"] * 10 >= 10_000
+
+
 def test_every_panel_says_what_it_shows() -> None:
     for path in BOARDS:
         for panel in board(path)["panels"]:
