@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop as running_loop
+from asyncio import current_task
+from threading import get_ident
 from typing import Any
 
 from confluent_kafka import Consumer, DeserializingConsumer, Message
@@ -34,7 +37,9 @@ class LineageConsumer(Consumer):  # type: ignore[misc]
         hand.message = None  # callbacks run in between
         message = _poll(self, timeout)
         if message is not None:
-            hand.take(message)
+            hand.thread = get_ident()
+            hand.task = None if running_loop() is None else current_task()
+            hand.message = message
         return message
 
     def consume(self, *args: Any, **kwargs: Any) -> list[Message]:

@@ -20,7 +20,7 @@ SERVING: set[int] = set()
 
 
 class Hand:
-    """That of one consumer."""
+    """That of one consumer: ``message``, and the thread and task that polled it."""
 
     __slots__ = ("__weakref__", "message", "task", "thread")
 
@@ -30,12 +30,6 @@ class Hand:
         self.task: Any = None
         """The task of the event loop that polled; null: it was no task."""
         LIVE[id(self)] = weakref.ref(self, _forget(id(self)))
-
-    def take(self, message: Any) -> None:
-        """This is what this thread and task have polled."""
-        self.thread = get_ident()
-        self.task = None if running_loop() is None else current_task()
-        self.message = message
 
     def release(self) -> None:
         """There is nothing in it any more, and will be nothing."""

@@ -11,11 +11,12 @@ from typing import Any
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 SECONDS = 60
+_PARTITIONS = 4
 _names = itertools.count()
 
 
 class Broker:
-    """Topics have one partition, unless named otherwise."""
+    """Its topics have four partitions."""
 
     def __init__(self) -> None:
         self._keeper = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "unused"})
@@ -42,15 +43,15 @@ class Broker:
         return self.config(group_id="g", auto_offset_reset="earliest", enable_auto_commit=False, **more)
 
     def read(self, topic: str, count: int) -> list[Message]:
-        """The first records of partition 0."""
-        with reading(Consumer(self.consumer_config()), topic) as consumer:
+        """So many records, in order where they are in one partition."""
+        with reading(Consumer(self.consumer_config()), topic, partitions=_PARTITIONS) as consumer:
             return [polled(consumer) for _ in range(count)]
 
 
 @contextmanager
-def reading(consumer: Any, *topics: str) -> Iterator[Any]:
-    """The consumer, which reads partition 0 of these from its beginning."""
-    consumer.assign([TopicPartition(topic, 0, 0) for topic in topics])
+def reading(consumer: Any, topic: str, *, partitions: int = 1) -> Iterator[Any]:
+    """The consumer, which reads the first partitions of a topic from their beginning."""
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(partitions)])
     try:
         yield consumer
     finally:
