@@ -17,7 +17,7 @@ from stream_lineage.cli.baseline_source import (
     shown_source,
     source_options,
 )
-from stream_lineage.cli.options import settings_options
+from stream_lineage.cli.options import TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, output_option, print_details, print_json, print_table
 from stream_lineage.cli.reading import reading
 from stream_lineage.collect.range_bounds import At
@@ -39,7 +39,15 @@ from stream_lineage.settings import Settings
 
 DRIFTED = 3
 """The exit code where ``--fail-on`` finds what it names."""
-_SECTIONS = ("kafka", "registry", "collect")
+_DECODING = (
+    "max_fields",
+    "reveal_fields",
+    "hash_key",
+    "worker_memory_mb",
+    "worker_deadline_seconds",
+    "prefetch_kilobytes",
+    "group_id",
+)
 _QUANTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
 _STYLES = {"critical": "red", "warning": "yellow"}
 _MOST_CATEGORIES = 50
@@ -59,7 +67,7 @@ def baseline() -> None:
     help="Field paths that are not compared, such as ids and times; * stands for anything. Repeatable.",
 )  # fmt: skip
 @click.option("--replace", "replaces", is_flag=True, help="Take the place of a baseline of this name.")
-@settings_options(*_SECTIONS)
+@settings_options("kafka", "registry", single=_DECODING)
 @output_option
 def create(settings: Settings, name: str, source: Source, ignore: tuple[str, ...], replaces: bool, output: str) -> None:
     """Make the baseline NAME from records of a topic, or from a CSV or Parquet file.
@@ -89,7 +97,7 @@ def create(settings: Settings, name: str, source: Source, ignore: tuple[str, ...
 
 
 @baseline.command(name="list")
-@settings_options("kafka", "collect")
+@settings_options(single=TO_READ_OURS)
 @output_option
 def list_(settings: Settings, output: str) -> None:
     """List the baselines."""
@@ -116,7 +124,7 @@ def list_(settings: Settings, output: str) -> None:
 
 @baseline.command()
 @click.argument("name", type=NameType())
-@settings_options("kafka", "collect")
+@settings_options(single=TO_READ_OURS)
 @output_option
 def show(settings: Settings, name: str, output: str) -> None:
     """Show the baseline NAME: what it was made of, and each field."""
@@ -136,7 +144,7 @@ def show(settings: Settings, name: str, output: str) -> None:
 
 @baseline.command()
 @click.argument("name", type=NameType())
-@settings_options("kafka", "collect")
+@settings_options(single=TO_READ_OURS)
 @output_option
 def delete(settings: Settings, name: str, output: str) -> None:
     """Delete the baseline NAME."""
@@ -159,7 +167,7 @@ def delete(settings: Settings, name: str, output: str) -> None:
     "--fail-on", type=click.Choice(["drift", "any"]),
     help="Exit with 3 where something has drifted from training; any: also where something is merely new.",
 )  # fmt: skip
-@settings_options(*_SECTIONS)
+@settings_options("kafka", "registry", single=_DECODING)
 @output_option
 def compare(
     settings: Settings, name: str, source: Source, ignore: tuple[str, ...], fail_on: str | None, output: str

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stream_lineage.cli.graph_standing import coverage, stale
-from stream_lineage.cli.options import settings_options
+from stream_lineage.cli.options import TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, TABLE, output_option, print_json, print_table
 from stream_lineage.cli.reading import reading
 from stream_lineage.cli.times import moment_before
@@ -65,7 +65,7 @@ def _depth(command: Command) -> Command:
 @_depth
 @_candidates
 @_form
-@settings_options("kafka", "collect")
+@settings_options(single=TO_READ_OURS)
 def show(
     settings: Settings, node: str | None, at: str | None, depth: int | None, candidates: bool, output: str
 ) -> None:
@@ -102,7 +102,7 @@ _WAYS: tuple[Direction, Direction] = ("upstream", "downstream")
 @_depth
 @_candidates
 @_form
-@settings_options("kafka", "collect")
+@settings_options(single=TO_READ_OURS)
 def ancestors(settings: Settings, node: str, at: str | None, depth: int | None, candidates: bool, output: str) -> None:
     """Show what NODE is made of, step by step.
 
@@ -118,7 +118,7 @@ def ancestors(settings: Settings, node: str, at: str | None, depth: int | None, 
 @_depth
 @_candidates
 @_form
-@settings_options("kafka", "collect")
+@settings_options(single=TO_READ_OURS)
 def impact(settings: Settings, node: str, at: str | None, depth: int | None, candidates: bool, output: str) -> None:
     """Show what is made of NODE: who is hit when it breaks.
 
@@ -134,7 +134,7 @@ def impact(settings: Settings, node: str, at: str | None, depth: int | None, can
 @click.option("--until", metavar="TIME", help="Time, or how long ago.  [default: now]")
 @_candidates
 @output_option
-@settings_options("kafka", "collect")
+@settings_options(single=TO_READ_OURS)
 def diff(settings: Settings, since: str, until: str | None, candidates: bool, output: str) -> None:
     """Show what changed in the graph between two times.
 

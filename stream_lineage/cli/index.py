@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stream_lineage.cli.options import settings_options
+from stream_lineage.cli.options import TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, output_option, print_details, print_json, print_table
 from stream_lineage.logs import get_logger
 from stream_lineage.settings import Settings
@@ -28,7 +28,7 @@ def index() -> None:
 
 
 @index.command()
-@settings_options("kafka", "collect", "index")
+@settings_options("index", single=(*TO_READ_OURS, "state_dir"))
 @output_option
 def rebuild(settings: Settings, output: str) -> None:
     """Make the index anew from Kafka.
@@ -50,7 +50,7 @@ def rebuild(settings: Settings, output: str) -> None:
 
 @index.command()
 @click.option("--follow", is_flag=True, help="Go on until SIGTERM or Ctrl-C.")
-@settings_options("kafka", "collect", "index")
+@settings_options("index", single=(*TO_READ_OURS, "state_dir"))
 @output_option
 def update(settings: Settings, follow: bool, output: str) -> None:
     """Read on from where the index stands; make it where there is none.
@@ -79,7 +79,7 @@ def update(settings: Settings, follow: bool, output: str) -> None:
 
 
 @index.command()
-@settings_options("kafka", "collect", "index")
+@settings_options("index", single=(*TO_READ_OURS, "state_dir"))
 @output_option
 def status(settings: Settings, output: str) -> None:
     """Show how large the index is, what is in it, and how far it is behind the topics."""

@@ -35,7 +35,7 @@ class _Duration(click.ParamType):
 @click.option("--list", "listed", is_flag=True, help="Show what is muted.")
 @click.option("--lift", is_flag=True, help="Lift the mute of FINGERPRINT.")
 @output_option
-@settings_options("kafka", "agents")
+@settings_options("kafka", single=("agents_id",))
 def mute(
     settings: Settings,
     fingerprint: str | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,19 +21,27 @@ PARAMETER_PREFIX = "setting_"
 """What the names of those parameters of a command start with that are settings."""
 
 
-def settings_options(*sections: str, defer: bool = False) -> Callable[[Command], Command]:
-    """Give a command the options of these sections, ``--config`` and the log options; and the loaded settings.
+TO_READ_OURS = ("bootstrap_servers", "kafka", "cluster", "topic_prefix", "group_id")
+"""The settings of whoever only reads our own topics. Its consumers are called after the group, for the sake of ACLs."""
+
+
+def settings_options(*sections: str, single: Iterable[str] = (), defer: bool = False) -> Callable[[Command], Command]:
+    """Give a command the options of these sections and of single settings, ``--config`` and the log options; and the
+    loaded settings.
 
         @click.command()
         @settings_options("kafka", "collect")
         def collect(settings: Settings) -> None: ...
 
+    All other settings can come from the environment and the file all the same.
+
     Logging is configured before the command runs. With ``defer`` the command gets a function that loads the settings
     instead, and may raise SettingsError.
     """
-    unknown = set(sections) - set(SECTIONS)
+    chosen = frozenset(single)
+    unknown = (set(sections) - set(SECTIONS)) | (chosen - set(KNOWN))
     if unknown:
-        raise ValueError(f"no such sections of settings: {sorted(unknown)}")
+        raise ValueError(f"no such settings or sections of them: {sorted(unknown)}")
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
@@ -50,7 +58,9 @@ def settings_options(*sections: str, defer: bool = False) -> Callable[[Command],
             return command(load if defer else load(), *args, **others)
 
         decorated: Any = called
-        wanted = [setting for setting in KNOWN.values() if setting.section in (*sections, ALWAYS)]
+        wanted = [
+            setting for setting in KNOWN.values() if setting.section in (*sections, ALWAYS) or setting.name in chosen
+        ]
         for setting in reversed(wanted):
             decorated = _option(setting)(decorated)
         file = click.Path(path_type=Path, dir_okay=False)

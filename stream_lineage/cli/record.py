@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from stream_lineage.cli.options import settings_options
+from stream_lineage.cli.options import TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, output_option, print_details, print_json
 from stream_lineage.cli.reading import reading
 from stream_lineage.provenance.documents import provenance_document, reading_document
@@ -23,7 +23,7 @@ _DECODERS = {
 @click.argument("topic")
 @click.argument("partition", type=click.IntRange(min=0))
 @click.argument("offset", type=click.IntRange(min=0))
-@settings_options("kafka", "collect")
+@settings_options(single=(*TO_READ_OURS, "hash_key"))
 @output_option
 def record(settings: Settings, topic: str, partition: int, offset: int, output: str) -> None:
     """Show where the record at OFFSET of TOPIC's PARTITION comes from, and the schema that it was written with.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from stream_lineage.cli.documents import span_document
-from stream_lineage.cli.options import settings_options
+from stream_lineage.cli.options import TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, output_option, print_json, print_table
 from stream_lineage.cli.reading import reading
 from stream_lineage.settings import Settings
@@ -13,7 +13,7 @@ from stream_lineage.settings import Settings
 
 @click.command()
 @click.argument("topic")
-@settings_options("kafka")
+@settings_options(single=TO_READ_OURS)
 @output_option
 def spans(settings: Settings, topic: str, output: str) -> None:
     """Show which offsets of TOPIC were written with which schema.

@@ -9,7 +9,7 @@ import click
 from rich.text import Text
 
 from stream_lineage.cli.index import filling
-from stream_lineage.cli.options import settings_options
+from stream_lineage.cli.options import TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, console, print_json
 from stream_lineage.cli.times import moment_before
 from stream_lineage.settings import Settings
@@ -34,7 +34,7 @@ TREE, MERMAID = "tree", "mermaid"
 @click.option("--topic-id", metavar="ID", help="Of a topic that was deleted and made again: the one with this id.")
 @click.option("--update/--no-update", default=True, help="Read into the index first what is new.  [default: update]")
 @click.option("--offline", is_flag=True, help="By the index alone: ask Kafka nothing.")
-@settings_options("kafka", "registry", "collect", "index")
+@settings_options("registry", "index", single=(*TO_READ_OURS, "prefetch_kilobytes", "state_dir"))
 @click.option(
     "--output", type=click.Choice([TREE, JSON, MERMAID]), default=TREE, show_default=True, help="Form of the output."
 )  # fmt: skip

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stream_lineage.cli.options import settings_options
+from stream_lineage.cli.options import TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, output_option, print_json
 from stream_lineage.cli.reading import reading
 from stream_lineage.settings import Settings
@@ -25,7 +25,7 @@ from stream_lineage.settings import Settings
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
     help="When all is well, write a checkpoint signed with hash_key. Keep it where the cluster's owners cannot write.",
 )
-@settings_options("kafka", "collect")
+@settings_options(single=(*TO_READ_OURS, "hash_key"))
 @output_option
 def verify(settings: Settings, topic: str | None, checkpoint: Path | None, write_to: Path | None, output: str) -> int:
     """Check the provenance log: no gap, no overlap, no broken link, nothing missing at its end.
