@@ -46,8 +46,11 @@ _DECODING = (
     "worker_memory_mb",
     "worker_deadline_seconds",
     "prefetch_kilobytes",
+    "flush_max_records",
+    "flush_max_bytes",
     "group_id",
 )
+"""The collector's settings that decide how records are read, decoded and profiled."""
 _QUANTILES = {"p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99}
 _STYLES = {"critical": "red", "warning": "yellow"}
 _MOST_CATEGORIES = 50

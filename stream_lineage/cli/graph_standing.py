@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from stream_lineage.cli.options import settings_options
+from stream_lineage.cli.options import TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, output_option, print_json, print_table
 from stream_lineage.cli.reading import reading
 from stream_lineage.cli.times import moment_before
@@ -22,7 +22,7 @@ _SHARES = ("schema", "owner", "traced", "expectations", "score")
 )
 @click.option("--at", metavar="TIME", help="As of a time, or how long ago: 3d, 12h.  [default: now]")
 @output_option
-@settings_options("kafka", "collect")
+@settings_options(single=TO_READ_OURS)
 def stale(settings: Settings, since: str, at: str | None, output: str) -> None:
     """Show what has gone quiet, lost its source, or is not as declared.
 

@@ -50,9 +50,9 @@ def _command(command: click.Command, parent: click.Context, name: str) -> Iterat
     yield "\n\n".join(_paragraph(text) for text in inspect.cleandoc(command.help or "").split("\n\n"))
     options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
     own = [option for option in options if not (option.name or "").startswith(PARAMETER_PREFIX)]
-    if sections := _sections(options):
+    if settings := _settings(options):
         yield ""
-        yield f"Settings: {', '.join(sections)}."
+        yield f"Settings: {', '.join(settings)}."
     if own:
         yield ""
         yield "| option | what it does |"
@@ -71,11 +71,17 @@ def _paragraph(text: str) -> str:
     return f"```\n{text.removeprefix(_VERBATIM)}\n```" if text.startswith(_VERBATIM) else text
 
 
-def _sections(options: list[click.Option]) -> list[str]:
+def _settings(options: list[click.Option]) -> list[str]:
+    """Sections that the command has whole, and single settings of others."""
     names = [(option.name or "").removeprefix(PARAMETER_PREFIX) for option in options]
     known = [KNOWN.get(name) or KNOWN.get(name.removesuffix("_file")) for name in names]
-    found = dict.fromkeys(setting.section for setting in known if setting is not None)
-    return [section for section in found if section != ALWAYS] + ([ALWAYS] if ALWAYS in found else [])
+    found = [setting for setting in known if setting is not None]
+    shown: dict[str, None] = {}
+    for section in dict.fromkeys(setting.section for setting in found):
+        of_it = [setting.name for setting in found if setting.section == section]
+        whole = len(of_it) == sum(setting.section == section for setting in KNOWN.values())
+        shown.update(dict.fromkeys([section] if whole else [f"`{name}`" for name in of_it]))
+    return [name for name in shown if name != ALWAYS] + ([ALWAYS] if ALWAYS in shown else [])
 
 
 def _row(option: click.Option, context: click.Context) -> str:
