@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
-from stream_lineage.cli.options import TO_READ_OURS, settings_options
+from stream_lineage.cli.options import TO_READ_METRICS, TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, output_option, print_json, print_table
 from stream_lineage.cli.reading import reading
 from stream_lineage.cli.times import moment_before
@@ -61,7 +61,7 @@ def stale(settings: Settings, since: str, at: str | None, output: str) -> None:
 
 @click.command()
 @output_option
-@settings_options("kafka", "collect", "agents", "store")
+@settings_options(single=(*TO_READ_OURS, *TO_READ_METRICS, "alert_rules"))
 def coverage(settings: Settings, output: str) -> None:
     """Show which topics have a schema, an owner, lineage and expectations.
 

@@ -24,6 +24,19 @@ PARAMETER_PREFIX = "setting_"
 TO_READ_OURS = ("bootstrap_servers", "kafka", "cluster", "topic_prefix", "group_id")
 """The settings of whoever only reads our own topics. Its consumers are called after the group, for the sake of ACLs."""
 
+TO_READ_METRICS = (
+    "state_dir",
+    "store",
+    "sqlite_path",
+    "influx_url",
+    "influx_org",
+    "influx_bucket",
+    "influx_token",
+    "influx_ca_location",
+    "influx_timeout_seconds",
+)
+"""The settings of whoever only reads the metric store."""
+
 
 def settings_options(*sections: str, single: Iterable[str] = (), defer: bool = False) -> Callable[[Command], Command]:
     """Give a command the options of these sections and of single settings, ``--config`` and the log options; and the

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.text import Text
 
-from stream_lineage.cli.options import TO_READ_OURS, settings_options
+from stream_lineage.cli.options import TO_READ_METRICS, TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, console, output_option, print_json
 from stream_lineage.cli.times import moment_before
 from stream_lineage.settings import Settings
@@ -18,20 +18,6 @@ if TYPE_CHECKING:
     from stream_lineage.explain.trend import Trend
 
 _MOST_WINDOWS = 96
-_SETTINGS = (
-    *TO_READ_OURS,
-    "alert_rules",
-    "state_dir",
-    "store",
-    "sqlite_path",
-    "influx_url",
-    "influx_org",
-    "influx_bucket",
-    "influx_token",
-    "influx_ca_location",
-    "influx_timeout_seconds",
-)
-"""What leads to the store, to alerts and to deploy windows."""
 
 
 @click.command()
@@ -42,7 +28,7 @@ _SETTINGS = (
 )  # fmt: skip
 @click.option("--until", metavar="TIME", help="Time, or how long ago.  [default: now]")
 @click.option("--alerts/--no-alerts", default=True, help="Whether to ask Kafka for alerts.  [default: alerts]")
-@settings_options(single=_SETTINGS)
+@settings_options(single=(*TO_READ_OURS, *TO_READ_METRICS, "alert_rules"))
 @output_option
 def trend(
     settings: Settings, target: str, metric: str, since: str, until: str | None, alerts: bool, output: str
