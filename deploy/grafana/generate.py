@@ -16,7 +16,7 @@ from boards.overview import overview
 from boards.topic import topic
 from grafana_foundation_sdk.builders.dashboard import Dashboard as DashboardBuilder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.dashboard import Dashboard
+from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 DASHBOARDS = {
     "overview": overview, "topic": topic, "field": field, "consumer-groups": groups, "alerts": alerts, "health": health,
@@ -37,11 +37,18 @@ _Block.add_representer(str, _text)
 
 def files() -> dict[str, str]:
     """All files that are made, by their places under this directory."""
+    boards = {name: _numbered(build()) for name, build in DASHBOARDS.items()}
     made = {
-        f"dashboards/{name}.json": json.dumps(_numbered(build()), cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
-        for name, build in DASHBOARDS.items()
+        f"dashboards/{name}.json": json.dumps(each, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
+        for name, each in boards.items()
     }
-    said = yaml.dump(rules.document(), Dumper=_Block, sort_keys=False, width=120, allow_unicode=True)
+    panels = {
+        (str(each.uid), str(panel.title)): int(panel.id_val or 0)
+        for each in boards.values()
+        for panel in each.panels or ()
+        if isinstance(panel, Panel)
+    }
+    said = yaml.dump(rules.document(panels), Dumper=_Block, sort_keys=False, width=120, allow_unicode=True)
     made["provisioning/alerting/rules.yaml"] = MADE + said
     return made
 

@@ -1,11 +1,13 @@
 """Alert rules that Grafana evaluates. What the service finds is told on its own topics too; these reach people through
 Grafana's contact points.
 
-In files of provisioning Grafana takes ``$`` for a variable of its environment: ``$$`` is one dollar.
+No ``$`` is in them: in some members of such a file, and not in others, Grafana takes it for a variable of its
+environment.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,8 @@ from boards.flux import ALL, grouped, is_, is_not, series, then
 from boards.links import ALERTS, GROUPS, OVERVIEW, TOPIC
 from boards.variables import INFLUXDB_UID
 
-FOLDER = "stream_lineage"
+FOLDER = "stream_lineage alerts"
+"""Not that of the dashboards: Grafana makes this one first, under a uid of its own, and then no other of its title."""
 GROUP = "stream_lineage"
 EVERY = "1m"
 _CRITICAL = is_("severity", "critical")
@@ -22,7 +25,8 @@ _CRITICAL = is_("severity", "critical")
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Told when the last value of ``query``, in any of its series, is above ``above`` (or below ``below``) for
-    ``lasting``. ``no_data`` is the state where the question has no answer at all: OK where that is the usual case."""
+    ``lasting``. ``no_data`` is the state where the question has no answer at all: OK where that is the usual case.
+    ``panel`` is where to look: a dashboard, and the title of its panel."""
 
     uid: str
     title: str
@@ -32,12 +36,12 @@ class Rule:
     severity: str
     summary: str
     about: str
-    dashboard: str
+    panel: tuple[str, str]
     no_data: str = "OK"
     above: float | None = None
     below: float | None = None
 
-    def document(self) -> dict[str, Any]:
+    def document(self, panels: Mapping[tuple[str, str], int]) -> dict[str, Any]:
         kind, bound = ("gt", self.above) if self.above is not None else ("lt", self.below)
         return {
             "uid": self.uid,
@@ -50,11 +54,13 @@ class Rule:
                 self._step("C", "__expr__", {"type": "threshold", "expression": "B",
                                              "conditions": [{"evaluator": {"type": kind, "params": [bound]}}]}),
             ],
+            "dashboardUid": self.panel[0],
+            "panelId": panels[self.panel],
             "noDataState": self.no_data,
             "execErrState": "Error",
             "for": self.lasting,
             "labels": {"severity": self.severity, "service": "stream_lineage"},
-            "annotations": {"summary": self.summary, "description": self.about, "__dashboardUid__": self.dashboard},
+            "annotations": {"summary": self.summary, "description": self.about},
             "isPaused": False,
         }  # fmt: skip
 
@@ -68,14 +74,14 @@ class Rule:
         }
 
 
-def document() -> dict[str, Any]:
-    """The file."""
+def document(panels: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """The file. ``panels`` are numbers of panels, by dashboard and title."""
     group = {
         "orgId": 1,
         "name": GROUP,
         "folder": FOLDER,
         "interval": EVERY,
-        "rules": [each.document() for each in RULES],
+        "rules": [each.document(panels) for each in RULES],
     }
     return {"apiVersion": 1, "groups": [group]}
 
@@ -103,7 +109,7 @@ RULES = (
         900, "5m", "critical",
         "Nothing has come from stream_lineage for a quarter of an hour",
         "No point of any topic is in InfluxDB: agents or collectors are away, or all watched topics are silent.",
-        OVERVIEW, no_data="Alerting", below=1,
+        (OVERVIEW, "Records"), no_data="Alerting", below=1,
     ),
     Rule(
         "stream-lineage-critical-alert",
@@ -112,9 +118,9 @@ RULES = (
             _points("lineage_alert", "alerts", _CRITICAL, is_not("phase", "close")), "sum", "cluster", "topic", "kind"
         ),
         600, "0s", "critical",
-        "{{ $$labels.kind }} on {{ $$labels.topic }}",
+        "{{ .Labels.kind }} on {{ .Labels.topic }}",
         "An alert of severity critical was published in the last ten minutes; the dashboard says what it is about.",
-        ALERTS, above=0,
+        (ALERTS, "All alerts"), above=0,
     ),
     Rule(
         "stream-lineage-warning",
@@ -124,28 +130,28 @@ RULES = (
             "sum", "cluster", "topic",
         ),
         600, "0s", "warning",
-        "Alerts on {{ $$labels.topic }}",
+        "Alerts on {{ .Labels.topic }}",
         "Alerts of severity warning or above were published in the last ten minutes.",
-        ALERTS, above=0,
+        (ALERTS, "All alerts"), above=0,
     ),
     Rule(
         "stream-lineage-lost",
         "Records were lost before they were observed",
         _latest(_points("lineage_topic", "lost"), "sum", "cluster", "topic"),
         900, "0s", "critical",
-        "{{ $$labels.topic }} lost records",
+        "{{ .Labels.topic }} lost records",
         "Retention deleted offsets before the collector read them: their provenance is not known.",
-        TOPIC, above=0,
+        (TOPIC, "Missing and lost offsets"), above=0,
     ),
     Rule(
         "stream-lineage-late",
         "Records are observed late",
         _latest(_points("lineage_topic", "lag_ms_mean", is_("partition", ALL)), "mean", "cluster", "topic"),
         600, "10m", "warning",
-        "{{ $$labels.topic }} is observed minutes late",
+        "{{ .Labels.topic }} is observed minutes late",
         "From a record's timestamp to its observation it takes more than five minutes: the collector is behind, "
         "or the records are old.",
-        TOPIC, above=300_000,
+        (TOPIC, "Delay"), above=300_000,
     ),
     Rule(
         "stream-lineage-group-behind",
@@ -154,18 +160,18 @@ RULES = (
             _points("lineage_group", "lag_seconds", is_("partition", ALL)), "last", "cluster", "group", "topic"
         ),
         600, "5m", "warning",
-        "{{ $$labels.group }} is behind on {{ $$labels.topic }}",
+        "{{ .Labels.group }} is behind on {{ .Labels.topic }}",
         "Where the group is, the log ended more than a quarter of an hour ago.",
-        GROUPS, above=900,
+        (GROUPS, "Lag by partition"), above=900,
     ),
     Rule(
         "stream-lineage-not-profiled",
         "Records cannot be decoded",
         _latest(_points("lineage_topic", "undecoded", is_("partition", ALL)), "sum", "cluster", "topic"),
         900, "15m", "warning",
-        "Records of {{ $$labels.topic }} cannot be decoded",
+        "Records of {{ .Labels.topic }} cannot be decoded",
         "They are in lineage.dead-letters by their coordinates. Their provenance is known, their profile is not.",
-        TOPIC, above=0,
+        (TOPIC, "Not profiled"), above=0,
     ),
 )  # fmt: skip
 """All of them."""

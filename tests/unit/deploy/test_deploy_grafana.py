@@ -153,14 +153,17 @@ def test_the_datasources_take_everything_from_the_environment() -> None:
 def test_the_rules_say_what_becomes_of_them_without_data_and_where_to_look() -> None:
     [group] = read("alerting/rules.yaml")["groups"]
     [provider] = read("dashboards/stream-lineage.yaml")["providers"]
-    assert group["folder"] == provider["folder"]
-    uids = {board(path)["uid"] for path in BOARDS}
+    # Rules come first and get a folder of any uid: then there could be none of this title with the uid that is wanted.
+    assert provider["folderUid"] == "stream-lineage"
+    assert group["folder"] != provider["folder"]
+    shown = {board(path)["uid"]: board(path) for path in BOARDS}
     sources = {each["uid"] for each in read("datasources/influxdb.yaml")["datasources"]} | {"__expr__"}
     assert len({rule["uid"] for rule in group["rules"]}) == len(group["rules"])
     for rule in group["rules"]:
         assert rule["noDataState"] in ("OK", "Alerting", "NoData")
         assert rule["execErrState"] == "Error"
-        assert rule["annotations"]["__dashboardUid__"] in uids
+        # One without the other is an error with which Grafana does not start.
+        assert rule["panelId"] in {panel["id"] for panel in shown[rule["dashboardUid"]]["panels"]}
         assert rule["condition"] in {step["refId"] for step in rule["data"]}
         assert {step["datasourceUid"] for step in rule["data"]} <= sources
         threshold = rule["data"][-1]["model"]["conditions"][0]["evaluator"]
@@ -169,6 +172,14 @@ def test_the_rules_say_what_becomes_of_them_without_data_and_where_to_look() -> 
     assert [rule["title"] for rule in group["rules"] if rule["noDataState"] == "Alerting"] == ["No metrics arrive"]
 
 
-def test_a_dollar_in_the_rules_is_none_of_the_environment() -> None:
+def test_no_dollar_in_the_rules_could_be_of_the_environment() -> None:
     text = (PROVISIONED / "alerting" / "rules.yaml").read_text(encoding="utf-8")
-    assert "$" not in text.replace("$$labels.", "")
+    assert "$" not in text
+    assert "{{ .Labels.topic }}" in text
+
+
+def test_labels_in_what_a_rule_says_are_those_of_its_answer() -> None:
+    [group] = read("alerting/rules.yaml")["groups"]
+    for rule in group["rules"]:
+        for label in re.findall(r"\.Labels\.(\w+)", json.dumps(rule["annotations"])):
+            assert f'"{label}"' in rule["data"][0]["model"]["query"], (rule["title"], label)
