@@ -16,12 +16,16 @@ from stream_lineage.agents.group_offsets import Round
 from stream_lineage.graph.claim import Claim, news
 from stream_lineage.graph.from_declarations import SOURCES
 from stream_lineage.graph.from_groups import SOURCE, GroupFacts, Member, claims_of_groups
+from stream_lineage.graph.from_transactions import SOURCE as TRANSACTION
+from stream_lineage.graph.from_transactions import Producers, claims_of_transactions
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.naming import Naming
-from stream_lineage.model.graph import EvidenceClass, GraphEvent
+from stream_lineage.model.graph import EvidenceClass, GraphEdge, GraphEvent
 
 REFRESH = timedelta(hours=1)
 """What is known and still so is written again so often. Larger: fewer events, and less is known of when it was so."""
+WRITES_SECONDS = 7 * 86_400.0
+"""What a transaction showed counts for so long. A job that writes less often is seen and gone in turn."""
 _MISSED = 3
 """Looks without it after which a group, or a topic of it, is gone: one may be a coordinator that has just moved."""
 
@@ -37,6 +41,8 @@ class GraphWatch:
         self._answers: Counter[str] = Counter()
         self._lists: deque[frozenset[str]] = deque(maxlen=_MISSED)
         self._members: dict[str, Sequence[Member]] = {}
+        self._writes: dict[tuple[str, str], float] = {}  # group and topic, and when a transaction showed it last
+        self._transactions_since: float | None = None
 
     def groups(self, found: Round) -> None:
         """What a look has found."""
@@ -59,12 +65,25 @@ class GraphWatch:
     def members(self, found: Mapping[str, Sequence[Member]]) -> None:
         self._members.update((group, members) for group, members in found.items() if group in self._reads)
 
+    def transactions(self, found: Producers) -> None:
+        """What a look at transactions has found. A producer that has paused for a day is no longer seen, so what was
+        seen counts for longer than that."""
+        now = self._clock()
+        if self._transactions_since is None:
+            self._transactions_since = now
+        for claim in claims_of_transactions(found, Naming(self._naming.cluster)):
+            if isinstance(claim.subject, GraphEdge):
+                self._writes[claim.source.removeprefix(TRANSACTION), claim.subject.target.name] = now
+        self._writes = {key: at for key, at in self._writes.items() if now - at < WRITES_SECONDS}
+
     def drop(self) -> None:
         """Another worker may have looked meanwhile."""
         self._reads.clear()
         self._answers.clear()
         self._lists.clear()
         self._members.clear()
+        self._writes.clear()
+        self._transactions_since = None
 
     def events(self, graph: Graph, topics: Iterable[str]) -> list[GraphEvent]:
         """What the graph does not know yet, or no longer rightly. ``topics``: all that there are."""
@@ -73,12 +92,23 @@ class GraphWatch:
             GroupFacts(group, frozenset(read), self._members.get(group, ()))
             for group, read in sorted(self._reads.items())
         ]
-        claims = [*self._declared, *claims_of_groups(facts, topics, self._naming)]
+        written: dict[int, frozenset[str]] = {}
+        committed: dict[int, frozenset[str]] = {}
+        for number, (group, topic) in enumerate(sorted(self._writes)):
+            committed[number], written[number] = frozenset({group}), frozenset({topic})
+        claims = [
+            *self._declared,
+            *claims_of_groups(facts, topics, self._naming),
+            *claims_of_transactions(Producers(committed, written), self._naming),
+        ]
         return news(graph, claims, self._owned, now, REFRESH)
 
     def _owned(self, by: EvidenceClass, source: str) -> bool:
         if by is EvidenceClass.DECLARED:
             return source in SOURCES
+        if by is EvidenceClass.TRANSACTION and source.startswith(TRANSACTION):
+            since = self._transactions_since
+            return since is not None and self._clock() - since >= WRITES_SECONDS
         if by is not EvidenceClass.GROUP or not source.startswith(SOURCE):
             return False
         group = source.removeprefix(SOURCE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NoReturn
 
 from stream_lineage.agents.alert_rules import read_alert_rules
@@ -15,6 +15,7 @@ from stream_lineage.agents.edge_feed import EdgeFeed
 from stream_lineage.agents.edge_watch import EdgeWatch
 from stream_lineage.agents.faust_app import FaustOutlet, changelog_topic, make_app, observations_topic
 from stream_lineage.agents.graph_alerts import GraphAlerts
+from stream_lineage.agents.graph_evidence import GraphEvidence
 from stream_lineage.agents.graph_fold import GraphFold
 from stream_lineage.agents.graph_watch import REFRESH, GraphWatch
 from stream_lineage.agents.group_offsets import GroupFilter, GroupOffsets, group_client
@@ -34,6 +35,7 @@ from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.agents.telemetry import AgentsTelemetry
 from stream_lineage.agents.topics import prepare_topics, topic_names
 from stream_lineage.agents.training_watch import TrainingWatch
+from stream_lineage.agents.transactions import TransactionLook
 from stream_lineage.agents.watchdog import Watchdog, observation_waits
 from stream_lineage.agents.window_log import decode_window
 from stream_lineage.detect.metric_anomalies import MetricAnomalies
@@ -44,7 +46,7 @@ from stream_lineage.errors import SettingsError, StreamLineageError
 from stream_lineage.graph.codec import decode_event
 from stream_lineage.graph.declarations import read_declarations
 from stream_lineage.graph.from_declarations import claims_of_file, claims_of_rules
-from stream_lineage.graph.from_headers import UNKNOWN_PATIENCE, HeaderFlows, read_since
+from stream_lineage.graph.from_headers import HeaderFlows
 from stream_lineage.graph.naming import naming
 from stream_lineage.logs import get_logger
 from stream_lineage.model.graph import GraphEvent
@@ -128,12 +130,13 @@ def run_worker(
         _wire_edges(app, kafka, pipeline, outlet, edge_watch, window_feed(kafka, agents.agents_id))
     charted = [*claims_of_file(declared, names), *claims_of_rules(edges, names)]
     graph_watch = GraphWatch(charted, names) if agents.graph_poll_seconds > 0 else None
-    offsets = None
+    offsets, transactions = None, None
     if agents.group_poll_seconds > 0:
         groups = GroupFilter(agents.groups_include, agents.groups_exclude, (*own_groups, agents.agents_id), watches)
         let_in = security(kafka.client_config())
         bootstrap = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in kafka.addresses]
         offsets = GroupOffsets(admin(kafka), group_client(bootstrap, let_in), groups)
+        transactions = TransactionLook(admin(kafka), group_client(bootstrap, let_in), groups.takes)
         seconds = agents.group_poll_seconds
         group_watch = GroupWatch(store, kafka.cluster_name, agents.public_url, seconds=seconds, muting=muting)
         _wire_groups(app, kafka, pipeline, offsets, group_watch, graph_watch, seconds)
@@ -141,9 +144,8 @@ def run_worker(
         headers = HeaderFlows(names, REFRESH)
         told = GraphAlerts(names, agents.public_url)
         records = record_edges(kafka, agents.agents_id)
-        _wire_graph(
-            app, kafka, pipeline, outlet, fold, graph_watch, headers, records, told, offsets, agents.graph_poll_seconds
-        )
+        evidence = GraphEvidence(graph_watch, headers, records, offsets, transactions)
+        _wire_graph(app, kafka, pipeline, outlet, fold, evidence, told, watches, agents.graph_poll_seconds)
     topic = kafka.topic(OBSERVATIONS)
     waits = observation_waits(kafka, topic, agents.agents_id)
     # A disk that is full is no reason to start again: the worker waits for it.
@@ -453,11 +455,9 @@ def _wire_graph(
     pipeline: Pipeline[Any],
     outlet: FaustOutlet,
     fold: GraphFold,
-    watch: GraphWatch,
-    headers: HeaderFlows,
-    records: EdgeFeed,
+    evidence: GraphEvidence,
     told: GraphAlerts,
-    offsets: GroupOffsets | None,
+    watches: Callable[[str], bool],
     seconds: float,
 ) -> None:
     """All workers know the graph; the one that has the first partition of the observation log keeps it up to date."""
@@ -465,22 +465,9 @@ def _wire_graph(
     own = admin(kafka)
     mine: set[int] = set()
     due = 0.0
-    reads = whole = False
-
-    def read_headers() -> bool:
-        nonlocal reads
-        if not reads:
-            headers.drop()
-            records.start(read_since(fold.graph, REFRESH) or datetime.now(UTC) - UNKNOWN_PATIENCE)
-            reads = True
-        return records.read(headers.wants, headers.take)
-
-    def news(topics: list[str]) -> list[GraphEvent]:
-        now = datetime.now(UTC)
-        return [*watch.events(fold.graph, topics), *headers.events(fold.graph, now, whole=whole)]
 
     async def look() -> None:
-        nonlocal due, whole
+        nonlocal due
         try:
             read = await asyncio.to_thread(fold.catch_up, told.event)
             if not read or app.rebalancing or app.in_recovery or HOME not in mine:
@@ -489,16 +476,14 @@ def _wire_graph(
             await pipeline.aside(lambda rows: told.judge(through, rows) if HOME in mine else [])
             if time.monotonic() < due:
                 return
-            whole = await asyncio.to_thread(read_headers)
             topics = await asyncio.to_thread(topic_names, own)
+            await evidence.look(fold.graph, [topic for topic in topics if watches(topic)])
         except StreamLineageError as error:
             _log.warning("the lineage graph cannot be read", error=error.message)
             return
         due = time.monotonic() + seconds
         try:
-            if offsets is not None:
-                watch.members(await offsets.members(watch.reading))
-            events = await asyncio.to_thread(news, topics)
+            events = await asyncio.to_thread(evidence.events, fold.graph, topics)
             if HOME in mine and events:
                 await outlet.chart(events)
                 _log.info("lineage graph brought up to date", events=len(events))
@@ -512,14 +497,16 @@ def _wire_graph(
         mine.update(tp.partition for tp in assigned if tp.topic == log)
 
     async def revoked(*_: Any, **__: Any) -> None:
-        nonlocal reads
         mine.clear()
-        watch.drop()
-        reads = False
+        evidence.drop()
+
+    async def ended(*_: Any, **__: Any) -> None:
+        await evidence.close()
 
     app.timer(min(seconds, GRAPH_CHECK_SECONDS))(look)
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
+    app.on_before_shutdown.connect(ended, weak=False)
 
 
 def _execute(app: Any) -> NoReturn:

@@ -139,6 +139,13 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
             )
             for name, prefixed in (watched if groups else ())
         ),
+        *(
+            Grant(
+                "agents", "topic", name, ("Read",), "tell by transactions which job writes a topic",
+                prefixed=prefixed, optional=True, watched=True,
+            )
+            for name, prefixed in ([("__consumer_offsets", False), *watched] if groups else [])
+        ),
         Grant("reader", "topic", topic(OBSERVATIONS), ("Read",), "read the log"),
         Grant("reader", "topic", topic(GRAPH), ("Read",), "show the lineage graph"),
         *(

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from stream_lineage.agents.alerts import alert
+from stream_lineage.agents.alerts import alert, reaching
 from stream_lineage.collect.dead_letters import DeadLetter, message
 from stream_lineage.model.finding import Compatibility, Finding, SchemaChange, Severity
 from stream_lineage.model.observation import Link
@@ -66,6 +66,14 @@ def test_the_body() -> None:
     assert body["before"]["version"] == 1
     assert body["url"] == f"http://ui/alerts/{'0' * 32}"
     assert body["observed_at"] == "2026-03-01T12:00:00.000Z"
+
+
+def test_an_alert_says_what_it_reaches_and_nothing_else_of_it_changes() -> None:
+    made = alert(finding(), "drift", SEEN, "http://ui")
+    body = json.loads(reaching(made, ["enrich", "orders-enriched"]))
+    validator("alert.schema.json").validate(body)
+    assert body == {**json.loads(made.value), "downstream": ["enrich", "orders-enriched"]}
+    assert reaching(made, []) == made.value
 
 
 def test_the_headers_are_those_of_cloudevents() -> None:
