@@ -178,12 +178,17 @@ def test_what_it_says_is_so(shown: Shown) -> None:
     running = shown.running
     first_bad = {int(partition): int(offset) for partition, offset, *_ in PARTITION.findall(running.told)}
     commands = [shlex.split(line) for line in running.lines if " -m stream_lineage.cli.main " in line]
-    assert [command[3] for command in commands] == ["record", "record", "spans", "verify"]
-    bad, good, spans, verified = (answer(running, command) for command in commands)
+    assert " ".join(command[3] for command in commands) == "record record trace trace graph spans verify"
+    bad, good, became, made_from, graph, spans, verified = (answer(running, command) for command in commands)
     assert (bad["schema"]["version"], good["schema"]["version"]) == (2, 1)
     assert bad["offset"] == first_bad[bad["partition"]] == good["offset"] + 1
     assert {span["partition"]: span["first_offset"] for span in spans if span["schema"]["version"] == 2} == first_bad
     assert verified["ok"]
+    assert (became["record"]["topic"], became["record"]["offset"]) == ("customers", bad["offset"])
+    assert {each["topic"] for each in became["records"]} <= {"features", "predictions"}
+    assert made_from["exact"]
+    assert sorted(each["topic"] for each in made_from["records"]) == ["clicks", "customers", "features"]
+    assert by_headers(graph) == {("clicks", "features"), ("customers", "features"), ("features", "predictions")}
     assert wire_types(running, first_bad) == {partition: ("int", "string") for partition in first_bad}
 
 
@@ -304,6 +309,12 @@ def metrics_in(expression: str) -> dict[str, set[str]]:
         name: {label for label, _ in re.findall(r"(\w+)(=~|!=|=|!~)", matchers)} | (grouped - {""})
         for name, matchers in re.findall(r"\b((?:stream_lineage|process)_\w+)(?:\{([^}]*)\})?", text)
     }
+
+
+def by_headers(graph: Any) -> set[tuple[str, str]]:
+    """The names of the topics between which records say that there is an edge."""
+    found = [edge for edge in graph["edges"] if any(each["class"] == "header" for each in edge["evidence"])]
+    return {(edge["from"].rpartition("/")[2], edge["to"].rpartition("/")[2]) for edge in found}
 
 
 def answer(running: Demo, command: list[str]) -> Any:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from confluent_kafka import Message
+
 from stream_lineage.sandbox.demo.avro_values import AvroReader, AvroWriter
 from stream_lineage.sandbox.demo.job import Job
 from stream_lineage.sandbox.demo.topics import CLICKS, CUSTOMERS, FEATURES, schema
@@ -16,23 +18,25 @@ def run(job: Job) -> None:
     """Features for every click, as soon as its customer is known."""
     reader, producer = AvroReader(job.registry_url), job.producer()
     writer = AvroWriter(job.registry_url, FEATURES.subject, schema("feature"))
-    customers: dict[str, dict[str, Any]] = {}
+    customers: dict[str, tuple[dict[str, Any], Message]] = {}
     clicks: dict[str, int] = {}
-    waiting: list[dict[str, Any]] = []
+    waiting: list[tuple[dict[str, Any], Message]] = []
     for batch in job.messages(CUSTOMERS.name, CLICKS.name):
         for message in batch:
             value = reader.decode(message.value() or b"")
             if message.topic() == CUSTOMERS.name:
-                customers[value["customer_id"]] = value
+                customers[value["customer_id"]] = value, message
             else:
-                waiting.append(value)
-        for click in waiting:
+                waiting.append((value, message))
+        for click, clicked in waiting:
             if click["customer_id"] in customers:
+                customer, changed = customers[click["customer_id"]]
                 session = click["session_id"]
                 clicks[session] = clicks.get(session, 0) + 1
-                row = features(click, customers[click["customer_id"]], clicks[session])
-                producer.produce(FEATURES.name, writer.encode(row), key=row["customer_id"])
-        waiting = [click for click in waiting if click["customer_id"] not in customers]
+                row = features(click, customer, clicks[session])
+                made_from = [clicked, changed]
+                producer.produce(FEATURES.name, writer.encode(row), key=row["customer_id"], parents=made_from)
+        waiting = [(click, clicked) for click, clicked in waiting if click["customer_id"] not in customers]
         producer.poll(0)
     reader.close()
     job.flush(producer)

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Message, Producer
+from confluent_kafka import Message
+
+from stream_lineage.sdk import Lineage, LineageConsumer, LineageProducer
 
 TICK_SECONDS = 0.05
 _BATCH = 500
@@ -33,7 +35,8 @@ JOBS = {
 class Job:
     """What every job has: where Kafka and the registry are, and when to end.
 
-    ``released`` says whether the teams have rolled out their new releases, the ones that hold the fault.
+    ``released`` says whether the teams have rolled out their new releases, the ones that hold the fault. ``lineage``
+    writes down what records are made from.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Job:
     registry_url: str
     release: Path
     stop: threading.Event = field(default_factory=threading.Event)
+    lineage: Lineage = field(default_factory=Lineage)
     _released: bool = False
 
     @property
@@ -48,15 +52,16 @@ class Job:
         self._released = self._released or self.release.exists()
         return self._released
 
-    def producer(self) -> Producer:
-        return Producer(
+    def producer(self) -> LineageProducer:
+        return LineageProducer(
             {
                 "bootstrap.servers": self.bootstrap_servers,
                 "client.id": self.name,
                 "enable.idempotence": True,
                 "linger.ms": 20,
                 "compression.type": "lz4",
-            }
+            },
+            lineage=self.lineage,
         )
 
     def ticks(self, per_second: float) -> Iterator[int]:
@@ -69,13 +74,14 @@ class Job:
 
     def messages(self, *topics: str) -> Iterator[list[Message]]:
         """Until the end: batches of the topics' records, as the consumer group of the job's name."""
-        consumer = Consumer(
+        consumer = LineageConsumer(
             {
                 "bootstrap.servers": self.bootstrap_servers,
                 "client.id": self.name,
                 "group.id": self.name,
                 "auto.offset.reset": "earliest",
-            }
+            },
+            lineage=self.lineage,
         )
         consumer.subscribe(list(topics))
         try:
@@ -84,7 +90,7 @@ class Job:
         finally:
             consumer.close()
 
-    def flush(self, producer: Producer) -> None:
+    def flush(self, producer: LineageProducer) -> None:
         """Before the end: what is still to be sent."""
         producer.flush(_FLUSH_SECONDS)
 

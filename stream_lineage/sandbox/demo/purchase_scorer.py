@@ -30,7 +30,8 @@ def run(job: Job) -> None:
                 "model": MODEL,
                 "predicted_at": datetime.now(UTC),
             }
-            producer.produce(PREDICTIONS.name, writer.encode(prediction), key=row["customer_id"])
+            value = writer.encode(prediction)
+            producer.produce(PREDICTIONS.name, value, key=row["customer_id"], parents=[message])
         producer.poll(0)
     reader.close()
     job.flush(producer)

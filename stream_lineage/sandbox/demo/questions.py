@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream_lineage.sandbox.demo.topics import CUSTOMERS
+from stream_lineage.sandbox.demo.topics import CUSTOMERS, PREDICTIONS
 
 _NULL_AGES = (
     "SELECT datetime(time / 1000000, 'unixepoch'), json_extract(fields, '$.null_ratio')"
@@ -27,18 +28,23 @@ class Question:
 
 
 def questions(
-    program: str, bootstrap_servers: str, first_bad: Mapping[int, int], metrics: Path | None
+    program: str, bootstrap_servers: str, first_bad: Mapping[int, int], index: Path, metrics: Path | None
 ) -> list[Question]:
-    """``first_bad`` is the first bad offset by partition of ``customers``; ``metrics`` is the file of the embedded
-    store."""
+    """``first_bad`` is the first bad offset by partition of ``customers``, ``index`` the file that records are traced
+    with, ``metrics`` that of the embedded store."""
     kafka = f"--bootstrap-servers {bootstrap_servers}"
+    traced = f"{kafka} --index-path {shlex.quote(str(index))}"
     asked = []
     for partition, offset in sorted(first_bad.items())[:1]:
         record = f"{program} record {CUSTOMERS.name} {partition}"
         asked.append(Question("the first bad record", f"{record} {offset} {kafka}"))
         if offset > 0:
             asked.append(Question("the last good one before it", f"{record} {offset - 1} {kafka}"))
+        trace = f"{program} trace {CUSTOMERS.name} {partition} {offset} --downstream {traced}"
+        asked.append(Question("which features and predictions were made of it", trace))
     asked += [
+        Question("which records a prediction was made from", f"{program} trace {PREDICTIONS.name} 0 0 {traced}"),
+        Question("who reads what, and what is made of it", f"{program} graph show {kafka}"),
         Question("which offsets have which schema", f"{program} spans {CUSTOMERS.name} {kafka}"),
         Question("whether the provenance log is whole", f"{program} verify {kafka}"),
     ]

@@ -162,7 +162,8 @@ class Show:
             narrator.say(Text("NOT as planted:", style="bold red"))
             narrator.tell([Text(difference) for difference in verdict.differences])
         metrics = stage.directory / "state" / "metrics.sqlite" if self._settings.influx is None else None
-        asked = questions(program(), self._sandbox.bootstrap_servers, acknowledged, metrics)
+        index = stage.directory / "state" / "index.sqlite"
+        asked = questions(program(), self._sandbox.bootstrap_servers, acknowledged, index, metrics)
         note = " (only while it runs: leave out --exit)" if self._settings.exits else ", in another terminal"
         narrator.say(f"Ask about any record{note}:")
         narrator.tell(question_lines(asked), whole=True)

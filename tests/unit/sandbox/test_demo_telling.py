@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from rich.console import Console
 
@@ -85,23 +86,27 @@ def test_an_alert_of_the_agents_is_read_and_shown_beside_what_was_acknowledged()
 
 
 def test_the_commands_are_accepted_by_the_command_line(tmp_path: Path) -> None:
-    asked = questions("stream-lineage", "127.0.0.1:9092", {1: 4711, 2: 3}, tmp_path / "metrics.sqlite")
+    first_bad = {1: 4711, 2: 3}
+    asked = questions("stream-lineage", "127.0.0.1:9092", first_bad, tmp_path / "my index", tmp_path / "metrics.sqlite")
     ours = [shlex.split(question.command)[1:] for question in asked if question.command.startswith("stream-lineage ")]
-    assert [arguments[0] for arguments in ours] == ["record", "record", "spans", "verify"]
+    assert " ".join(name for name, *_ in ours) == "record record trace trace graph spans verify"
     assert [arguments[2:4] for arguments in ours[:2]] == [["1", "4711"], ["1", "4710"]]
     group = cli
     assert isinstance(group, LazyGroup)
     for name, *arguments in ours:
         with group.make_context("stream-lineage", [name, *arguments]) as context:
             command = group.get_command(context, name)
+            if isinstance(command, click.Group):
+                name, *arguments = arguments
+                command = command.get_command(context, name)
             assert command is not None
             with command.make_context(name, arguments, parent=context) as parsed:
                 assert parsed.params["setting_bootstrap_servers"] == "127.0.0.1:9092"
 
 
 def test_nobody_is_asked_for_the_record_before_the_first(tmp_path: Path) -> None:
-    asked = questions("x", "b", {0: 0}, tmp_path / "m")
-    assert [question.command.split()[1] for question in asked][:2] == ["record", "spans"]
+    asked = questions("x", "b", {0: 0}, tmp_path / "i", tmp_path / "m")
+    assert [question.command.split()[1] for question in asked][:2] == ["record", "trace"]
 
 
 def test_the_query_finds_the_null_ages_in_the_metric_store(tmp_path: Path) -> None:
@@ -117,7 +122,7 @@ def test_the_query_finds_the_null_ages_in_the_metric_store(tmp_path: Path) -> No
         ]
     )
     store.close()
-    program, file, query = shlex.split(questions("x", "b", {0: 1}, path)[-1].command)
+    program, file, query = shlex.split(questions("x", "b", {0: 1}, tmp_path / "i", path)[-1].command)
     assert (program, file) == ("sqlite3", str(path))
     connection = sqlite3.connect(path)
     assert connection.execute(query).fetchall() == [("2026-03-01 12:00:00", 0.25)]
