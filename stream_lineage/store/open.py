@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from stream_lineage.errors import ConnectionFailed, SettingsError
 from stream_lineage.store.capped import CappedStore
+from stream_lineage.store.pausing import PausingStore
 from stream_lineage.store.ports import MetricStore
 from stream_lineage.store.series_cap import SeriesCap
 from stream_lineage.store.settings import StoreSettings
@@ -42,7 +43,7 @@ def open_outbox_store(settings: StoreSettings) -> CappedStore:
     ``open_store`` does."""
     host = socket.gethostname()
     if settings.kind == "sqlite":
-        return CappedStore(open_store(settings), SeriesCap(settings.max_series, host))
+        return CappedStore(PausingStore(open_store(settings)), SeriesCap(settings.max_series, host))
     from stream_lineage.store.outbox import Outbox
     from stream_lineage.store.outbox_store import OutboxStore, Slot, take_over
     from stream_lineage.store.set_aside import SetAside

@@ -15,6 +15,7 @@ from stream_lineage.errors import ConnectionFailed, SettingsError
 from stream_lineage.logs import get_logger, trail
 from stream_lineage.store import sqlite_copies
 from stream_lineage.store.health import Health
+from stream_lineage.store.pausing import DiskFull
 from stream_lineage.store.ports import Aggregation, Bucket, Point
 from stream_lineage.store.sqlite_copies import SqliteCopies
 from stream_lineage.store.tiers import Tier, tier_for, turning_point
@@ -256,7 +257,8 @@ class SqliteStore:
                     pass
 
     def _failed(self, doing: str, error: Exception) -> ConnectionFailed:
-        return ConnectionFailed(
+        full = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        return (DiskFull if full else ConnectionFailed)(
             f"could not {doing} the metric store {self._path}: {error}",
             hint="Check sqlite_path, its permissions and the free space; the file can be deleted and is rebuilt.",
         )
