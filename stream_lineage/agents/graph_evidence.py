@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from stream_lineage.agents.connect_poll import ConnectPoll
 from stream_lineage.agents.edge_feed import EdgeFeed
 from stream_lineage.agents.graph_watch import REFRESH, GraphWatch
 from stream_lineage.agents.group_offsets import GroupOffsets
@@ -16,7 +17,8 @@ from stream_lineage.model.graph import GraphEvent
 
 
 class GraphEvidence:
-    """``look``, then ``events``. ``offsets`` and ``transactions`` are null where nobody looks at groups."""
+    """``look``, then ``events``. ``offsets`` and ``transactions`` are null where nobody looks at groups,
+    ``connect`` where there is no Kafka Connect."""
 
     def __init__(
         self,
@@ -25,12 +27,14 @@ class GraphEvidence:
         records: EdgeFeed,
         offsets: GroupOffsets | None,
         transactions: TransactionLook | None,
+        connect: ConnectPoll | None,
     ) -> None:
         self._watch = watch
         self._headers = headers
         self._records = records
         self._offsets = offsets
         self._transactions = transactions
+        self._connect = connect
         self._reads = False
         self._whole = False
 
@@ -45,6 +49,8 @@ class GraphEvidence:
             self._watch.members(await self._offsets.members(self._watch.reading))
         if self._transactions is not None and (seen := await self._transactions.ask(topics)) is not None:
             self._watch.transactions(seen)
+        if self._connect is not None and (found := await self._connect.ask()) is not None:
+            self._watch.connectors(found)
 
     def events(self, graph: Graph, topics: Iterable[str]) -> list[GraphEvent]:
         """What the graph does not know yet, or no longer rightly. ``topics`` are all that there are."""

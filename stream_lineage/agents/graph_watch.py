@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 from stream_lineage.agents.group_offsets import Round
 from stream_lineage.graph.claim import Claim, news
+from stream_lineage.graph.from_connect import SOURCE as CONNECT
+from stream_lineage.graph.from_connect import Connector, claims_of_connectors
 from stream_lineage.graph.from_declarations import SOURCES
 from stream_lineage.graph.from_groups import SOURCE, GroupFacts, Member, claims_of_groups
 from stream_lineage.graph.from_transactions import SOURCE as TRANSACTION
@@ -43,6 +45,8 @@ class GraphWatch:
         self._members: dict[str, Sequence[Member]] = {}
         self._writes: dict[tuple[str, str], float] = {}  # group and topic, and when a transaction showed it last
         self._transactions_since: float | None = None
+        self._connectors: dict[str, Connector] = {}
+        self._connector_lists: deque[frozenset[str]] = deque(maxlen=_MISSED)
 
     def groups(self, found: Round) -> None:
         """What a look has found."""
@@ -76,6 +80,14 @@ class GraphWatch:
                 self._writes[claim.source.removeprefix(TRANSACTION), claim.subject.target.name] = now
         self._writes = {key: at for key, at in self._writes.items() if now - at < WRITES_SECONDS}
 
+    def connectors(self, found: Iterable[Connector]) -> None:
+        """All connectors that Kafka Connect has."""
+        now = {each.name: each for each in found}
+        self._connector_lists.append(frozenset(now))
+        self._connectors = {
+            name: each for name, each in {**self._connectors, **now}.items() if not self._connector_gone(name)
+        }
+
     def drop(self) -> None:
         """Another worker may have looked meanwhile."""
         self._reads.clear()
@@ -84,6 +96,8 @@ class GraphWatch:
         self._members.clear()
         self._writes.clear()
         self._transactions_since = None
+        self._connectors.clear()
+        self._connector_lists.clear()
 
     def events(self, graph: Graph, topics: Iterable[str]) -> list[GraphEvent]:
         """What the graph does not know yet, or no longer rightly. ``topics``: all that there are."""
@@ -100,10 +114,13 @@ class GraphWatch:
             *self._declared,
             *claims_of_groups(facts, topics, self._naming),
             *claims_of_transactions(Producers(committed, written), self._naming),
+            *claims_of_connectors(list(self._connectors.values()), self._naming),
         ]
         return news(graph, claims, self._owned, now, REFRESH)
 
     def _owned(self, by: EvidenceClass, source: str) -> bool:
+        if by is EvidenceClass.DECLARED and source.startswith(CONNECT):
+            return self._connector_known(source.removeprefix(CONNECT))
         if by is EvidenceClass.DECLARED:
             return source in SOURCES
         if by is EvidenceClass.TRANSACTION and source.startswith(TRANSACTION):
@@ -113,6 +130,16 @@ class GraphWatch:
             return False
         group = source.removeprefix(SOURCE)
         return self._answers[group] >= _MISSED or self._gone(group)
+
+    def _connector_known(self, name: str) -> bool:
+        """Whether it is known what it uses, or that it is gone. One that is idle has not used anything since it was
+        started, and may use again what it did."""
+        connector = self._connectors.get(name)
+        return self._connector_gone(name) if connector is None else bool(connector.topics)
+
+    def _connector_gone(self, name: str) -> bool:
+        lists = self._connector_lists
+        return len(lists) == _MISSED and not any(name in listed for listed in lists)
 
     def _gone(self, group: str) -> bool:
         return len(self._lists) == _MISSED and not any(group in listed for listed in self._lists)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from stream_lineage.state_dir import default_state_dir
 
@@ -91,6 +91,17 @@ class AgentsSettings(BaseModel):
         "docs/graph.md shows it.",
     )
 
+    connect_url: str | None = Field(
+        default=None,
+        description="REST API of Kafka Connect, whose connectors are part of the lineage graph. Several workers, "
+        "separated by commas, are tried in turn.",
+        examples=["http://connect-1:8083,http://connect-2:8083"],
+    )
+    connect_basic_auth: SecretStr | None = Field(default=None, description="user:password for Kafka Connect.")
+    connect_timeout_seconds: float = Field(
+        default=5.0, gt=0, le=60, description="How long one call to Kafka Connect may take."
+    )
+
     detector_plugins: bool = Field(
         default=True, description="Whether detectors of other installed packages run too; see docs/detectors.md."
     )
@@ -105,6 +116,36 @@ class AgentsSettings(BaseModel):
                 raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
         return patterns
 
+    @field_validator("connect_url")
+    @classmethod
+    def _connect_is_whole(cls, text: str | None) -> str | None:
+        for url in _split(text):
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+                raise ValueError("must be http(s)://host:port, several separated by commas")
+            if parts.username or parts.password:
+                raise ValueError("user and password belong into connect_basic_auth: a URL is shown")
+        return text
+
+    @field_validator("connect_basic_auth")
+    @classmethod
+    def _user_and_password(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and ":" not in secret.get_secret_value():
+            raise ValueError("must be user:password")
+        return secret
+
+    @property
+    def connect_urls(self) -> tuple[str, ...]:
+        """The addresses of Kafka Connect's workers, without a slash at the end."""
+        return tuple(url.rstrip("/") for url in _split(self.connect_url))
+
+    @property
+    def connect_credentials(self) -> tuple[str, str] | None:
+        if self.connect_basic_auth is None:
+            return None
+        user, _, password = self.connect_basic_auth.get_secret_value().partition(":")
+        return user, password
+
     @field_validator("public_url")
     @classmethod
     def _url_is_whole(cls, url: str) -> str:
@@ -118,3 +159,7 @@ class AgentsSettings(BaseModel):
         ):
             raise ValueError("must be http(s)://host:port, with a path if need be")
         return url.rstrip("/")
+
+
+def _split(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]

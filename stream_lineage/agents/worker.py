@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from stream_lineage.agents.alert_rules import read_alert_rules
+from stream_lineage.agents.connect_poll import ConnectPoll
 from stream_lineage.agents.deploy_points import DeployPoints
 from stream_lineage.agents.detection import Detection
 from stream_lineage.agents.edge_feed import EdgeFeed
@@ -144,7 +145,7 @@ def run_worker(
         headers = HeaderFlows(names, REFRESH)
         told = GraphAlerts(names, agents.public_url)
         records = record_edges(kafka, agents.agents_id)
-        evidence = GraphEvidence(graph_watch, headers, records, offsets, transactions)
+        evidence = GraphEvidence(graph_watch, headers, records, offsets, transactions, connect_poll(agents))
         _wire_graph(app, kafka, pipeline, outlet, fold, evidence, told, watches, agents.graph_poll_seconds)
     topic = kafka.topic(OBSERVATIONS)
     waits = observation_waits(kafka, topic, agents.agents_id)
@@ -441,6 +442,13 @@ def graph_feed(settings: KafkaSettings, agents_id: str) -> OnePartition[GraphEve
     """Reads the graph, in no group."""
     reader = consumer(settings, agents_id, {"auto.offset.reset": "earliest"})
     return OnePartition(reader, settings.topic(GRAPH), decode_event)
+
+
+def connect_poll(settings: AgentsSettings) -> ConnectPoll | None:
+    """Asks Kafka Connect, if one is configured."""
+    if not settings.connect_urls:
+        return None
+    return ConnectPoll(settings.connect_urls, settings.connect_credentials, seconds=settings.connect_timeout_seconds)
 
 
 def record_edges(settings: KafkaSettings, agents_id: str) -> EdgeFeed:
