@@ -39,14 +39,15 @@ class Hand:
     def held(self) -> Any:
         """The one message that whoever asks has in hand; null where there is none, or where there may be another."""
         message = self.message
-        if message is None:
-            return None
         own = get_ident()
-        if self.thread != own or own in SERVING or message.error() is not None:
+        if message is None or self.thread != own or message.error() is not None:
             return None
-        if (None if running_loop() is None else current_task()) is not self.task:
+        if running_loop() is None:
+            if self.task is not None:
+                return None
+        elif current_task() is not self.task:
             return None
-        if len(LIVE) > 1 and self._others(own):
+        if (SERVING and own in SERVING) or (len(LIVE) > 1 and self._others(own)):
             return None
         return message
 
