@@ -266,13 +266,14 @@ def telemetry_port() -> int:
 
 def wait_until_all_is_stored(rows: Callable[[str], list[dict[str, str]]], running: Demo) -> None:
     """The window in which the fault came, looks at groups in two windows, and the deploy are in InfluxDB."""
+    group = 'r._measurement == "lineage_group" and r.group == "feature-builder"'
     age = 'r._measurement == "lineage_field" and r.topic == "customers" and r.field == "age"'
     wanted = {
         f'{age} and r._field == "length_mean"': "",
         f'{age} and r._field == "mean"': "",
         'r._measurement == "lineage_topic" and r.topic == "predictions" and r.schema_version == "1"': "",
-        'r._measurement == "lineage_group" and r._field == "lag_seconds" and r.group == "purchase-scorer"': "",
-        'r._measurement == "lineage_group" and r._field == "committed"': "|> window(every: 10s) |> last()"
+        f'{group} and r._field == "lag_seconds"': "",
+        f'{group} and r._field == "committed"': "|> window(every: 10s) |> last()"
         ' |> group(columns: ["group", "topic", "partition"]) |> difference()',
         'r._measurement == "lineage_alert" and r._field == "summary"': "",
         'r._measurement == "lineage_deploy" and r._field == "reason"': "",
