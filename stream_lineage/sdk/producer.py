@@ -83,6 +83,16 @@ class LineageProducer(Producer):  # type: ignore[misc]
         with Serving():
             return _flush(self, *args, **kwargs)
 
+    def commit_transaction(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``confluent_kafka.Producer.commit_transaction``, which serves delivery reports too."""
+        with Serving():
+            return super().commit_transaction(*args, **kwargs)
+
+    def abort_transaction(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``confluent_kafka.Producer.abort_transaction``."""
+        with Serving():
+            return super().abort_transaction(*args, **kwargs)
+
     def _joined(self, given: Any, own: Headers) -> Any:
         """The application's headers and ours. Parents of other records, in headers that are copied from them, are left
         out; a run id and a trace context that the application gives are its own to choose."""

@@ -306,6 +306,17 @@ def test_delivery_reports_are_not_about_the_message_in_hand(broker: Broker) -> N
     assert written == {b"0": True, b"from a report": False, b"2": True}
 
 
+def test_records_of_another_cluster_and_headers_of_another_size() -> None:
+    lineage = Lineage(cluster="payments-eu", most_header_bytes=40)
+    (name, value), *none = lineage.headers("out", [("in", 0, 7), ("in", 0, 9), ("in", 0, 100), ("in", 0, 1000)])
+    assert (name, none) == (PARENTS_HEADER, [])
+    assert value is not None
+    assert len(value) <= 40
+    parents = decode_parents(value).parents
+    assert {parent.cluster for parent in parents} == {"payments-eu"}
+    assert (parents[0].first_offset, parents[-1].last_offset) == (7, 1000)
+
+
 def test_errors_of_ours_stay_inside(broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     source, out = broker.topic("in", 1), broker.topic("out")
 
@@ -349,7 +360,14 @@ def test_mistakes_of_the_application_are_told_as_ever(broker: Broker, wrong: dic
 def test_all_other_methods_are_the_clients_own() -> None:
     wrapped = {
         (LineageConsumer, Consumer): {"poll", "consume", "close"},
-        (LineageProducer, Producer): {"produce", "produce_batch", "poll", "flush"},
+        (LineageProducer, Producer): {
+            "produce",
+            "produce_batch",
+            "poll",
+            "flush",
+            "commit_transaction",
+            "abort_transaction",
+        },
     }
     for (ours, theirs), changed in wrapped.items():
         public = {name for name in dir(theirs) if not name.startswith("_")}
