@@ -147,7 +147,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
             for name, prefixed in ([("__consumer_offsets", False), *watched] if groups else [])
         ),
         Grant("reader", "topic", topic(OBSERVATIONS), ("Read",), "read the log"),
-        Grant("reader", "topic", topic(GRAPH), ("Read",), "show the lineage graph"),
+        Grant("reader", "topic", topic(GRAPH), ("Read",), "show the lineage graph (`graph`)", optional=True),
         *(
             Grant(
                 "reader", "topic", topic(name), ("Read",), "follow records, show alerts (`index`, `trace`)",

@@ -46,16 +46,16 @@ NODES = st.one_of(
     st.builds(Node, st.sampled_from([NodeKind.DATASET, NodeKind.JOB, NodeKind.MODEL]), NAMES, NAMES),
     st.builds(Node, st.just(NodeKind.COLUMN), NAMES, NAMES, NAMES),
 )
-FEW = st.sampled_from([topic("a"), topic("b"), job("j")])
+FEW = st.sampled_from([topic("a"), job("j")])
 SUBJECTS = st.one_of(FEW, st.tuples(FEW, FEW).filter(lambda ends: ends[0] != ends[1]).map(lambda e: GraphEdge(*e)))
 
 
 @st.composite
 def evidence(draw: st.DrawFn) -> Evidence:
-    first, lasts, until = draw(st.integers(0, 5)), draw(st.integers(0, 10)), draw(st.none() | st.integers(0, 20))
+    first, lasts, until = draw(st.integers(0, 2)), draw(st.integers(0, 9)), draw(st.none() | st.integers(0, 12))
     return Evidence(
-        draw(st.sampled_from(EvidenceClass)),
-        draw(st.sampled_from(["one", "two"])),
+        draw(st.sampled_from([EvidenceClass.HEADER, EvidenceClass.VALUES])),
+        "source",
         at(first),
         at(first + lasts),
         draw(st.sampled_from([0.3, 0.8, 1.0])),
@@ -191,7 +191,7 @@ def wired(draw: st.DrawFn) -> list[tuple[int, int, float]]:
     return [(a, b, draw(st.sampled_from([0.2, 0.6, 1.0]))) for a, b in sorted(pairs)]
 
 
-@given(wired(), st.integers(0, 9), st.sampled_from([None, 1, 2, 3]), st.sampled_from([0.1, LOW, 0.9]))
+@given(wired(), st.integers(0, 9), st.sampled_from([None, 1, 2, 3]), st.sampled_from([0.1, LOW, 0.6, 0.9]))
 @settings(deadline=None, max_examples=40)
 def test_a_walk_reaches_what_networkx_does(
     edges: list[tuple[int, int, float]], start: int, depth: int | None, least: float
