@@ -49,6 +49,7 @@ from stream_lineage.provenance.topics import (
     DEAD_LETTERS,
     DRIFT_ALERTS,
     EDGES,
+    GRAPH,
     OBSERVATIONS,
     ensure_topics,
 )
@@ -63,6 +64,7 @@ _OWN_SCHEMAS: tuple[tuple[str, str, SchemaType], ...] = (
     (DRIFT_ALERTS, "alert.schema.json", SchemaType.JSON),
     (ANOMALY_ALERTS, "alert.schema.json", SchemaType.JSON),
     (DEAD_LETTERS, "dead-letter.schema.json", SchemaType.JSON),
+    (GRAPH, "graph.schema.json", SchemaType.JSON),
     (EDGES, "edge.avsc", SchemaType.AVRO),
 )
 
