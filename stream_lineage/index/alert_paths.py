@@ -52,7 +52,7 @@ def alerts_on(index: ProvenanceIndex, stretches: Sequence[Stretch]) -> list[Aler
             " a.fingerprint, a.observed_at, a.phase, a.schema_fingerprint, a.schema_id FROM alert_range r"
             " JOIN alert a ON a.id = r.alert WHERE r.topic = ? AND r.number = ? AND r.first_offset <= ?"
             " AND coalesce(r.last_offset, ?) >= ? AND a.phase IS NOT 'close' ORDER BY r.first_offset DESC LIMIT ?",
-            (*(stretch.log.topic, stretch.log.partition, last), 2**62, int(stretch.ranges.firsts[0]), _LOOKED_AT),
+            (*(stretch.log.topic, stretch.log.partition, last), 2**53, int(stretch.ranges.firsts[0]), _LOOKED_AT),
         ):
             alert = _on(index, stretch, row)
             key = (stretch.log.topic, row[7])
@@ -77,7 +77,7 @@ def _on(index: ProvenanceIndex, stretch: Stretch, row: Sequence[object]) -> Aler
         )
         if closing:
             closed_at, last = moment(closing[0][0]), closing[0][1] if closing[0][1] is not None else last
-    end = 2**62 if last is None else max(int(str(last)), int(str(first)))
+    end = 2**53 if last is None else max(int(str(last)), int(str(first)))
     hit = stretch.ranges & Ranges.single(int(str(first)), end)
     if not hit:
         return None

@@ -73,7 +73,7 @@ def _offsets(document: Mapping[str, Any], name: str) -> dict[int, int]:
         raise ValueError(f"no {name}")  # noqa: TRY004
     found = {int(number): offset for number, offset in value.items() if 0 <= int(number) < 2**31}
     if not all(
-        0 <= number < 2**31 and isinstance(offset, int) and 0 <= offset < 2**62 for number, offset in found.items()
+        0 <= number < 2**31 and isinstance(offset, int) and 0 <= offset < 2**53 for number, offset in found.items()
     ):
         raise ValueError(f"{name} is out of range")
     return found

@@ -44,6 +44,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
                 )
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            connection.execute("CREATE TEMP TABLE wanted (log INTEGER, first INTEGER, last INTEGER)")
         except BaseException:
             connection.close()
             raise

@@ -80,10 +80,12 @@ class Ranges:
     def __sub__(self, other: Ranges) -> Ranges:
         if not self or not other:
             return self
+        if self.firsts[0] > other.lasts[-1] or self.lasts[-1] < other.firsts[0]:
+            return self
         # What is left is what meets the gaps between the other's ranges.
-        low = min(int(self.firsts[0]), int(other.firsts[0])) - 1
-        high = max(int(self.lasts[-1]), int(other.lasts[-1])) + 1
-        gaps = Ranges(np.insert(other.lasts + 1, 0, low), np.append(other.firsts - 1, high))
+        low = min(self.firsts[0], other.firsts[0]) - 1
+        high = max(self.lasts[-1], other.lasts[-1]) + 1
+        gaps = Ranges(np.concatenate(((low,), other.lasts + 1)), np.concatenate((other.firsts - 1, (high,))))
         return self & gaps
 
     def contains(self, offset: int) -> bool:

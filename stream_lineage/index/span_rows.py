@@ -11,7 +11,7 @@ from stream_lineage.model.observation import Observation, ObservationKind
 from stream_lineage.model.schema import SchemaReference
 from stream_lineage.model.span import OffsetSpan
 
-_FARTHEST = 2**62
+_FARTHEST = 2**53
 """Offsets beyond this are nobody's: they come from damaged messages."""
 
 

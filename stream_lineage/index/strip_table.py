@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,10 @@ Table = npt.NDArray[np.int64]
 
 
 class StripIndex:
-    """The edges of a file, by range."""
+    """The edges of a file, by range. ``connection`` is one of ``open_reader``, which has a table of ranges wanted."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        connection.execute("CREATE TEMP TABLE IF NOT EXISTS wanted (log INTEGER, first INTEGER, last INTEGER)")
 
     def leading_to(self, wanted: Mapping[int, Ranges], limit: int) -> Table:
         """Strips by which outputs have parents: each cut to the outputs wanted, so that what two ranges meet comes
@@ -108,15 +108,12 @@ def by_log(logs: Offsets, firsts: Offsets, lasts: Offsets) -> dict[int, Ranges]:
     """Ranges put together by partition."""
     if not len(logs):
         return {}
+    if len(logs) == 1:
+        return {int(logs[0]): Ranges(firsts.copy(), lasts.copy())}
     order = np.argsort(logs, kind="stable")
     logs, firsts, lasts = logs[order], firsts[order], lasts[order]
-    bounds = np.flatnonzero(np.diff(logs)) + 1
-    starts = np.insert(bounds, 0, 0)
-    ends = np.append(bounds, len(logs))
-    return {
-        int(logs[start]): Ranges.of(firsts[start:end], lasts[start:end])
-        for start, end in zip(starts, ends, strict=True)
-    }
+    bounds = [0, *(np.flatnonzero(logs[1:] != logs[:-1]) + 1).tolist(), len(logs)]
+    return {int(logs[start]): Ranges.of(firsts[start:end], lasts[start:end]) for start, end in pairwise(bounds)}
 
 
 def widened(strips: Table) -> npt.NDArray[np.bool_]:

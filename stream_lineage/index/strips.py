@@ -31,7 +31,7 @@ SOURCES: tuple[EdgeSource | None, ...] = (
     EdgeSource.SPRING_DEAD_LETTER,
 )
 """By the number that stands for each in the index."""
-_FARTHEST = 2**62
+_FARTHEST = 2**53
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = (
     "out_log, out_level, out_first, out_last, parent_log, parent_level, parent_first, parent_last, width, flags,"
