@@ -54,13 +54,18 @@ def places(branch: Branch, logs: Logs) -> str:
     """Which records: ``topic[partition]@offset``, or how many and where."""
     (first, *_) = branch.records
     log = logs[first]
-    name = log.topic if log.cluster is None else f"{log.cluster}/{log.topic}"
+    name = _printable(log.topic if log.cluster is None else f"{log.cluster}/{log.topic}")
     if branch.count == 1:
         return f"{name}[{log.partition}]@{branch.records[first].firsts[0]}"
     by_partition = sorted((logs[number].partition, ranges) for number, ranges in branch.records.items())
     shown = "; ".join(f"[{partition}] {_offsets(ranges)}" for partition, ranges in by_partition[:_PARTITIONS_SHOWN])
     rest = len(by_partition) - _PARTITIONS_SHOWN
     return f"{name}: {branch.count:,} records, {shown}" + (f"; {rest} more partitions" if rest > 0 else "")
+
+
+def _printable(name: str) -> str:
+    """Names of parents come from headers, which anybody may write: a terminal shall not obey them."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
 
 
 def _offsets(ranges: Ranges) -> str:
