@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.connections import log_reader
-from stream_lineage.errors import NotFound
+from stream_lineage.errors import ConnectionFailed, NotFound
 from stream_lineage.index.feed import OwnTopic, Progress, Read, own_ends, read_into
 from stream_lineage.index.file import explained, replace_contents, sole_writer
 from stream_lineage.index.reader import ProvenanceIndex, Status
@@ -43,10 +43,11 @@ class _Until:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How an index stands beside its topics. ``lag`` is null where Kafka does not answer."""
+    """How an index stands beside its topics. ``lag`` is null where Kafka does not answer; ``trouble`` says why."""
 
     status: Status
     lag: dict[tuple[str, int], int] | None
+    trouble: str | None = None
 
 
 def rebuild(settings: Settings, progress: Progress | None = None) -> Read:
@@ -73,7 +74,7 @@ def rebuild(settings: Settings, progress: Progress | None = None) -> Read:
 
 
 def update(settings: Settings, progress: Progress | None = None) -> Read:
-    """Read on from where the index stands, or make it where there is none.
+    """Read on from where the index stands, from the beginning where there is none.
 
     Raises:
         NotFound, IndexBusy, IndexUnusable, KafkaUnavailable: see ``rebuild``; IndexUnusable also where it must be
@@ -81,7 +82,7 @@ def update(settings: Settings, progress: Progress | None = None) -> Read:
     """
     path = settings.index.index_path
     if not path.exists():
-        return rebuild(settings, progress)
+        _require_log(settings)
     with sole_writer(path), closing(IndexWriter(path)) as writer:
         return _read(settings, writer, progress=progress)
 
@@ -112,13 +113,15 @@ def standing(settings: Settings) -> Standing:
     Raises:
         NotFound: there is none.
         IndexUnusable: it is damaged, or of another version.
-        KafkaUnavailable: no broker answered.
     """
     with ProvenanceIndex(settings.index.index_path) as index:
         status = index.status()
-    topics = _topics(settings)
-    with closing(log_reader(settings)) as consumer:
-        ends = own_ends(consumer, topics)
+    try:
+        topics = _topics(settings)
+        with closing(log_reader(settings)) as consumer:
+            ends = own_ends(consumer, topics)
+    except ConnectionFailed as error:
+        return Standing(status, None, error.message)
     lag = {}
     for source, (low, high) in ends.items():
         position = status.positions.get((source.topic, source.number), low)
@@ -133,14 +136,19 @@ def _read(
     follow: Callable[[], bool] | None = None,
     progress: Progress | None = None,
 ) -> Read:
+    topics = _require_log(settings)
+    with closing(log_reader(settings)) as consumer:
+        return read_into(writer, consumer, topics, follow=follow, progress=progress)
+
+
+def _require_log(settings: Settings) -> list[OwnTopic]:
     topics = _topics(settings)
     if not any(topic.feed == "observations" for topic in topics):
         raise NotFound(
             f"there is no topic {settings.kafka.topic(OBSERVATIONS)}",
             hint="Nothing has been collected with this topic_prefix: run `stream-lineage collect` first.",
         )
-    with closing(log_reader(settings)) as consumer:
-        return read_into(writer, consumer, topics, follow=follow, progress=progress)
+    return topics
 
 
 def _topics(settings: Settings) -> list[OwnTopic]:

@@ -87,7 +87,7 @@ def status(settings: Settings, output: str) -> None:
 
     found = indexing.standing(settings)
     stands = found.status
-    lag = found.lag or {}
+    lag = found.lag or dict.fromkeys(stands.positions)
     document: dict[str, Any] = {
         "path": str(stands.path),
         "bytes": stands.bytes,
@@ -95,18 +95,20 @@ def status(settings: Settings, output: str) -> None:
         "built_at": stands.facts.get("built_at"),
         "rows": stands.rows,
         "messages": stands.counts,
-        "lag": sum(lag.values()),
+        "lag": None if found.lag is None else sum(found.lag.values()),
         "positions": [
             {"topic": topic, "partition": number, "next_offset": stands.positions.get((topic, number)), "lag": behind}
             for (topic, number), behind in sorted(lag.items())
         ],
     }
+    if found.trouble is not None:
+        click.echo(f"how far it is behind is not known: {found.trouble}", err=True)
     if output == JSON:
         print_json(document)
         return
     rows = ", ".join(f"{count:,} {name}" for name, count in stands.rows.items())
     counted = ", ".join(f"{name} {count:,}" for name, count in sorted(stands.counts.items()))
-    shown = {**document, "bytes": f"{stands.bytes:,}", "rows": rows, "messages": counted, "lag": f"{document['lag']:,}"}
+    shown = {**document, "bytes": f"{stands.bytes:,}", "rows": rows, "messages": counted, "lag": document["lag"]}
     del shown["positions"]
     print_details(shown)
     print_table(
