@@ -231,6 +231,20 @@ def test_versions(tmp_path: Path) -> None:
         open_reader(path)
 
 
+def test_a_snapshot_is_of_one_moment_and_the_next_knows_new_names(tmp_path: Path) -> None:
+    writer = IndexWriter(tmp_path / "i")
+    writer.write([entry(span(0, 9))], {})
+    with ProvenanceIndex(tmp_path / "i") as index:
+        with index.snapshot():
+            before = len(index.logs)
+            writer.write([entry(span(0, 9, partition=5)), entry(span(10, 19))], {})
+            assert [s.span.last_offset for s in index.spans(TopicEpoch("clicks", "id"))] == [9]
+        with index.snapshot():
+            assert len(index.logs) == before + 1
+            assert [s.span.last_offset for s in index.spans(TopicEpoch("clicks", "id"))] == [19, 9]
+    writer.close()
+
+
 def test_one_writes(tmp_path: Path) -> None:
     with (
         sole_writer(tmp_path / "i"),

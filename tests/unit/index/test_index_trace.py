@@ -137,6 +137,7 @@ def test_ten_thousand_sources_are_a_few_lines_and_all_are_in_the_document(scatte
         assert max(map(len, text.splitlines())) < 200
         assert "mid: 10,000 records" in text
         assert "99 of them made by one another" in text
+        assert text.count("total") == 1
         assert "lone[0]@4" in text
         assert "lone[0]@5" in text
         assert "\x1b" not in text + chart
