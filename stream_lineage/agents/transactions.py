@@ -64,7 +64,7 @@ class TransactionLook:
             return await asyncio.wait_for(self._asked(topics), 6 * _ANSWER_SECONDS)
         except IncompatibleBrokerVersion:
             self._say("the brokers do not tell who writes: Kafka 2.8 and later do")
-        except (ClientError, OSError, TimeoutError, StreamLineageError) as error:
+        except (ClientError, OSError, TimeoutError, StreamLineageError, ValueError, struct.error) as error:
             self._say(str(error) or type(error).__name__)
             await self.close()
         return None

@@ -19,7 +19,7 @@ from stream_lineage.agents.graph_alerts import GraphAlerts
 from stream_lineage.agents.graph_evidence import GraphEvidence
 from stream_lineage.agents.graph_fold import GraphFold
 from stream_lineage.agents.graph_watch import REFRESH, GraphWatch
-from stream_lineage.agents.group_offsets import GroupFilter, GroupOffsets, group_client
+from stream_lineage.agents.group_offsets import SAID_AGAIN_SECONDS, GroupFilter, GroupOffsets, group_client
 from stream_lineage.agents.group_watch import GroupWatch
 from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.mutes import Mutes
@@ -472,10 +472,10 @@ def _wire_graph(
     log = kafka.topic(OBSERVATIONS)
     own = admin(kafka)
     mine: set[int] = set()
-    due = 0.0
+    due, said = 0.0, -SAID_AGAIN_SECONDS
 
     async def look() -> None:
-        nonlocal due
+        nonlocal due, said
         try:
             read = await asyncio.to_thread(fold.catch_up, told.event)
             if not read or app.rebalancing or app.in_recovery or HOME not in mine:
@@ -487,7 +487,9 @@ def _wire_graph(
             topics = await asyncio.to_thread(topic_names, own)
             await evidence.look(fold.graph, [topic for topic in topics if watches(topic)])
         except StreamLineageError as error:
-            _log.warning("the lineage graph cannot be read", error=error.message)
+            if time.monotonic() - said >= SAID_AGAIN_SECONDS:
+                said = time.monotonic()
+                _log.warning("the lineage graph cannot be read", error=error.message, hint=error.hint)
             return
         due = time.monotonic() + seconds
         try:
