@@ -6,6 +6,7 @@ from asyncio import _get_running_loop as running_loop
 from asyncio import current_task
 from threading import get_ident
 from typing import Any
+from weakref import finalize
 
 from confluent_kafka import Consumer, DeserializingConsumer, Message
 
@@ -23,9 +24,14 @@ class LineageConsumer(Consumer):  # type: ignore[misc]
     """
 
     def __init__(self, *args: Any, lineage: Lineage | None = None, **kwargs: Any) -> None:
-        self._lineage = Lineage() if lineage is None else lineage
-        self._hand: Hand = self._lineage.hand()
         super().__init__(*args, **kwargs)
+        self._attach(Lineage() if lineage is None else lineage)
+
+    def _attach(self, lineage: Lineage) -> None:
+        self._lineage = lineage
+        self._hand: Hand = lineage.hand()
+        # Who forgets to close a consumer has nothing in hand any more either.
+        finalize(self, lineage.close, self._hand).atexit = False
 
     @property
     def lineage(self) -> Lineage:
@@ -59,4 +65,4 @@ class LineageDeserializingConsumer(DeserializingConsumer, LineageConsumer):  # t
         super().__init__(conf)
         if lineage is not None:
             self._lineage.close(self._hand)
-            self._lineage, self._hand = lineage, lineage.hand()
+            self._attach(lineage)

@@ -127,6 +127,7 @@ class Lineage:
         self._hands: list[Hand] = []
         self._windows: ContextVar[Window | None] = ContextVar("stream_lineage_window", default=None)
         self._entered = False
+        self._expected = False  # whether records are made from others at all
         self._prefix: tuple[tuple[str, str, int, int], bytes, tuple[bytes, ...], bytes] | None = None
         self._run = _run_headers(os.environ.get(RUN_VARIABLE) if run_id is None else run_id)
 
@@ -142,15 +143,16 @@ class Lineage:
         """That of a new consumer. With two of them there is never just one message in hand."""
         hand = Hand()
         self._hands.append(hand)
+        self._expected = True
         return hand
 
     def close(self, hand: Hand) -> None:
         hand.release()
-        if hand in self._hands and len(self._hands) > 1:
+        if hand in self._hands:
             self._hands.remove(hand)
 
     def enter(self, window: Window) -> Token[Window | None]:
-        self._entered = True
+        self._entered = self._expected = True
         return self._windows.set(window)
 
     def leave(self, token: Token[Window | None]) -> None:
@@ -180,7 +182,7 @@ class Lineage:
 
     def unnamed(self, records: int) -> None:
         """So many records are written whose parents nobody names."""
-        if self._hands or self._entered:
+        if self._expected:
             self.counts.missing += records
             self._notices.tell("missing", "records are written whose parents are not known: name them (parents=)")
 

@@ -88,10 +88,11 @@ def test_messages_are_of_a_size_that_brokers_take() -> None:
 
 def test_a_small_header_that_takes_a_large_table_is_an_edge_without_parents() -> None:
     fits = RecordEdge(0, 1, (ParentRange("clicks", 0, 1, 1),))
-    wide = tuple(ParentRange("t" * 249, partition, 0, 0) for partition in range(16_000))
+    wide = [tuple(ParentRange(name * 249, place, 0, 0) for place in range(16_000)) for name in "abcd"]
     long = tuple(ParentRange("t", 0, 2**60 + number * 4, 2**60 + number * 4, False, "us") for number in range(32_000))
-    (found,) = written([fits, RecordEdge(0, 2, wide), RecordEdge(0, 3, long), fits])
-    assert found.edges == (fits, RecordEdge(0, 2, (), incomplete=True), RecordEdge(0, 3, (), incomplete=True), fits)
+    hostile = [RecordEdge(0, 2 + number, parents) for number, parents in enumerate([*wide, long])]
+    (found,) = written([fits, *hostile, fits])
+    assert found.edges == (fits, *(RecordEdge(0, edge.offset, (), incomplete=True) for edge in hostile), fits)
 
 
 def test_any_timestamp_can_be_read() -> None:

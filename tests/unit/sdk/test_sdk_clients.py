@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, DeserializingConsumer, KafkaException, Message, Producer, SerializingProducer
+from confluent_kafka import (
+    Consumer,
+    DeserializingConsumer,
+    KafkaException,
+    Message,
+    Producer,
+    SerializingProducer,
+    TopicPartition,
+)
 from confluent_kafka.error import ValueDeserializationError
 from sdk_broker import SECONDS, Broker, polled, reading
 
@@ -156,6 +165,21 @@ def test_two_consumers_in_one_thread_leave_no_single_message(broker: Broker) -> 
             assert shared.headers(out) != []
 
 
+def test_consumers_that_are_gone_are_not_in_the_way(broker: Broker) -> None:
+    source, out, shared = broker.topic("in", 1), broker.topic("out"), Lineage()
+    with pytest.raises(KafkaException):
+        LineageConsumer({**broker.consumer_config(), "no.such.setting": 1}, lineage=shared)
+    forgotten: Any = LineageConsumer(broker.consumer_config(), lineage=shared)
+    forgotten.assign([TopicPartition(source, 0, 0)])
+    polled(forgotten)
+    del forgotten
+    gc.collect()
+    with reading(LineageConsumer(broker.consumer_config(), lineage=shared), source) as consumer:
+        polled(consumer)
+        (header,) = shared.headers(out)
+        assert decode_parents(header[1]).parents == tuple(one(source, 0))
+
+
 def test_a_consumer_in_another_thread_does_not_disturb(broker: Broker) -> None:
     source, other, out = broker.topic("in", 3), broker.topic("other", 1), broker.topic("out")
     ready, finish = threading.Event(), threading.Event()
@@ -225,14 +249,39 @@ def test_parents_that_are_named(broker: Broker) -> None:
 def test_what_is_no_parent_is_counted_and_said(broker: Broker) -> None:
     out = broker.topic("out")
     producer = LineageProducer(broker.config())
-    for parents in (["text"], [object()], [("a", 1)], [("a", -1, 1)], [("a", 0, "1")], 7, [None], "text"):
-        producer.produce(out, b"x", partition=0, parents=parents)
+    for wrong in ("text", object(), ("a", 1), ("a", -1, 1), ("a", 0, "1"), None):
+        producer.produce(out, b"x", partition=0, parents=[("in", 0, 7), wrong])
+    producer.produce(out, b"x", partition=0, parents=7)
     counts = producer.lineage.counts
-    assert counts.refused + counts.failed >= 8
-    for record in produced(broker, producer, out, 8):
-        for _, value in record.headers() or ():
-            assert decode_parents(value).incomplete
-            assert decode_parents(value).parents == ()
+    assert (counts.refused, counts.failed) == (6, 1)
+    *records, last = produced(broker, producer, out, 7)
+    assert last.headers() is None
+    for record in records:
+        ((_, value),) = record.headers()
+        assert decode_parents(value).incomplete
+        assert decode_parents(value).parents == tuple(one("in", 7))
+
+
+def test_a_window_that_is_closed_is_nobodys() -> None:
+    lineage = Lineage()
+
+    async def later(closed: asyncio.Event) -> list[Any]:
+        inside = lineage.headers("out")
+        await closed.wait()
+        return [inside, lineage.headers("out")]
+
+    async def both() -> list[Any]:
+        closed = asyncio.Event()
+        with lineage.window(("in", 0, 7)):
+            task = asyncio.create_task(later(closed))
+            await asyncio.sleep(0)
+        closed.set()
+        return await task
+
+    inside, after = asyncio.run(both())
+    assert [name for name, _ in inside] == [PARENTS_HEADER]
+    assert after == []
+    assert lineage.counts.missing == 1
 
 
 GIVEN: list[Any] = [None, [], {}, [("a", b"1"), ("a", "2"), ("b", None)], {"a": b"1", "b": None, "c": "text"}]
