@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_lineage.explain.recording import Array, Series
-from stream_lineage.explain.season import DAY, seasonal
+from stream_lineage.explain.season import DAY, LEAST_SEASONS, season
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -31,68 +31,64 @@ _EVEN_OF_MIDDLE = 0.001
 _STANDS_STILL = 0.02
 _CLIPPED = 6.0
 _SINGLE = 0.7
-"""One point alone counts so much."""
+"""One point alone counts so much, unless it is the last one: nobody knows how that goes on."""
+_WANDERS = 0.6
+"""Autocorrelation of neighbours from which a series is taken to wander."""
 _ELEMENTS = 1_500_000
 CHANNELS = ("level", "step", "spread")
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """Times in seconds from the breach. ``first`` is where the time that is looked at begins; ``step`` is usual between
+    two."""
+
+    times: Array
+    first: int
+    step: float
+
+
+@dataclass(frozen=True, slots=True)
 class Aligned:
-    """A series with times in seconds from the breach. ``first`` is where the time that is looked at begins.
-    ``residuals`` are values less season, in a scale of their own (logarithms where the series is skewed)."""
+    """A series cut to what matters: as many of its values as there are times."""
 
     series: Series
-    times: Array
-    residuals: Array
-    first: int
-    seasonal: bool
-    logarithms: bool
+    at: float
+    timing: Timing
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
     """The largest deviation of a series. ``ratio`` of 1 is the limit of what is usual; ``start`` and ``end`` are the
-    first and last index of the window it was found in. ``middle`` and ``spread`` are of the residuals before."""
+    first and last index of the window it was found in. ``residuals`` are the values less season and the middle of the
+    time before, in a scale of their own (logarithms where the series is skewed), ``spread`` is theirs before,
+    ``memory`` their autocorrelation."""
 
     ratio: float
     channel: str
     width: int
     start: int
     end: int
-    middle: float
+    residuals: Array
     spread: float
     memory: float
+    seasonal: bool
 
 
-def aligned(series: Series, at: float, horizon: float, after: float) -> Aligned | None:
-    """A series cut to what matters; null if too few points are before the horizon (seconds before the breach)."""
-    end = int(np.searchsorted(series.times, at + after, side="right"))
-    times, values = series.times[:end] - at, series.values[:end]
-    before = int(np.searchsorted(times, 0.0, side="right"))
-    if end == 0 or before < LEAST_BEFORE + 1:
+def timing(times: Array, at: float, horizon: float, after: float) -> Timing | None:
+    """Of a series; null if too few points are before the horizon (seconds before the breach)."""
+    end = int(np.searchsorted(times, at + after, side="right"))
+    near = times[:end] - at
+    before = int(np.searchsorted(near, 0.0, side="right"))
+    if before < LEAST_BEFORE + 1:
         return None
-    first = max(int(np.searchsorted(times, -horizon)), min(before - 1, -(-before // 2)), LEAST_BEFORE)
-    # Exact scaling: neither huge nor tiny values lose digits.
-    top = float(np.max(np.abs(values)))
-    values = np.ldexp(values, -int(np.frexp(top)[1])) if top > 0 else values
-    logarithms = _skewed(values[:first])
-    if logarithms:
-        values = np.log(np.maximum(values, float(values[:first].min()) / 10))
-    curve = None
-    if times[first] - times[0] >= 1.95 * DAY:
-        curve = seasonal(series.times[:end], values, at + float(times[first]))
-    residuals = values if curve is None else values - curve
-    return Aligned(series, times, residuals, first, curve is not None, logarithms)
-
-
-def _skewed(before: Array) -> bool:
-    low, middle, high = np.quantile(before, (0.05, 0.5, 0.95))
-    return bool(before.min() > 0 and high - middle > 2.5 * (middle - low) and len(before) >= 20 and high > 2 * middle)
+    first = max(int(np.searchsorted(near, -horizon)), min(before - 1, -(-before // 2)), LEAST_BEFORE)
+    return Timing(near, first, float(np.median(np.diff(near))))
 
 
 def sizes(rows: Sequence[Aligned]) -> list[Size]:
     """How far each is off, in the order of ``rows``."""
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index].times))
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index].timing.times))
     found: list[Size | None] = [None] * len(rows)
     with np.errstate(all="ignore"):
         for batch in _batches(rows, order):
@@ -105,7 +101,7 @@ def _batches(rows: Sequence[Aligned], order: Sequence[int]) -> Iterator[list[int
     batch: list[int] = []
     shortest = 1
     for index in order:
-        length = len(rows[index].times)
+        length = len(rows[index].timing.times)
         if batch and (length > 1.4 * shortest + 8 or length * (len(batch) + 1) > _ELEMENTS):
             yield batch
             batch = []
@@ -117,26 +113,42 @@ def _batches(rows: Sequence[Aligned], order: Sequence[int]) -> Iterator[list[int
 
 
 def _measured(rows: Sequence[Aligned]) -> list[Size]:
-    count, length = len(rows), max(len(row.times) for row in rows)
+    count, length = len(rows), max(len(row.timing.times) for row in rows)
     values = np.zeros((count, length))
-    lengths = np.array([len(row.times) for row in rows])
+    lengths = np.array([len(row.timing.times) for row in rows])
     for index, row in enumerate(rows):
-        values[index, length - lengths[index] :] = row.residuals
+        values[index, length - lengths[index] :] = row.series.values[: lengths[index]]
+    # By a power of two, which is exact: neither huge nor tiny values lose digits.
+    values = np.ldexp(values, -np.frexp(np.abs(values).max(axis=1))[1][:, None])
     place = np.arange(length)[None, :]
     start = (length - lengths)[:, None]
-    first = start + np.array([row.first for row in rows])[:, None]
+    first = start + np.array([row.timing.first for row in rows])[:, None]
     valid, before = place >= start, (place >= start) & (place < first)
     known = before.sum(axis=1)
-
     ordered = np.sort(np.where(before, values, np.inf), axis=1)
+    logarithms = _skewed(ordered, known)
+    if logarithms.any():
+        lowest = ordered[logarithms, :1] / 10
+        values[logarithms] = np.log(np.maximum(values[logarithms], lowest))
+    seasonal = np.zeros(count, dtype=np.bool_)
+    for index, row in enumerate(rows):
+        times = row.timing.times
+        if times[row.timing.first] - times[0] >= LEAST_SEASONS * DAY:
+            own = values[index, length - lengths[index] :]
+            curve = season(row.series.times[: lengths[index]], own, row.at + float(times[row.timing.first]))
+            if curve is not None:
+                own -= curve
+                seasonal[index] = True
+    changed = logarithms | seasonal
+    ordered[changed] = np.sort(np.where(before[changed], values[changed], np.inf), axis=1)
+
     middle = (_rank(ordered, (known - 1) // 2) + _rank(ordered, known // 2)) / 2
     residuals = np.where(valid, values - middle[:, None], 0.0)
-    logarithms = np.array([row.logarithms or row.seasonal for row in rows])
-    spread = _spread(residuals, before, known, middle, logarithms)
+    spread = _spread(residuals, before, known, middle, changed)
     clipped = np.clip(residuals, -_CLIPPED * spread[:, None], _CLIPPED * spread[:, None])
     memory = _memory(clipped, before)
-    best = np.zeros(count)
-    channel, width_of, end_of = (np.zeros(count, dtype=np.int64) for _ in range(3))
+    ratios = np.zeros((3, count))
+    widths, ends = (np.zeros((3, count), dtype=np.int64) for _ in range(2))
 
     variation = np.abs(residuals)
     usual_variation = np.where(before, np.minimum(variation, _CLIPPED * spread[:, None]), 0.0).sum(axis=1) / known
@@ -152,10 +164,14 @@ def _measured(rows: Sequence[Aligned]) -> list[Size]:
             ratio, end = _ratios(
                 signal, CHANNELS[number], width, spread, memories[number], known, start[:, 0], first[:, 0]
             )
-            better = ratio > best
-            best[better], channel[better], width_of[better], end_of[better] = (
-                ratio[better], number, width, end[better],
-            )  # fmt: skip
+            better = ratio > ratios[number]
+            ratios[number, better], widths[number, better], ends[number, better] = ratio[better], width, end[better]
+    # What remembers wanders off by itself: it must have gone faster than it ever went.
+    wanders = memory > _WANDERS
+    ratios[0] = np.where(wanders, np.minimum(ratios[0], ratios[1]), ratios[0])
+    channel = ratios.argmax(axis=0)
+    each = np.arange(count)
+    best, width_of, end_of = ratios[channel, each], widths[channel, each], ends[channel, each]
     offset = start[:, 0]
     return [
         Size(
@@ -164,12 +180,20 @@ def _measured(rows: Sequence[Aligned]) -> list[Size]:
             int(width_of[index]),
             int(end_of[index] - width_of[index] + 1 - offset[index]),
             int(end_of[index] - offset[index]),
-            float(middle[index]),
+            residuals[index, offset[index] :],
             float(spread[index]),
             float(memory[index]),
+            bool(seasonal[index]),
         )
         for index in range(count)
     ]
+
+
+def _skewed(ordered: Array, known: Ints) -> Bools:
+    """Positive, and with a long tail above."""
+    low, middle, high = (_rank(ordered, (known - 1) * share // 100) for share in (5, 50, 95))
+    found: Bools = (ordered[:, 0] > 0) & (known >= 20) & (high - middle > 1.6 * (middle - low)) & (high > 1.5 * middle)
+    return found
 
 
 def _rank(ordered: Array, places: Ints) -> Array:
@@ -177,12 +201,12 @@ def _rank(ordered: Array, places: Ints) -> Array:
     return found
 
 
-def _spread(residuals: Array, before: Bools, known: Ints, middle: Array, logarithms: Bools) -> Array:
+def _spread(residuals: Array, before: Bools, known: Ints, middle: Array, changed: Bools) -> Array:
     """Robust: the larger of what the middle and what nine tenths of the points say."""
     ordered = np.sort(np.where(before, np.abs(residuals), np.inf), axis=1)
     half, most = _rank(ordered, known // 2), _rank(ordered, (9 * known) // 10)
     found = np.maximum(1.4826 * half, most / 1.645)
-    floor = np.where(logarithms, 0.01, _EVEN_OF_MIDDLE * np.abs(middle))
+    floor = np.where(changed, 0.01, _EVEN_OF_MIDDLE * np.abs(middle))
     found = np.maximum(found, floor)
     still = np.maximum(_STANDS_STILL * np.abs(middle), 0.05 * np.abs(residuals).max(axis=1))
     constant = ordered[np.arange(len(ordered)), np.maximum(known - 1, 0)] == 0
@@ -197,7 +221,9 @@ def _memory(clipped: Array, before: Bools) -> Array:
     both = before[:, 1:] & before[:, :-1]
     product = np.where(both, clipped[:, 1:] * clipped[:, :-1], 0.0).sum(axis=1)
     square = np.where(before, clipped**2, 0.0).sum(axis=1)
-    found: Array = np.clip(np.nan_to_num(product / square), 0.0, 0.98)
+    raw, known = np.nan_to_num(product / square), before.sum(axis=1)
+    # Short histories make it look smaller than it is (Marriott and Pope 1954), and do not know it well.
+    found: Array = np.clip(raw + (1 + 3 * raw) / known + 0.5 / np.sqrt(known), 0.0, 0.98)
     return found
 
 
@@ -232,6 +258,8 @@ def _ratios(
     peak = masked.argmax(axis=1)
     ratio = masked[np.arange(len(signal)), peak] / limit
     if width == 1:
+        ratio = np.where(ends[peak] == length - 1, ratio, ratio * _SINGLE)
+    if channel == "spread":
         ratio = ratio * _SINGLE
     enough = windows >= max(LEAST_BEFORE, width) if channel != "step" else windows >= max(3, width // 2)
     return np.where(enough & np.isfinite(ratio), ratio, 0.0), ends[peak]

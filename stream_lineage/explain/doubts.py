@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stream_lineage.explain.descent import Descent, State
+from stream_lineage.explain.descent import Descent, State, near
 from stream_lineage.explain.recording import Recording
-from stream_lineage.explain.symptoms import STRONG, Symptoms
+from stream_lineage.explain.symptoms import Symptoms
 
 SELDOM = 0.3
 """Kinds of nodes of which less than this part is measured are looked through: what they read tells."""
+_ALSO = 2.5
+"""What another metric of the breach's node must deviate, at least, to ground a cause there."""
 _PASSES_ON = frozenset(
     {"job", "consumer_group", "consumer-group", "group", "application", "app", "connector", "task", "process",
      "service", "transform", "processor", "stream", "query", "pipeline", "operator", "flink_job", "dag", "step"}
@@ -58,8 +60,9 @@ def doubts_about(recording: Recording, known: Symptoms, descent: Descent, node: 
 def _own_grounds(recording: Recording, known: Symptoms, descent: Descent) -> bool:
     """Whether more than the breach's metric deviates at its node."""
     breach = recording.breach
+    lead = descent.own(descent.breach)
     return any(
-        each.ratio >= STRONG and (each.name.metric, each.name.field) != (breach.metric, breach.field)
+        each.ratio >= _ALSO and each.name.metric != breach.metric and (lead is None or near(each, lead, known))
         for each in known.deviations.get(breach.node, ())
     )
 
@@ -74,11 +77,12 @@ def _unmeasured(recording: Recording, descent: Descent, node: int) -> list[int]:
         if parent in seen:
             continue
         seen.add(parent)
-        if descent.states[parent] is not State.BLIND:
+        state = descent.state(parent, node)
+        if state not in (State.BARE, State.OTHERWISE):
             continue
         if recording.nodes[descent.paths.ids[parent]] in seldom:
             waiting.extend(descent.paths.parents[parent])
-        elif not _exonerated(descent, parent, node):
+        elif state is State.BARE and not _exonerated(descent, parent, node):
             found.append(parent)
     return sorted(found)
 
@@ -86,14 +90,14 @@ def _unmeasured(recording: Recording, descent: Descent, node: int) -> list[int]:
 def _exonerated(descent: Descent, parent: int, node: int) -> bool:
     """Something else that it feeds is as usual, and nothing else that it feeds deviates."""
     others = [each for each in descent.paths.children[parent] if each != node]
-    states = [descent.states[each] for each in others]
-    return State.QUIET in states and State.STRONG not in states
+    states = [descent.state(each, node) for each in others]
+    return (State.QUIET in states or State.OTHERWISE in states) and State.DEVIATES not in states
 
 
 def _seldom_measured(recording: Recording, descent: Descent) -> set[str]:
     counts: dict[str, list[int]] = {}
-    for node, name in enumerate(descent.paths.ids):
-        measured = descent.states[node] is not State.BLIND
+    for name in descent.paths.ids:
+        measured = bool(descent.known.measured.get(name))
         counts.setdefault(recording.nodes[name], []).append(measured)
     return {
         kind for kind, each in counts.items() if kind.strip().lower() in _PASSES_ON or sum(each) < SELDOM * len(each)

@@ -34,16 +34,13 @@ class Onset:
 def onset(row: Aligned, size: Size) -> Onset:
     """Where the deviation begins that ``size`` is of."""
     if size.channel == "spread":
-        signal = np.abs(row.residuals - size.middle) / size.spread
-        signal = signal - float(np.mean(np.minimum(signal[: row.first], 6.0)))
+        signal = np.abs(size.residuals) / size.spread
+        signal = signal - float(np.mean(np.minimum(signal[: row.timing.first], 6.0)))
         base = 0.0
     else:
-        signal = (row.residuals - size.middle) / size.spread
+        signal = size.residuals / size.spread
         base = float(signal[max(0, size.start - size.width) : size.start].mean()) if size.channel == "step" else 0.0
-    # Steps are looked for near the window, levels in all the time that is looked at.
-    low = max(row.first, size.start - size.width + 1) if size.channel == "step" else row.first
-    low = min(low, size.start)
-    high = size.end
+    low, high = _stretch(signal - base, row.timing.first, size), size.end
     part = signal[low : high + 1] - base
     if part.sum() < 0:
         part = -part
@@ -55,7 +52,7 @@ def onset(row: Aligned, size: Size) -> Onset:
     contiguous = _contiguous(near, best)
     first, last = low + contiguous[0], low + contiguous[1]
     place = low + best
-    times = row.times
+    times = row.timing.times
     shape: Shape = "ramp" if ramp else "shift"
     if size.channel == "spread":
         shape = "spread"
@@ -68,6 +65,19 @@ def onset(row: Aligned, size: Size) -> Onset:
         float(times[_until(signal - base, place, high)]),
         shape,
     )
+
+
+def _stretch(signal: Array, first: int, size: Size) -> int:
+    """Where to look from: a width before the window, or, for levels, before all that is at half its height at least."""
+    low = size.start
+    if size.channel != "step":
+        width = min(size.width, _LONG)
+        sums = np.concatenate(([0.0], np.cumsum(signal[: size.end + 1])))
+        height = float(signal[size.start : size.end + 1].mean())
+        half = height / 2 if height != 0 else 1.0
+        while low > first and (sums[low + width - 1] - sums[low - 1]) / width / half >= 1:
+            low -= 1
+    return min(max(first, low - max(size.width - 1, 3)), size.start)
 
 
 def _gains(part: Array) -> tuple[Array, bool]:

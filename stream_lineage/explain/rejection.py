@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stream_lineage.explain.answer import Ranked, Rejected
-from stream_lineage.explain.descent import Descent, State
+from stream_lineage.explain.descent import Descent
 from stream_lineage.explain.paths import reached
 from stream_lineage.explain.recording import Recording
 from stream_lineage.explain.symptoms import STRONG, Deviation, Symptoms
@@ -92,6 +92,6 @@ def _as_usual_between(descent: Descent, node: int) -> int | None:
             if child in descent.ancestors and descent.ancestors[child] < descent.ancestors[here]
         ]
         here = min(nearer)
-        if descent.states[here] is State.QUIET:
+        if here not in descent.lead and descent.known.measured.get(descent.paths.ids[here]):
             return here
     return None

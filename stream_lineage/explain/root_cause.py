@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from stream_lineage.explain.answer import Affected, Answer, Hop, Ranked
 from stream_lineage.explain.confidence import Features, confidence
-from stream_lineage.explain.descent import Descent, State, descend
+from stream_lineage.explain.descent import Descent, descend
 from stream_lineage.explain.doubts import Doubt, doubts_about
 from stream_lineage.explain.paths import paths_of, reached
 from stream_lineage.explain.recording import Recording
@@ -88,11 +88,7 @@ def _ranking(
     recording: Recording, known: Symptoms, descent: Descent, breach_ratio: float | None
 ) -> tuple[list[Ranked], list[Doubt]]:
     ids = descent.paths.ids
-    others = [
-        node
-        for node in descent.steps
-        if node not in descent.sources and descent.states[node] is State.STRONG and node in descent.lead
-    ]
+    others = [node for node in descent.steps if node not in descent.sources and descent.strong(node)]
     scores = {node: _score(descent, node, known) for node in (*descent.sources, *others)}
     sources = sorted(descent.sources, key=lambda node: (-scores[node], ids[node]))
     others = sorted(others, key=lambda node: (-scores[node], ids[node]))[: max(0, _MOST_RANKED - len(sources))]
@@ -123,10 +119,9 @@ def _ranking(
 def _score(descent: Descent, node: int, known: Symptoms) -> float:
     """The sum of what deviates along the path, less for edges that are unsure, more for an event in time."""
     path = descent.path(node)
-    total = sum(math.log1p(descent.lead[each].ratio) for each in path if each in descent.lead)
-    weakest = min((descent.paths.sureness[pair] for pair in itertools.pairwise(path)), default=1.0)
+    total = sum(math.log1p(own.ratio) for each in path if (own := descent.own(each)) is not None)
     event = 1.2 if node in descent.events else 1.0
-    return total * weakest * event
+    return float(total * math.sqrt(descent.steps[node].faith) * event)
 
 
 def _features(
@@ -139,19 +134,19 @@ def _features(
     about: list[Doubt],
 ) -> Features:
     path = descent.path(node)
-    observed = [each for each in path if each in descent.lead]
-    lead = descent.lead.get(node)
+    along = [own for each in path if (own := descent.own(each)) is not None]
+    lead = descent.own(node)
     pairs = list(itertools.pairwise(path))
     return Features(
         ratio=lead.ratio if lead is not None else 0.0,
         breach_ratio=breach_ratio,
         length=len(path),
-        observed=len(observed) / len(path),
+        observed=len(along) / len(path),
         sureness=min((descent.paths.sureness[pair] for pair in pairs), default=1.0),
         margin=score / (score + rival) if score + rival > 0 else 0.0,
         event=node in descent.events,
         doubts=len(about),
-        ordered=_ordered([descent.lead[each] for each in observed]),
+        ordered=_ordered(along),
     )
 
 
@@ -169,7 +164,7 @@ def _ranked(recording: Recording, descent: Descent, node: int, score: float, sur
         Hop(paths.ids[one], paths.ids[other], paths.evidence[one, other], round(paths.sureness[one, other], 3))
         for one, other in itertools.pairwise(path)
     )
-    lead = descent.lead.get(node)
+    lead = descent.own(node)
     events = descent.events.get(node, ())
     if lead is not None:
         metric, field, onset, interval = lead.name.metric, lead.name.field, lead.onset, (lead.earliest, lead.latest)
@@ -181,7 +176,7 @@ def _ranked(recording: Recording, descent: Descent, node: int, score: float, sur
     return Ranked(
         paths.ids[node], recording.nodes[paths.ids[node]], metric, field, onset, interval, score, sure, named,
         tuple(ids), hops, evidence_of(recording, descent, node),
-        tuple(descent.lead[each] for each in path if each in descent.lead),
+        tuple(own for each in path if (own := descent.own(each)) is not None),
     )  # fmt: skip
 
 

@@ -9,13 +9,15 @@ from stream_lineage.explain.recording import Array
 
 DAY = 86_400.0
 WEEK = 7 * DAY
+LEAST_SEASONS = 1.95
+"""Days, or weeks, that must be known."""
 _NARROWEST = 1800.0
 _WORTH_IT = 0.8
 """A season is believed if what one half of the days teaches leaves so much of the spread of the other half, at most."""
 _LEAST_COVERED = 0.8
 
 
-def seasonal(times: Array, values: Array, known_until: float) -> Array | None:
+def season(times: Array, values: Array, known_until: float) -> Array | None:
     """What is expected at each time by the hour of the day or of the week; null where the history does not tell.
 
     ``times`` are ascending epoch seconds. Nothing at or after ``known_until`` is learnt from.
@@ -28,7 +30,7 @@ def seasonal(times: Array, values: Array, known_until: float) -> Array | None:
     before = _spread(values[:known] - np.median(values[:known]))
     best, found = _WORTH_IT * before, None
     for period in (DAY, WEEK):
-        if span < 1.95 * period or before == 0:
+        if span < LEAST_SEASONS * period or before == 0:
             continue
         width = max(_NARROWEST, step)
         slots = max(2, round(period / width))

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_lineage.explain.recording import Series
+from stream_lineage.explain.deviation import Timing
 
 LEAST_POINTS = 6
 _OF_LONGEST = 2.0
-_STEPS = 4
+_STEPS, _STEPS_OF_HOLE = 3, 20
+"""So many points must be missing at the end; or in between, for holes are common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +24,25 @@ class Stop:
     until: float
 
 
-def stop(series: Series, at: float, horizon: float, recorded_until: float) -> Stop | None:
+def stop(timing: Timing, horizon: float, recorded_until: float) -> Stop | None:
     """The longest time without points that begins after the horizon and lasts longer than any before, if there is one.
 
     ``recorded_until``: when the recording as a whole ends, in seconds from the breach; what is missing then is no news.
     """
-    times = series.times - at
-    times = times[times <= recorded_until]
+    times = timing.times[timing.times <= recorded_until]
     before = times[times < -horizon]
     if len(before) < LEAST_POINTS:
         before = times[: max(LEAST_POINTS, len(times) // 2)]
     if len(before) < LEAST_POINTS:
         return None
-    gaps = np.diff(before)
-    step, longest = float(np.median(gaps)), float(gaps.max())
+    step, longest = timing.step, float(np.diff(before).max())
     late = np.append(times[len(before) - 1 :], recorded_until)
     found = np.diff(late)
-    place = int(np.argmax(found))
+    place = len(found) - 1 if found[-1] > max(_STEPS * step, _OF_LONGEST * longest) else int(np.argmax(found))
     missing = float(found[place])
-    limit = max(_STEPS * step, _OF_LONGEST * longest)
+    steps = _STEPS if place == len(found) - 1 else _STEPS_OF_HOLE
+    limit = max(steps * step, _OF_LONGEST * longest)
     if step <= 0 or missing <= limit:
         return None
-    return Stop(min(8.0, 1.5 * missing / limit), float(late[place]), float(late[place]) + step, float(late[place + 1]))
+    ratio = min(8.0, missing / max(limit, 4 * step))
+    return Stop(ratio, float(late[place]), float(late[place]) + step, float(late[place + 1]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_lineage.explain.deviation import Aligned, Size, aligned, sizes
+from stream_lineage.explain.deviation import Aligned, Size, Timing, sizes, timing
 from stream_lineage.explain.onset import Onset, Shape, onset
 from stream_lineage.explain.recording import Recording, Series, SeriesName
 from stream_lineage.explain.silence import Stop, stop
@@ -16,6 +16,9 @@ FAINT, STRONG = 1.25, 1.7
 """Ratios (see ``deviation``) from which something may deviate, and from which it does."""
 _SHARE_OF_TIME, _MOST_STEPS, _MOST_SECONDS = 0.45, 120, 6 * 3600.0
 """The time that is looked at before the breach: a part of what is recorded, at most so many steps or so long."""
+
+Measure = tuple[str, str | None]
+"""A metric and its field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ class Deviation:
     found: float | None
 
     @property
+    def measure(self) -> Measure:
+        return (self.series.name.metric, self.series.name.field)
+
+    @property
     def name(self) -> SeriesName:
         return self.series.name
 
@@ -46,7 +53,7 @@ class Symptoms:
     usual time between points of the recording."""
 
     deviations: Mapping[str, tuple[Deviation, ...]]
-    measured: Mapping[str, frozenset[str]]
+    measured: Mapping[str, frozenset[Measure]]
     judged: Mapping[SeriesName, float]
     unjudged: tuple[SeriesName, ...]
     horizon: float
@@ -61,26 +68,34 @@ def symptoms(recording: Recording) -> Symptoms:
     after = max(30 * step, horizon / 2)
     rows: list[Aligned] = []
     unjudged: list[SeriesName] = []
+    timings: dict[bytes, tuple[Timing | None, Stop | None]] = {}
+    stops: list[Stop | None] = []
+    recorded_until = min(
+        after, max((float(each.times[-1]) - at for each in recording.series if len(each.times)), default=0.0)
+    )
     for series in recording.series:
-        row = aligned(series, at, horizon, after)
-        if row is None:
+        key = series.times.tobytes()  # most series of a recording have the same times
+        if key not in timings:
+            when = timing(series.times, at, horizon, after)
+            timings[key] = (when, None if when is None else stop(when, horizon, recorded_until))
+        when, silent = timings[key]
+        if when is None:
             unjudged.append(series.name)
         else:
-            rows.append(row)
+            rows.append(Aligned(series, at, when))
+            stops.append(silent)
     found: dict[str, list[Deviation]] = {}
     judged: dict[SeriesName, float] = {}
-    recorded_until = min(after, max((float(row.times[-1]) for row in rows), default=0.0))
-    for row, size in zip(rows, sizes(rows), strict=True):
+    for row, size, silent in zip(rows, sizes(rows), stops, strict=True):
         each = _deviation(row, size, at)
-        silent = stop(row.series, at, horizon, recorded_until)
         if silent is not None and (each is None or silent.ratio > each.ratio):
-            each = _stopped(row.series, silent, at)
+            each = _stopped(row, silent, at)
         judged[row.series.name] = each.ratio if each is not None else size.ratio
         if each is not None:
             found.setdefault(each.name.node, []).append(each)
-    measured: dict[str, set[str]] = {}
+    measured: dict[str, set[Measure]] = {}
     for name in judged:
-        measured.setdefault(name.node, set()).add(name.metric)
+        measured.setdefault(name.node, set()).add((name.metric, name.field))
     return Symptoms(
         {
             node: tuple(sorted(each, key=lambda one: (-one.ratio, one.onset, str(one.name))))
@@ -99,12 +114,12 @@ def _reach(recording: Recording) -> tuple[float, float]:
     """How long before the breach deviations are looked for, and the usual time between points."""
     at = recording.breach.at
     node = recording.breach.node
-    known = [each for each in recording.series if np.searchsorted(each.times, at, side="right") >= 3]
+    known = [each for each in recording.series if len(each.times) >= 3 and each.times[2] <= at]
     if not known:
         return 3600.0, 60.0
     own = [each for each in known if each.name.node == node] or known
     span = float(np.median([at - each.times[0] for each in own]))
-    step = float(np.median([np.median(np.diff(each.times)) for each in known]))
+    step = float(np.median([(each.times[-1] - each.times[0]) / (len(each.times) - 1) for each in known]))
     most = max(_MOST_STEPS * step, _MOST_SECONDS)
     return max(min(_SHARE_OF_TIME * span, most), 3 * step), step
 
@@ -116,20 +131,21 @@ def _deviation(row: Aligned, size: Size, at: float) -> Deviation | None:
     times, values = row.series.times, row.series.values
     first, last = np.searchsorted(times, [at + when.at, at + when.last])
     before = values[: max(1, int(np.searchsorted(times, at + when.earliest, side="right")))]
-    if row.seasonal:
+    if size.seasonal:
         before = before[-max(5, int(last) - int(first) + 1) :]
     return Deviation(
         row.series, size.ratio, when.shape, at + when.at, at + when.earliest, at + when.latest, at + when.last,
-        float(np.median(np.diff(times))), float(np.median(before)),
-        float(np.median(values[first : max(int(first) + 1, min(int(last) + 1, len(row.times)))])),
+        row.timing.step, float(np.median(before)),
+        float(np.median(values[first : max(int(first) + 1, min(int(last) + 1, len(row.timing.times)))])),
     )  # fmt: skip
 
 
-def _stopped(series: Series, silent: Stop, at: float) -> Deviation:
+def _stopped(row: Aligned, silent: Stop, at: float) -> Deviation:
+    series = row.series
     before = series.values[series.times <= at + silent.last]
     return Deviation(
         series, silent.ratio, "silence", at + silent.expected, at + silent.last, at + silent.expected,
-        at + silent.until, float(np.median(np.diff(series.times))), float(np.median(before)), None,
+        at + silent.until, row.timing.step, float(np.median(before)), None,
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def evidence_of(recording: Recording, descent: Descent, node: int) -> tuple[str,
     """Why a node is taken for the cause, the strongest ground first."""
     ids, path = descent.paths.ids, descent.path(node)
     found = []
-    lead = descent.lead.get(node)
+    lead = descent.own(node)
     if lead is not None:
         between = f"between {moment(lead.earliest)} and {moment(lead.latest)}"
         found.append(f"{said(lead)}: {lead.ratio:.3g} times the limit of what is usual; it began {between}.")
@@ -60,12 +60,14 @@ def evidence_of(recording: Recording, descent: Descent, node: int) -> tuple[str,
         classes = ", ".join(descent.paths.evidence[one, other]) or "not said"
         found.append(f"{ids[one]} leads to {ids[other]} (evidence: {classes}); {_state(descent, other)}.")
     parents = descent.paths.parents[node]
-    quiet = [ids[each] for each in parents if descent.states[each] is State.QUIET]
-    if quiet:
-        found.append(f"Upstream of it {_listed(quiet)} {'is' if len(quiet) == 1 else 'are'} as usual.")
-    blind = [ids[each] for each in parents if descent.states[each] is State.BLIND]
-    if blind:
-        found.append(f"Upstream of it {_listed(blind)} {'is' if len(blind) == 1 else 'are'} not measured.")
+    for state, what in (
+        (State.QUIET, "as usual"),
+        (State.OTHERWISE, "as usual in other metrics"),
+        (State.BARE, "not measured"),
+    ):
+        of_state = [ids[each] for each in parents if descent.state(each, node) is state]
+        if of_state:
+            found.append(f"Upstream of it {_listed(of_state)} {'is' if len(of_state) == 1 else 'are'} {what}.")
     if not parents:
         found.append("Nothing is upstream of it.")
     return tuple(found)
@@ -73,13 +75,15 @@ def evidence_of(recording: Recording, descent: Descent, node: int) -> tuple[str,
 
 def _state(descent: Descent, node: int) -> str:
     name = descent.paths.ids[node]
-    lead = descent.lead.get(node)
-    if lead is not None:
-        strength = "deviates" if lead.ratio >= STRONG else "may deviate"
-        return f"there {lead.name.metric} {strength} since {moment(lead.onset)}"
-    if descent.states[node] is State.BLIND:
-        return f"{name} has no metrics that would show it and is passed through"
-    return f"{name} is where the breach was noticed"
+    own = descent.own(node)
+    if own is not None:
+        strength = "deviates" if own.ratio >= STRONG else "may deviate"
+        return f"there {own.name.metric} {strength} since {moment(own.onset)}"
+    if node == descent.breach:
+        return f"{name} is where the breach was noticed"
+    if descent.known.measured.get(name):
+        return f"{name} is measured only in what is as usual, and is passed through"
+    return f"{name} has no metrics and is passed through"
 
 
 def sentence(
