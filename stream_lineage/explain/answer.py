@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from stream_lineage.explain.confidence import Features
 from stream_lineage.explain.symptoms import Deviation
 
 Verdict = Literal["root-cause", "inconclusive"]
@@ -22,8 +23,9 @@ class Hop:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A node that may be the cause. ``deviations`` are what deviates along its path, from the cause on, at most one for
-    each node; ``metric`` is the kind of an event where the node has no metrics. Onsets are epoch seconds."""
+    """A node that may be the cause. ``deviations`` are what deviates along its path, from the cause on, at most one
+    for each node; ``features`` are what the confidence was found by; ``metric`` is the kind of an event where the node
+    has no metrics. Onsets are epoch seconds."""
 
     node: str
     kind: str
@@ -38,6 +40,7 @@ class Ranked:
     hops: tuple[Hop, ...]
     evidence: tuple[str, ...]
     deviations: tuple[Deviation, ...]
+    features: Features
 
 
 @dataclass(frozen=True, slots=True)

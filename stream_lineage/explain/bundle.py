@@ -21,6 +21,8 @@ from stream_lineage.explain.recording import Array, Breach, Edge, Event, Recordi
 
 UNKNOWN_KIND = "unknown"
 _SHOWN = 5
+_LARGEST = 1e100
+"""Beyond it numbers are taken for none: squares of them would be."""
 _HINT = "docs/root-cause.md says what a bundle holds."
 
 
@@ -57,7 +59,7 @@ Seconds = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)
 class _Document(BaseModel):
     """Keys that nobody knows are kept, so that they can be told."""
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True)
+    model_config = ConfigDict(extra="allow")
 
 
 class _Node(_Document):
@@ -278,7 +280,7 @@ def _point(point: Any, place: str) -> tuple[float, float]:
 
 
 def _ordered(name: SeriesName, points: Array, counts: dict[str, int]) -> Series:
-    finite = np.isfinite(points).all(axis=1)
+    finite = (np.abs(points) <= _LARGEST).all(axis=1)  # what is no number is not, either
     counts["no number"] += int(np.count_nonzero(~finite))
     points = points[finite]
     counts["out of order"] += int(np.count_nonzero(np.diff(points[:, 0]) < 0))

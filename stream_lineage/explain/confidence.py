@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Of a candidate: ``ratio`` of its deviation and the breach's (null where that cannot be judged), ``length`` of the
-    path in nodes, the share of them that is ``observed``, the ``sureness`` of the least sure edge, the part of the
-    ``margin`` between its score and the best other one's, an ``event`` in time, ``doubts``, and the share of neighbours
-    on the path that are ``ordered`` in time."""
+    """Of a candidate: ``ratio`` of its deviation and the breach's (null where that cannot be judged), ``length`` of
+    the path in nodes, the share of them that is ``observed``, the ``sureness`` of the least sure edge, the part of the
+    ``margin`` between its score and the best other one's, an ``event`` in time, ``doubts``, the share of neighbours on
+    the path that are ``ordered`` in time, how many points at most one is ``ahead`` of the next, and the smallest ratio
+    on the path."""
 
     ratio: float
     breach_ratio: float | None
@@ -22,19 +23,31 @@ class Features:
     event: bool
     doubts: int
     ordered: float
+    ahead: float
+    rarest: float
+
+
+def numbers(features: Features) -> tuple[float, ...]:
+    """The features as the function takes them: bounded, and each about 0 to 1."""
+    return (
+        min(math.log(max(features.ratio, 0.2) / 1.7) / 2, 1.0),
+        min(math.log(max(features.rarest, 0.2) / 1.7) / 2, 1.0),
+        min(math.log(max(2.0 if features.breach_ratio is None else features.breach_ratio, 0.2) / 1.7) / 2, 1.0),
+        1.0 - features.observed,
+        2 * (features.margin - 0.5),
+        1.0 if features.event else 0.0,
+        1.0 - features.ordered,
+        math.log1p(max(features.ahead, 0.0) / 5) / 2,
+        1.0 if features.length == 1 else 0.0,
+        max(0.0, 0.9 - features.sureness),
+    )
+
+
+WEIGHTS = (0.2, 2.4, 0.0, 0.0, -2.5, 1.5, 1.0, -1.0, 0.0, 0.0, -4.0)
+"""Of a constant and of each of ``numbers``: fitted by ``benchmarks/root_cause.py --fit``, and frozen."""
 
 
 def confidence(features: Features) -> float:
     """From 0 to 1: of the answers given with it, that part is right."""
-    strength = math.log(max(features.ratio, 0.2) / 1.7)
-    score = (
-        0.2
-        + 1.2 * min(strength, 2.0)
-        + 2.5 * (features.observed - 0.5)
-        + 3.0 * (features.margin - 0.5)
-        + 4.0 * (min(features.sureness, 0.9) - 0.75)
-        + (1.0 if features.event else 0.0)
-        + 1.0 * (features.ordered - 0.7)
-        - 1.5 * features.doubts
-    )
-    return 1 / (1 + math.exp(-score))
+    weighted = zip(WEIGHTS, (1.0, *numbers(features)), strict=True)
+    return 1 / (1 + math.exp(-sum(weight * number for weight, number in weighted)))

@@ -30,11 +30,12 @@ _EVEN_OF_MIDDLE = 0.001
 """A series that hardly moves has this part of its level for a spread, at least."""
 _STANDS_STILL = 0.02
 _CLIPPED = 6.0
+_LARGEST = 1e6
 _SINGLE = 0.7
 """One point alone counts so much, unless it is the last one: nobody knows how that goes on."""
 _WANDERS = 0.6
 """Autocorrelation of neighbours from which a series is taken to wander."""
-_ELEMENTS = 1_500_000
+_ELEMENTS = 150_000  # at a time: what fits into the processor's cache
 CHANNELS = ("level", "step", "spread")
 
 
@@ -262,4 +263,5 @@ def _ratios(
     if channel == "spread":
         ratio = ratio * _SINGLE
     enough = windows >= max(LEAST_BEFORE, width) if channel != "step" else windows >= max(3, width // 2)
-    return np.where(enough & np.isfinite(ratio), ratio, 0.0), ends[peak]
+    ratio = np.minimum(np.nan_to_num(ratio, nan=0.0, posinf=_LARGEST, neginf=0.0), _LARGEST)
+    return np.where(enough, ratio, 0.0), ends[peak]

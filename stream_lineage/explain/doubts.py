@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from stream_lineage.explain.descent import Descent, State, near
@@ -27,14 +28,14 @@ class Doubt:
     serious: bool = True
 
 
-def doubts_about(recording: Recording, known: Symptoms, descent: Descent, node: int) -> list[Doubt]:
-    """Why a source of the descent may not be the cause."""
+def doubts_about(recording: Recording, known: Symptoms, descent: Descent, node: int, seldom: Set[str]) -> list[Doubt]:
+    """Why a source of the descent may not be the cause. ``seldom``: the kinds of nodes that are looked through."""
     ids = descent.paths.ids
     if node in descent.events:
         return []
     name = ids[node]
     found = []
-    unmeasured = _unmeasured(recording, descent, node)
+    unmeasured = _unmeasured(recording, descent, node, seldom)
     if unmeasured:
         shown = ", ".join(ids[each] for each in unmeasured[:3])
         found.append(
@@ -67,10 +68,9 @@ def _own_grounds(recording: Recording, known: Symptoms, descent: Descent) -> boo
     )
 
 
-def _unmeasured(recording: Recording, descent: Descent, node: int) -> list[int]:
+def _unmeasured(recording: Recording, descent: Descent, node: int, seldom: Set[str]) -> list[int]:
     """Nodes just upstream of which nobody knows how they are, and which nothing exonerates. What is seldom measured, as
     jobs are, is looked through."""
-    seldom = _seldom_measured(recording, descent)
     found, seen, waiting = [], {node}, list(descent.paths.parents[node])
     while waiting:
         parent = waiting.pop()
@@ -94,7 +94,8 @@ def _exonerated(descent: Descent, parent: int, node: int) -> bool:
     return (State.QUIET in states or State.OTHERWISE in states) and State.DEVIATES not in states
 
 
-def _seldom_measured(recording: Recording, descent: Descent) -> set[str]:
+def seldom_measured(recording: Recording, descent: Descent) -> set[str]:
+    """Kinds of nodes that are known to have no metrics, or hardly have any here."""
     counts: dict[str, list[int]] = {}
     for name in descent.paths.ids:
         measured = bool(descent.known.measured.get(name))

@@ -17,6 +17,7 @@ _UNSURE = 8.0
 """Change points that explain less by no more than this (in squared spreads) are as likely."""
 _LONG = 8
 _REACH = 4
+_FAR = 1e6  # spreads: what is further off must not drown the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,11 @@ class Onset:
 def onset(row: Aligned, size: Size) -> Onset:
     """Where the deviation begins that ``size`` is of."""
     if size.channel == "spread":
-        signal = np.abs(size.residuals) / size.spread
+        signal = np.minimum(np.abs(size.residuals) / size.spread, _FAR)
         signal = signal - float(np.mean(np.minimum(signal[: row.timing.first], 6.0)))
         base = 0.0
     else:
-        signal = size.residuals / size.spread
+        signal = np.clip(size.residuals / size.spread, -_FAR, _FAR)
         base = float(signal[max(0, size.start - size.width) : size.start].mean()) if size.channel == "step" else 0.0
     low, high = _stretch(signal - base, row.timing.first, size), size.end
     part = signal[low : high + 1] - base

@@ -14,7 +14,7 @@ from dataclasses import replace
 from stream_lineage.explain.answer import Affected, Answer, Hop, Ranked
 from stream_lineage.explain.confidence import Features, confidence
 from stream_lineage.explain.descent import Descent, descend
-from stream_lineage.explain.doubts import Doubt, doubts_about
+from stream_lineage.explain.doubts import Doubt, doubts_about, seldom_measured
 from stream_lineage.explain.paths import paths_of, reached
 from stream_lineage.explain.recording import Recording
 from stream_lineage.explain.rejection import rejections
@@ -51,7 +51,9 @@ def explain(recording: Recording) -> Answer:
         if hops
     )
     rejected = rejections(recording, known, descent, [paths.number[each.node] for each in ranked], causes, ranked)
-    settle = tuple(dict.fromkeys(each.settle for each in doubts if each.settle))
+    settle = tuple(dict.fromkeys(each.settle for each in doubts))
+    if not named and not settle:
+        settle = (f"Metrics of {recording.breach.node} and of what is upstream of it, from before the breach.",)
     return Answer(
         "root-cause" if named else "inconclusive",
         sentence(recording, named, ranked, doubts, affected),
@@ -93,11 +95,12 @@ def _ranking(
     sources = sorted(descent.sources, key=lambda node: (-scores[node], ids[node]))
     others = sorted(others, key=lambda node: (-scores[node], ids[node]))[: max(0, _MOST_RANKED - len(sources))]
     best = max((scores[node] for node in sources), default=0.0)
+    seldom = seldom_measured(recording, descent)
     found, doubts = [], []
     left = 1.0
     for place, node in enumerate((*sources, *others)):
         is_source = place < len(sources)
-        about = doubts_about(recording, known, descent, node) if is_source else []
+        about = doubts_about(recording, known, descent, node, seldom) if is_source else []
         rival = max((scores[other] for other in sources if other != node), default=0.0)
         features = _features(descent, known, node, scores[node], rival, breach_ratio, about)
         sure = confidence(features)
@@ -110,7 +113,7 @@ def _ranking(
         left = min(left, 1 - sure)
         if is_source:
             doubts += about
-        found.append(_ranked(recording, descent, node, scores[node], sure, named))
+        found.append(_ranked(recording, descent, node, scores[node], sure, named, features))
     # A cause that is named comes before what is not.
     found.sort(key=lambda each: (not each.named, -each.score if each.named else 0))
     return found[:_MOST_RANKED] if len(sources) <= _MOST_RANKED else found[: len(sources)], doubts
@@ -138,7 +141,7 @@ def _features(
     lead = descent.own(node)
     pairs = list(itertools.pairwise(path))
     return Features(
-        ratio=lead.ratio if lead is not None else 0.0,
+        ratio=lead.ratio if lead is not None else max((own.ratio for own in along), default=0.0),
         breach_ratio=breach_ratio,
         length=len(path),
         observed=len(along) / len(path),
@@ -147,6 +150,8 @@ def _features(
         event=node in descent.events,
         doubts=len(about),
         ordered=_ordered(along),
+        ahead=_ahead(along, known),
+        rarest=min((own.ratio for own in along), default=0.0),
     )
 
 
@@ -156,7 +161,20 @@ def _ordered(along: list[Deviation]) -> float:
     return sum(one.onset <= other.onset for one, other in pairs) / len(pairs) if pairs else 1.0
 
 
-def _ranked(recording: Recording, descent: Descent, node: int, score: float, sure: float, named: bool) -> Ranked:
+def _ahead(along: list[Deviation], known: Symptoms) -> float:
+    """The largest time between neighbours along the path, in points."""
+    return max(
+        (
+            (other.earliest - one.latest) / max(known.step, one.step, other.step)
+            for one, other in itertools.pairwise(along)
+        ),
+        default=0.0,
+    )
+
+
+def _ranked(
+    recording: Recording, descent: Descent, node: int, score: float, sure: float, named: bool, features: Features
+) -> Ranked:
     paths = descent.paths
     path = descent.path(node)
     ids = [paths.ids[each] for each in path]
@@ -176,7 +194,7 @@ def _ranked(recording: Recording, descent: Descent, node: int, score: float, sur
     return Ranked(
         paths.ids[node], recording.nodes[paths.ids[node]], metric, field, onset, interval, score, sure, named,
         tuple(ids), hops, evidence_of(recording, descent, node),
-        tuple(own for each in path if (own := descent.own(each)) is not None),
+        tuple(own for each in path if (own := descent.own(each)) is not None), features,
     )  # fmt: skip
 
 
