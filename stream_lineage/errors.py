@@ -15,6 +15,7 @@
     ├── ProvenanceError          the log contradicts itself
     ├── InputMismatch            a record is not what the model was trained on, and the caller wants to be stopped
     ├── IndexUnusable            the provenance index is damaged, of a later version, or cannot be opened
+    │   └── IndexBusy            another process writes to it
     ├── Fenced                   another member owns this partition or transactional id now
     └── SandboxError             the embedded Kafka or registry could not be started
 
@@ -84,6 +85,10 @@ class ProvenanceError(StreamLineageError):
 
 class IndexUnusable(StreamLineageError):
     """The provenance index is damaged, of a later version, or cannot be opened."""
+
+
+class IndexBusy(IndexUnusable):
+    """Another process writes to the provenance index."""
 
 
 class Fenced(StreamLineageError):

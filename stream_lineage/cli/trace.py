@@ -127,7 +127,7 @@ def _found(settings: Settings, said: str, topic: str | None, since: str, until: 
 def _bring_up_to_date(settings: Settings) -> None:
     from stream_lineage import indexing
     from stream_lineage.doctor.preflight import preflight
-    from stream_lineage.index.file import IndexBusy
+    from stream_lineage.errors import IndexBusy
 
     preflight(settings, "reader")
     try:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stream_lineage.errors import IndexUnusable, NotFound
+from stream_lineage.errors import IndexBusy, IndexUnusable, NotFound
 from stream_lineage.index.layout import MIGRATIONS, check, migrate
 
 BUSY_SECONDS = 10.0
@@ -86,7 +86,7 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         name = getattr(error, "sqlite_errorname", "") or ""
-        if name.partition("_")[0] and any(name.startswith(each) for each in _DAMAGED):
+        if any(name.startswith(each) for each in _DAMAGED):
             raise IndexUnusable(f"the provenance index {path} is damaged: {error}", hint=REBUILD) from error
         raise IndexUnusable(
             f"could not use the provenance index {path}: {error}",
@@ -103,7 +103,7 @@ def sole_writer(path: Path) -> Iterator[None]:
     """One process at a time writes to an index.
 
     Raises:
-        IndexUnusable: another process does so just now.
+        IndexBusy: another process does so just now.
     """
     lock = path.with_name(path.name + ".lock")
     with explained(path):
@@ -120,10 +120,6 @@ def sole_writer(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-class IndexBusy(IndexUnusable):
-    """Another process writes to the index."""
 
 
 def replace_contents(fresh: Path, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,7 @@ class StripIndex:
                 f" AND l.log = w.log {join % ('w.first', 'w.last')} WHERE e.{side}_last >= w.first LIMIT ?"
             )
             rows = self._connection.execute(query, (limit,)).fetchall()
-        table = np.array(rows, np.int64).reshape(-1, 15)
+        table = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * 15).reshape(-1, 15)
         return table[:, 2:], table[:, 0], table[:, 1]
 
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_lineage.errors import IndexUnusable, NotFound
-from stream_lineage.index.file import IndexBusy, open_reader, open_writer, replace_contents, sole_writer
+from stream_lineage.errors import IndexBusy, IndexUnusable, NotFound
+from stream_lineage.index.file import open_reader, open_writer, replace_contents, sole_writer
 from stream_lineage.index.layout import APPLICATION_ID, MIGRATIONS, migrate
 from stream_lineage.index.ranges import Ranges
 from stream_lineage.index.reader import Log, ProvenanceIndex
