@@ -513,7 +513,7 @@ def _series(world: World, bare: set[int], causes: list[int], breach: int) -> lis
                 world.visible[node] = True
             if random.random() < 0.1:  # a hole
                 first = int(random.integers(len(times)))
-                if node not in causes and node != breach or times[min(first + 5, len(times) - 1)] < world.at - 0.4 * (
+                if (node not in causes and node != breach) or times[min(first + 5, len(times) - 1)] < world.at - 0.4 * (
                     world.at - world.start
                 ):
                     shown[first : first + int(random.integers(2, 8))] = False

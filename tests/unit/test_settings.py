@@ -81,6 +81,8 @@ def test_every_setting_has_one_name_in_all_places(name: str, tmp_path: Path) -> 
     }[setting.kind]
     if name in {"bootstrap_servers", "instance_id", "topic_prefix", "tap_suffix", "agents_id"}:
         text, parsed = "host", "host"
+    if name == "key_fields":
+        text, parsed = "topic:one,topic:two", ("topic:one", "topic:two")
     if name == "telemetry_listen":
         text, parsed = "host:1", "host:1"
     # A key has no meaning without its certificate, nor has a client without its secret and where to show it.
@@ -101,7 +103,7 @@ def test_every_setting_has_one_name_in_all_places(name: str, tmp_path: Path) -> 
         secret.write_text(text + "\n", encoding="utf-8")
         from_flag = load_settings({**beside, f"{name}_file": str(secret)}, {})
     else:
-        flag = {Kind.LIST: ("one", "two"), Kind.PROPERTIES: ("fetch.min.bytes=5",)}.get(setting.kind, text)
+        flag = {Kind.LIST: parsed, Kind.PROPERTIES: ("fetch.min.bytes=5",)}.get(setting.kind, text)
         from_flag = load_settings({**beside, name: flag}, {})
     for settings in (from_environment, from_yaml, from_flag):
         assert getattr(getattr(settings, setting.section), name) == parsed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 
+import orjson
 import pytest
 
 from stream_lineage.agents.alerts import Alert
@@ -70,6 +71,30 @@ def test_without_a_registry_nothing_is_known() -> None:
     assert texts.has_subject("clicks-value") is None
 
 
+ALERT = Alert(
+    "drift",
+    "0123456789abcdef",
+    b"clicks",
+    orjson.dumps(
+        {
+            "dataset": {"namespace": "kafka://c", "name": "clicks"},
+            "topic": "clicks",
+            "kind": "schema-drift",
+            "severity": "warning",
+            "phase": None,
+            "fingerprint": "f",
+            "field_path": None,
+            "job": None,
+            "summary": "s",
+            "url": "u",
+            "score": None,
+            "observed_at": "2026-03-01T12:00:00+00:00",
+        }  # fmt: skip
+    ),
+    (),
+)
+
+
 class Outlet:
     """What was written, in order."""
 
@@ -95,18 +120,18 @@ def test_what_is_done_aside_tells_then_keeps(revoked: bool) -> None:
         MetricWatch(MetricAnomalies(), "http://ui"),
     )  # fmt: skip
     outlet.pipeline = pipeline if revoked else None
-    alert = Alert("drift", "id", b"clicks", b"{}", ())
 
     def work(rows: Mapping[bytes, bytes]) -> list[tuple[int, Outcome]]:
         assert rows == {b"known": b"row"}
-        return [(n, Outcome((alert,), (Changed(f"state{n}".encode(), b"{}"),))) for n in (1, 2)]
+        return [(n, Outcome((ALERT,), (Changed(f"state{n}".encode(), b"{}"),))) for n in (1, 2)]
 
     pipeline.recovered([1, 2])
     asyncio.run(pipeline.aside(work))
     pipeline.close()
 
     first, second = (
-        [f"row journal/{n} of {n}", "alert id", f"row state{n} of {n}", f"row journal/{n} of {n}"] for n in (1, 2)
+        [f"row journal/{n} of {n}", f"alert {ALERT.event_id}", f"row state{n} of {n}", f"row journal/{n} of {n}"]
+        for n in (1, 2)
     )
     # Once it is noted, whoever has the partition carries it out.
     assert outlet.written == (first[:1] if revoked else [*first, *second])
