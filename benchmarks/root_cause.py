@@ -270,6 +270,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--incidents", type=int, default=400)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--minutes", type=float, default=60.0, help="report what was judged until then")
     parser.add_argument("--wrong", action="store_true", help="list the incidents that were judged wrongly")
     parser.add_argument("--fit", action="store_true", help="print what confidence would be fitted to on these")
     parser.add_argument("--speed", action="store_true")
@@ -279,7 +280,14 @@ def main() -> None:
         return
     seeds = range(arguments.seed, arguments.seed + arguments.incidents)
     with multiprocessing.Pool(arguments.processes) as pool:
-        rows = pool.map(judged, seeds, chunksize=4)
+        until = time.monotonic() + 60 * arguments.minutes
+        rows = []
+        for row in pool.imap(judged, seeds):
+            rows.append(row)
+            if time.monotonic() > until:
+                pool.terminate()
+                break
+    print(f"{len(rows)} incidents from seed {arguments.seed} on\n")
     report(rows)
     took = np.array([row.seconds for row in rows])
     print(f"computation: median {1000 * np.median(took):.0f} ms, 99% {1000 * np.quantile(took, 0.99):.0f} ms")
