@@ -1,10 +1,11 @@
 """Incidents that never happened, with what is true of them: for ``root_cause.py``, which knows nothing of this.
 
-A pipeline of 5 to 500 nodes (layers, or datasets and jobs in turn; some with rings) lives for a while: metrics of several
-families, sampled every 10 s to an hour, some off the grid, with holes; counts follow the day and what they read, so that
-neighbours are correlated without any fault. Then one of eight faults begins at one node and spreads along edges with
-delays, gains and edges that it does not cross. Beside it: louder faults that lead nowhere near the breach, faults
-upstream that stop on the way or come too late, deploys and runs that have nothing to do with it, nodes without metrics.
+A pipeline of 5 to 500 nodes (layers, or datasets and jobs in turn; some with rings) lives for a while: metrics of
+several families, sampled every 10 s to an hour, some off the grid, with holes; counts follow the day and what they
+read, so that neighbours are correlated without any fault. Then one of eight faults begins at one node and spreads
+along edges with delays, gains and edges that it does not cross. Beside it: louder faults that lead nowhere near the
+breach, faults upstream that stop on the way or come too late, deploys and runs that have nothing to do with it, nodes
+without metrics.
 
 ``Truth.group`` is *observable* (the cause deviates in its own metrics, and so does, in its own, or not, all that feeds
 it), *ambiguous* (the cause is measured, but something that feeds it directly is not: it might as well have come from
@@ -13,6 +14,7 @@ there) or *none* (nothing happened at all; only the breach moves; or the cause i
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -100,9 +102,11 @@ def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
     world = _world(random)
     breach = _breach(world)
     above = _distances(world.parents, breach)
-    scenario = str(random.choice(
-        ["one", "two", "self", "nothing", "only the breach", "not measured"], p=[0.56, 0.08, 0.06, 0.08, 0.11, 0.11]
-    ))  # fmt: skip
+    scenario = str(
+        random.choice(
+            ["one", "two", "self", "nothing", "only the breach", "not measured"], p=[0.56, 0.08, 0.06, 0.08, 0.11, 0.11]
+        )
+    )
     fault = str(random.choice(FAULTS))
     truth = Truth("observable", scenario, fault, len(world.names))
     bare: set[int] = set()
@@ -120,7 +124,8 @@ def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
             others = [
                 node
                 for node in sources
-                if node not in _distances(world.parents, causes[0]) and node not in _distances(world.children, causes[0])
+                if node not in _distances(world.parents, causes[0])
+                and node not in _distances(world.children, causes[0])
             ]
             if not others:
                 return None
@@ -162,8 +167,9 @@ def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
     if scenario in ("nothing", "only the breach", "not measured"):
         truth.group, truth.causes = "none", []
     elif scenario == "self":
-        own = {each.name for each in world.metrics[breach] for effect in world.effects[breach]
-               if _touches(effect[0], each)}  # fmt: skip
+        own = {
+            each.name for each in world.metrics[breach] for effect in world.effects[breach] if _touches(effect[0], each)
+        }
         if not (len(own) > 1 or any(each["node"] == world.names[breach] for each in events)):
             truth.group, truth.causes, truth.scenario = "none", [], "only the breach"
     if truth.causes and any(_open(world, cause, bare) for cause in causes):
@@ -184,7 +190,9 @@ def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
 
 
 def _world(random: Random) -> World:
-    count = int(random.choice([5, 8, 12, 20, 40, 80, 150, 300, 500], p=[0.1, 0.13, 0.15, 0.17, 0.15, 0.12, 0.08, 0.06, 0.04]))
+    count = int(
+        random.choice([5, 8, 12, 20, 40, 80, 150, 300, 500], p=[0.1, 0.13, 0.15, 0.17, 0.15, 0.12, 0.08, 0.06, 0.04])
+    )
     jobs = random.random() < 0.5
     layers = max(3, min(count, int(random.integers(3, 9)) * (2 if jobs and count > 12 else 1)))
     layer = np.sort(np.concatenate((np.arange(layers), random.integers(0, layers, count - layers))))
@@ -193,7 +201,9 @@ def _world(random: Random) -> World:
         if layer[node] == 0:
             continue
         before = np.flatnonzero(layer == layer[node] - 1)
-        for parent in random.choice(before, size=min(len(before), int(random.choice([1, 1, 1, 2, 2, 3]))), replace=False):
+        for parent in random.choice(
+            before, size=min(len(before), int(random.choice([1, 1, 1, 2, 2, 3]))), replace=False
+        ):
             edges.add((int(parent), node))
         if random.random() < 0.1 and layer[node] >= 2 and not jobs:
             edges.add((int(random.choice(np.flatnonzero(layer < layer[node] - 1))), node))
@@ -219,8 +229,14 @@ def _world(random: Random) -> World:
     after = int(random.choice([0, 3, 10, 20]))
     start = STARTS + random.uniform(0, 7 * DAY)
     style = random.random()
-    names = [f"{kinds[n][:2]}-{n:03d}" if style < 0.4 else f"node_{random.integers(1e9):09d}" if style < 0.7
-             else f"team{n % 7}.topic-{n}" for n in range(count)]  # fmt: skip
+    names = [
+        f"{kinds[n][:2]}-{n:03d}"
+        if style < 0.4
+        else f"node_{random.integers(1e9):09d}"
+        if style < 0.7
+        else f"team{n % 7}.topic-{n}"
+        for n in range(count)
+    ]
     children: list[list[int]] = [[] for _ in range(count)]
     parents: list[list[int]] = [[] for _ in range(count)]
     for source, target in sorted(edges):
@@ -242,9 +258,19 @@ def _world(random: Random) -> World:
     mixed = random.random() < 0.3
     steps = [step * float(random.choice([1, 1, 2, 5])) if mixed and before >= 120 else step for _ in range(count)]
     world = World(
-        random, names, kinds, sorted(edges), step, start, start + (before + after) * step, start + before * step,
-        children, parents, metrics, steps,
-    )  # fmt: skip
+        random,
+        names,
+        kinds,
+        sorted(edges),
+        step,
+        start,
+        start + (before + after) * step,
+        start + before * step,
+        children,
+        parents,
+        metrics,
+        steps,
+    )
     world.effects = [[] for _ in range(count)]
     for each in metrics:
         for place, metric in enumerate(each):
@@ -255,15 +281,26 @@ def _world(random: Random) -> World:
 def _metrics(random: Random, kind: str, words: dict[str, str], fields: list[str], several: bool) -> list[Metric]:
     def one(family: str, part: str | None = None) -> Metric:
         level = {
-            "count": 0.0, "nulls": 10 ** random.uniform(-3, -1), "value": 10 ** random.uniform(-1, 3),
-            "distinct": float(random.integers(3, 60)), "lag": 10 ** random.uniform(0, 2), "quality": random.uniform(0.1, 0.95),
-        }[family]  # fmt: skip
-        share = {"count": random.uniform(0.02, 0.12), "nulls": random.uniform(0.05, 0.3), "value": random.uniform(0.01, 0.1),
-                 "distinct": random.choice([0.0, 0.03]), "lag": random.choice([0.1, 0.2, 0.4]),
-                 "quality": random.uniform(0.01, 0.05)}[family]  # fmt: skip
+            "count": 0.0,
+            "nulls": 10 ** random.uniform(-3, -1),
+            "value": 10 ** random.uniform(-1, 3),
+            "distinct": float(random.integers(3, 60)),
+            "lag": 10 ** random.uniform(0, 2),
+            "quality": random.uniform(0.1, 0.95),
+        }[family]
+        share = {
+            "count": random.uniform(0.02, 0.12),
+            "nulls": random.uniform(0.05, 0.3),
+            "value": random.uniform(0.01, 0.1),
+            "distinct": random.choice([0.0, 0.03]),
+            "lag": random.choice([0.1, 0.2, 0.4]),
+            "quality": random.uniform(0.01, 0.05),
+        }[family]
         noise = float(level * share)
         daily = float(random.uniform(0.2, 0.7)) if family == "count" and random.random() < 0.5 else 0.0
-        return Metric(words[family], part, family, float(level), noise, float(random.choice([0, 0, 0.3, 0.7, 0.9])), daily)
+        return Metric(
+            words[family], part, family, float(level), noise, float(random.choice([0, 0, 0.3, 0.7, 0.9])), daily
+        )
 
     if kind == "job":
         return [one("lag")] if random.random() < 0.3 else []
@@ -287,8 +324,10 @@ def _metrics(random: Random, kind: str, words: dict[str, str], fields: list[str]
 
 def _breach(world: World) -> int:
     with_parents = [
-        node for node in range(len(world.names)) if world.parents[node] and world.metrics[node] and world.kinds[node] != "job"
-    ]  # fmt: skip
+        node
+        for node in range(len(world.names))
+        if world.parents[node] and world.metrics[node] and world.kinds[node] != "job"
+    ]
     ends = [node for node in with_parents if not world.children[node]]
     return int(world.random.choice(ends if ends and world.random.random() < 0.8 else with_parents))
 
@@ -317,7 +356,7 @@ def _plant(
     reached: dict[int, tuple[float, float]] = {cause: (0.0, float(random.uniform(5, 30)))}
     waiting = [cause]
     way = _way(world, cause, breach)
-    must = set(zip(way, way[1:], strict=False))
+    must = set(itertools.pairwise(way))
     while waiting:
         node = waiting.pop(0)
         since, strength = reached[node]
@@ -372,10 +411,13 @@ def _decoys(
     stuck = [
         node
         for node in above
-        if node not in on_way and node not in causes and node != breach and above[node] >= 2
+        if node not in on_way
+        and node not in causes
+        and node != breach
+        and above[node] >= 2
         and not any(world.effects[child] for child in world.children[node])
         and not any(child in on_way or child == breach for child in world.children[node])
-    ]  # fmt: skip
+    ]
     if random.random() < 0.35:
         for node in _some(random, stuck, 1):
             since = world.at - random.uniform(1, 15) * world.step
@@ -477,7 +519,7 @@ def _breach_metric(world: World, breach: int, scenario: str) -> Metric:
     random = world.random
     options = [
         each for each in world.metrics[breach] for effect in world.effects[breach] if _touches(effect[0], each)
-    ] or world.metrics[breach]  # fmt: skip
+    ] or world.metrics[breach]
     return options[int(random.integers(len(options)))]
 
 
@@ -528,8 +570,8 @@ def _series(world: World, bare: set[int], causes: list[int], breach: int) -> lis
 
 
 def _seen(times: Array, usual: Array, values: Array) -> bool:
-    """What would have been is known here: the difference is four times what the metric does by itself from point to point,
-    at three points or more; or it has stopped for four."""
+    """What would have been is known here: the difference is four times what the metric does by itself from point to
+    point, at three points or more; or it has stopped for four."""
     stopped = np.isnan(values)
     if stopped.any():
         return int(stopped.sum()) >= 4
@@ -618,4 +660,3 @@ def _broken(
     else:
         changed = np.clip(values + off, 0, 1)
     return np.where(on, changed, values)
-
