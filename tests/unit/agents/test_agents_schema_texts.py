@@ -89,7 +89,7 @@ ALERT = Alert(
             "url": "u",
             "score": None,
             "observed_at": "2026-03-01T12:00:00+00:00",
-        }  # fmt: skip
+        }
     ),
     (),
 )
