@@ -151,6 +151,7 @@ COLLECTOR = {
     ("READ", "{prefix}observations"): "READ on topic {prefix}observations",
     ("WRITE", "{prefix}observations"): "WRITE on topic {prefix}observations",
     ("WRITE", "{prefix}dead-letters"): "WRITE on topic {prefix}dead-letters",
+    ("WRITE", "{prefix}edges"): "WRITE on topic {prefix}edges",
     ("DESCRIBE", "{prefix}"): "DESCRIBE on topics that start with {prefix}",
 }
 AGENTS = {
