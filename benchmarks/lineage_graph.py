@@ -104,6 +104,7 @@ def world(chance: random.Random) -> World:
 
 def header_claims(made: World, chance: random.Random) -> Graph:
     flows, graph = HeaderFlows(NAMES, timedelta(hours=1)), Graph()
+    flows.know(graph, made.topics)
     for each in made.applications:
         if "header" not in each.seen_by:
             continue
@@ -114,7 +115,7 @@ def header_claims(made: World, chance: random.Random) -> Graph:
         later = [other for other in made.applications if set(other.inputs) & set(each.outputs)]
         for target in [*each.outputs, *(output for other in later for output in other.outputs)]:
             _batch(flows, target, each.inputs[:1], EdgeSource.STREAMS_BOOTSTRAP)
-    for event in flows.events(graph, NOW, whole=True):
+    for event in flows.events(graph, NOW, whole=True, records=lambda *_: True):
         graph.take(event)
     return graph
 

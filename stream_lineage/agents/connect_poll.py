@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -20,13 +21,21 @@ from stream_lineage.logs import get_logger
 
 MAX_ANSWER_BYTES = 10_000_000
 MAX_CONNECTORS = 1_000
-"""Connectors that are looked at. Of others nothing is known."""
+"""Connectors that are looked at. Of others nothing is known but that they are there."""
 SAID_AGAIN_SECONDS = 3600.0
 _AT_ONCE = 10
 _AGAIN_SECONDS = 1.0
 _REBALANCING = 409
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "stream-lineage"}
 _log = get_logger("stream_lineage.agents")
+
+
+@dataclass(frozen=True, slots=True)
+class Connectors:
+    """``listed`` are the names of all that there are, ``found`` what is known of those that say it."""
+
+    listed: frozenset[str]
+    found: tuple[Connector, ...]
 
 
 class ConnectPoll:
@@ -47,7 +56,7 @@ class ConnectPoll:
         self._clock = clock
         self._said = -SAID_AGAIN_SECONDS
 
-    async def ask(self) -> list[Connector] | None:
+    async def ask(self) -> Connectors | None:
         """All connectors; null where no worker gives a usable answer, as while they rebalance."""
         why = "no worker is configured"
         for url in self._urls:
@@ -61,7 +70,7 @@ class ConnectPoll:
             _log.warning("Kafka Connect cannot be asked for its connectors", reason=why)
         return None
 
-    async def _asked(self, url: str) -> list[Connector]:
+    async def _asked(self, url: str) -> Connectors:
         async with httpx.AsyncClient(
             base_url=url, auth=self._auth, timeout=self._seconds, headers=_HEADERS, follow_redirects=False
         ) as client:
@@ -69,7 +78,7 @@ class ConnectPoll:
             names = sorted(listed)[:MAX_CONNECTORS]
             gate = asyncio.Semaphore(_AT_ONCE)
             found = await asyncio.gather(*(self._connector(client, name, listed[name], gate) for name in names))
-        return [each for each in found if each is not None]
+        return Connectors(frozenset(listed), tuple(each for each in found if each is not None))
 
     async def _connector(
         self, client: httpx.AsyncClient, name: str, listed: Any, gate: asyncio.Semaphore

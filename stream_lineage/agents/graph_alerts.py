@@ -1,7 +1,8 @@
 """Alerts on turns of the lineage graph.
 
 All workers gather what the events of ``lineage.graph`` turn; the one that has the first partition of the observation
-log tells it, from the offset on up to which it was told. What is told follows from the events alone.
+log tells it, from the offset on up to which it was told. What is told follows from the events and from when they were
+written alone.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import orjson
 
 from stream_lineage.agents.alerts import Alert, Place, alert
 from stream_lineage.agents.detection import Changed, LogPosition, Outcome, stored_state
+from stream_lineage.agents.graph_fold import Written
 from stream_lineage.agents.pushed_watch import HOME
 from stream_lineage.detect.fingerprint import finding_fingerprint
 from stream_lineage.graph.graph import Graph
+from stream_lineage.graph.learning import Learning
 from stream_lineage.graph.naming import Naming
 from stream_lineage.graph.turns import Turn, turns
 from stream_lineage.model.finding import Finding, Severity
-from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEvent, Node, NodeKind
+from stream_lineage.model.graph import Evidence, EvidenceClass, Node, NodeKind
 
 _PLACE = b"graph-offset/"
 _MOST = 10_000
@@ -37,9 +40,14 @@ class GraphAlerts:
         self._public_url = public_url
         self._clock = clock
         self._found: deque[tuple[int, datetime, Turn]] = deque(maxlen=_MOST)
+        self._graph: Graph | None = None
+        self._learning = Learning()
 
-    def event(self, offset: int, event: GraphEvent, before: list[Evidence], graph: Graph) -> None:
-        for turn in turns(event, before, graph):
+    def event(self, offset: int, written: Written, before: list[Evidence], graph: Graph) -> None:
+        if graph is not self._graph:  # the topic was made anew
+            self._graph, self._learning = graph, Learning()
+        event = written.event
+        for turn in turns(event, before, graph, news=self._learning.news(event, written.at)):
             self._found.append((offset, event.at, turn))
 
     def judge(self, through: int, rows: Mapping[bytes, bytes]) -> list[tuple[int, Outcome]]:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
 
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
+
+from stream_lineage.graph.codec import decode_event
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.naming import Naming
 from stream_lineage.graph.walk import downstream_names
 from stream_lineage.model.graph import Evidence, GraphEvent
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
 
 MOST_REACHED = 100
 """Nodes that an alert names as reached by what it tells of."""
@@ -17,7 +25,27 @@ _PORTIONS = 200
 """Portions that are read at a time, at most."""
 
 
-Told = Callable[[int, GraphEvent, list[Evidence], Graph], object]
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An event, and when it was written to the topic."""
+
+    event: GraphEvent
+    at: datetime
+
+
+def written(message: Message) -> Written:
+    """What a message of the topic says.
+
+    Raises:
+        DecodeError: it is no event.
+    """
+    event = decode_event(message.value() or b"")
+    kind, milliseconds = message.timestamp()
+    at = event.at if kind == TIMESTAMP_NOT_AVAILABLE else datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return Written(event, at)
+
+
+Told = Callable[[int, Written, list[Evidence], Graph], object]
 
 
 class Feed(Protocol):
@@ -27,7 +55,7 @@ class Feed(Protocol):
         """The offset that the next message will have."""
         ...
 
-    def read(self, start: int) -> tuple[list[tuple[int, GraphEvent]], int]:
+    def read(self, start: int) -> tuple[list[tuple[int, Written]], int]:
         """What comes from here on, a portion of it, with offsets, and where to go on."""
         ...
 
@@ -57,11 +85,11 @@ class GraphFold:
                 return True
             events, self._offset = self._feed.read(self._offset)
             with self._lock:
-                for offset, event in events:
-                    before = [] if told is None else self.graph.known(event.subject)
-                    self.graph.take(event)
+                for offset, each in events:
+                    before = [] if told is None else self.graph.known(each.event.subject)
+                    self.graph.take(each.event)
                     if told is not None:
-                        told(offset, event, before, self.graph)
+                        told(offset, each, before, self.graph)
         return self._offset >= end
 
     @property

@@ -80,10 +80,10 @@ class GraphWatch:
                 self._writes[claim.source.removeprefix(TRANSACTION), claim.subject.target.name] = now
         self._writes = {key: at for key, at in self._writes.items() if now - at < WRITES_SECONDS}
 
-    def connectors(self, found: Iterable[Connector]) -> None:
-        """All connectors that Kafka Connect has."""
+    def connectors(self, listed: Iterable[str], found: Iterable[Connector]) -> None:
+        """The names of all connectors that Kafka Connect has, and those of which something is known now."""
         now = {each.name: each for each in found}
-        self._connector_lists.append(frozenset(now))
+        self._connector_lists.append(frozenset(listed))
         self._connectors = {
             name: each for name, each in {**self._connectors, **now}.items() if not self._connector_gone(name)
         }

@@ -12,7 +12,7 @@ from stream_lineage.logs import get_logger
 from stream_lineage.wire.kafka import translated
 
 if TYPE_CHECKING:
-    from confluent_kafka import Consumer
+    from confluent_kafka import Consumer, Message
 
 T = TypeVar("T")
 _BATCH = 500
@@ -24,7 +24,7 @@ _log = get_logger("stream_lineage.agents")
 class OnePartition(Generic[T]):
     """``decode`` raises ``DecodeError`` for what is none of ours, which is then left out."""
 
-    def __init__(self, consumer: Consumer, topic: str, decode: Callable[[bytes], T]) -> None:
+    def __init__(self, consumer: Consumer, topic: str, decode: Callable[[Message], T]) -> None:
         self._consumer = consumer
         self._topic = topic
         self._decode = decode
@@ -66,7 +66,7 @@ class OnePartition(Generic[T]):
             offset = int(message.offset())
             self._next = offset + 1
             try:
-                found.append((offset, self._decode(message.value() or b"")))
+                found.append((offset, self._decode(message)))
             except DecodeError as error:
                 _log.warning("a message is left out", topic=self._topic, offset=offset, reason=error.message)
         return found, self._next

@@ -58,7 +58,7 @@ class PushedFeed:
     def __init__(
         self, consumer: Consumer, topic: str, wall: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._log = OnePartition(consumer, topic, lambda value: decode_point(value, wall()))
+        self._log = OnePartition(consumer, topic, lambda message: decode_point(message.value() or b"", wall()))
 
     def read(self, start: int) -> tuple[list[Pushed], int]:
         """The points from here on, a portion of them, and where to go on.

@@ -17,7 +17,7 @@ from stream_lineage.agents.edge_watch import EdgeWatch
 from stream_lineage.agents.faust_app import FaustOutlet, changelog_topic, make_app, observations_topic
 from stream_lineage.agents.graph_alerts import GraphAlerts
 from stream_lineage.agents.graph_evidence import GraphEvidence
-from stream_lineage.agents.graph_fold import GraphFold
+from stream_lineage.agents.graph_fold import GraphFold, Written, written
 from stream_lineage.agents.graph_watch import REFRESH, GraphWatch
 from stream_lineage.agents.group_offsets import SAID_AGAIN_SECONDS, GroupFilter, GroupOffsets, group_client
 from stream_lineage.agents.group_watch import GroupWatch
@@ -33,6 +33,7 @@ from stream_lineage.agents.schema_texts import RegistryTexts
 from stream_lineage.agents.security import security
 from stream_lineage.agents.series_watch import SeriesWatch
 from stream_lineage.agents.settings import AgentsSettings
+from stream_lineage.agents.silence import Silence
 from stream_lineage.agents.telemetry import AgentsTelemetry
 from stream_lineage.agents.topics import prepare_topics, topic_names
 from stream_lineage.agents.training_watch import TrainingWatch
@@ -44,13 +45,11 @@ from stream_lineage.detect.plugins import plugins
 from stream_lineage.detect.registry import RESERVED, detectors
 from stream_lineage.detect.window import Window
 from stream_lineage.errors import SettingsError, StreamLineageError
-from stream_lineage.graph.codec import decode_event
 from stream_lineage.graph.declarations import read_declarations
 from stream_lineage.graph.from_declarations import claims_of_file, claims_of_rules
 from stream_lineage.graph.from_headers import HeaderFlows
 from stream_lineage.graph.naming import naming
 from stream_lineage.logs import get_logger
-from stream_lineage.model.graph import GraphEvent
 from stream_lineage.provenance.baselines import BaselineFeed
 from stream_lineage.provenance.topics import BASELINES, EDGES, GRAPH, METRICS, OBSERVATIONS, WINDOWS
 from stream_lineage.store.ports import MetricStore
@@ -145,7 +144,9 @@ def run_worker(
         headers = HeaderFlows(names, REFRESH)
         told = GraphAlerts(names, agents.public_url)
         records = record_edges(kafka, agents.agents_id)
-        evidence = GraphEvidence(graph_watch, headers, records, offsets, transactions, connect_poll(agents))
+        silence = Silence(admin(kafka))
+        asked_connect = connect_poll(agents)
+        evidence = GraphEvidence(graph_watch, headers, records, silence, offsets, transactions, asked_connect)
         _wire_graph(app, kafka, pipeline, outlet, fold, evidence, told, watches, agents.graph_poll_seconds)
     topic = kafka.topic(OBSERVATIONS)
     waits = observation_waits(kafka, topic, agents.agents_id)
@@ -347,7 +348,7 @@ def _wire_deploys(app: Any, pipeline: Pipeline[Any], deploys: DeployPoints) -> N
 def window_feed(settings: KafkaSettings, agents_id: str) -> OnePartition[Window]:
     """Reads the windows of the topics of declared jobs, in no group."""
     reader = consumer(settings, agents_id, {"auto.offset.reset": "earliest"})
-    return OnePartition(reader, settings.topic(WINDOWS), decode_window)
+    return OnePartition(reader, settings.topic(WINDOWS), lambda message: decode_window(message.value() or b""))
 
 
 def _wire_edges(
@@ -438,10 +439,10 @@ def _wire_groups(
     app.on_before_shutdown.connect(ended, weak=False)
 
 
-def graph_feed(settings: KafkaSettings, agents_id: str) -> OnePartition[GraphEvent]:
+def graph_feed(settings: KafkaSettings, agents_id: str) -> OnePartition[Written]:
     """Reads the graph, in no group."""
     reader = consumer(settings, agents_id, {"auto.offset.reset": "earliest"})
-    return OnePartition(reader, settings.topic(GRAPH), decode_event)
+    return OnePartition(reader, settings.topic(GRAPH), written)
 
 
 def connect_poll(settings: AgentsSettings) -> ConnectPoll | None:
@@ -485,13 +486,13 @@ def _wire_graph(
             if time.monotonic() < due:
                 return
             topics = await asyncio.to_thread(topic_names, own)
-            await evidence.look(fold.graph, [topic for topic in topics if watches(topic)])
+            await evidence.look(fold.graph, topics, [topic for topic in topics if watches(topic)])
         except StreamLineageError as error:
             if time.monotonic() - said >= SAID_AGAIN_SECONDS:
                 said = time.monotonic()
                 _log.warning("the lineage graph cannot be read", error=error.message, hint=error.hint)
             return
-        due = time.monotonic() + seconds
+        due = time.monotonic() + (seconds if evidence.whole else 0.0)
         try:
             events = await asyncio.to_thread(evidence.events, fold.graph, topics)
             if HOME in mine and events:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -90,10 +90,11 @@ def show(
         start = find(found, node)
         both = [reach(found, start, way, depth=depth or 1, at_least=least) for way in _WAYS]
         picture = reached(found, *both, at=when)
-    _print(picture, output)
+    _print(picture, output, _WAYS)
 
 
 _WAYS: tuple[Direction, Direction] = ("upstream", "downstream")
+_NOTHING: Mapping[Direction, str] = {"upstream": "lead there", "downstream": "be made of it"}
 
 
 @graph.command()
@@ -194,7 +195,7 @@ def _walk(
     when = _moment(at)
     found = _read(settings, when)
     walked = reach(found, find(found, node), way, depth=depth, at_least=_least(candidates))
-    _print(reached(found, walked, at=when), output)
+    _print(reached(found, walked, at=when), output, (way,))
 
 
 def _read(settings: Settings, at: datetime | None) -> Graph:
@@ -214,9 +215,9 @@ def _least(candidates: bool) -> float:
     return _CANDIDATES if candidates else LOW
 
 
-def _print(picture: Picture, output: str) -> None:
+def _print(picture: Picture, output: str, ways: Sequence[Direction]) -> None:
     if output == TABLE:
-        _print_tables(picture)
+        _print_tables(picture, ways)
     elif output == JSON:
         from stream_lineage.graph.picture import document
 
@@ -243,10 +244,10 @@ def _text(picture: Picture, output: str) -> str:
     return cypher(picture)
 
 
-def _print_tables(picture: Picture) -> None:
+def _print_tables(picture: Picture, ways: Sequence[Direction]) -> None:
     start = picture.start
     if start is not None and len(picture.nodes) == 1:
-        click.echo(f"{start.label}: nothing is known to lead there")
+        click.echo(f"{start.label}: nothing is known to {' or to '.join(_NOTHING[way] for way in ways)}")
         return
     if start is not None:
         nodes = sorted((node for node in picture.nodes if node != start), key=lambda node: (picture.steps[node], node))

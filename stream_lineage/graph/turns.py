@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Literal
 
 from stream_lineage.graph.graph import Graph
@@ -17,8 +16,6 @@ from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, Graph
 
 _TOLD = frozenset({EvidenceClass.HEADER, EvidenceClass.OPENLINEAGE, EvidenceClass.DECLARED})
 _SEEN = frozenset({EvidenceClass.HEADER, EvidenceClass.OPENLINEAGE})
-LEARNING = timedelta(hours=1)
-"""In the first hour of a graph everything appears."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +28,9 @@ class Turn:
     dataset: Node | None = None
 
 
-def turns(event: GraphEvent, before: Iterable[Evidence], graph: Graph) -> list[Turn]:
-    """What an event turned. ``before`` is what was known of its edge, ``graph`` the graph after it.
+def turns(event: GraphEvent, before: Iterable[Evidence], graph: Graph, *, news: bool) -> list[Turn]:
+    """What an event turned. ``before`` is what was known of its edge, ``graph`` the graph after it, ``news`` whether an
+    edge that it shows first is news, as ``Learning`` says.
 
     What is declared appears when somebody declares it, who need not be told.
     """
@@ -42,8 +40,7 @@ def turns(event: GraphEvent, before: Iterable[Evidence], graph: Graph) -> list[T
     by = event.evidence.by
     was, is_ = _counts(before), _counts(graph.known(edge))
     if is_ and not was:
-        learned = graph.first is not None and event.evidence.first_seen - graph.first >= LEARNING
-        return [Turn("edge-appeared", edge, by)] if learned and by in _SEEN else []
+        return [Turn("edge-appeared", edge, by)] if news and by in _SEEN else []
     if was and not is_:
         found = [Turn("edge-vanished", edge, by)]
         if edge.target.kind is NodeKind.DATASET and _orphaned(graph, edge.target):

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,12 @@ from alerting import Deployment, consumed, deployed, wait_for
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from stream_lineage.agents.silence import Silence
+from stream_lineage.agents.worker import record_edges
 from stream_lineage.model.record_edge import EdgeBatch, EdgeSource, ParentRange, RecordEdge
 from stream_lineage.model.schema_files import schema_text
 from stream_lineage.provenance.edge_codec import encode_edges
+from stream_lineage.wire.settings import KafkaSettings
 
 pytestmark = pytest.mark.kafka
 SCHEMA = jsonschema.Draft202012Validator(json.loads(schema_text("graph.schema.json")))
@@ -164,6 +167,39 @@ def test_the_graph_says_what_was_planted_and_nothing_more(deployment: Deployment
     assert {node["namespace"] for node in found["nodes"]} == {"kafka://test"}
     clients = {each["detail"].get("clients") for edge in found["edges"] for each in edge["evidence"]}
     assert clients == {None, "reader-*"}
+
+
+def test_the_end_of_record_edges_and_silence_as_brokers_tell_them(deployment: Deployment) -> None:
+    settings = KafkaSettings(bootstrap_servers=deployment.bootstrap_servers, topic_prefix=deployment.prefix)
+    topic = deployment.topic("edges")
+    own = AdminClient({"bootstrap.servers": deployment.bootstrap_servers})
+    own.create_topics([NewTopic(topic, 2)])[topic].result(30)
+    moments = [datetime.now(UTC)]
+    producer = Producer({"bootstrap.servers": deployment.bootstrap_servers, "transactional.id": deployment.prefix})
+    producer.init_transactions(30)
+    feed = record_edges(settings, "test")
+
+    def transact(partition: int, *, committed: bool = True) -> None:
+        producer.begin_transaction()
+        producer.produce(topic, b"none of ours", partition=partition)
+        producer.flush(30)
+        (producer.commit_transaction if committed else producer.abort_transaction)(30)
+
+    def all_read() -> bool:
+        return feed.read(lambda _: False, lambda *_: None)
+
+    transact(0)
+    feed.start(None)
+    wait_for(all_read, deployment.log, 60)
+    moments.append(datetime.now(UTC))
+    transact(1, committed=False)
+    wait_for(all_read, deployment.log, 60)  # nothing comes of it but the mark of the transaction, which has a time too
+    moments.append(datetime.now(UTC))
+    silence = Silence(own)
+    assert silence.records(topic, moments[0], moments[1])
+    assert not silence.records(topic, moments[2], datetime.now(UTC))
+    later = moments[2] + timedelta(days=1)
+    assert not silence.records(topic, later, later + timedelta(days=1))
 
 
 def edges_of(events: list[Any]) -> dict[tuple[str, str, str, str], set[str]]:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -16,7 +16,7 @@ import pytest
 from pydantic import ValidationError
 
 from stream_lineage.agents import connect_poll
-from stream_lineage.agents.connect_poll import ConnectPoll
+from stream_lineage.agents.connect_poll import Connectors, ConnectPoll
 from stream_lineage.agents.graph_watch import GraphWatch
 from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.graph.from_connect import Connector
@@ -78,12 +78,14 @@ def worker() -> Iterator[Worker]:
     made.thread.join()
 
 
-def ask(*urls: str, seconds: float = 5, auth: tuple[str, str] | None = None) -> list[Connector] | None:
+def ask(*urls: str, seconds: float = 5, auth: tuple[str, str] | None = None) -> Connectors | None:
     return asyncio.run(ConnectPoll(urls, auth, seconds=seconds).ask())
 
 
-WHOLE = [Connector("files", "source", {"file": "/in.csv"}, frozenset()),
-         Connector("sink/1", "sink", {"topics": "orders"}, frozenset({"orders"}))]  # fmt: skip
+WHOLE = Connectors(frozenset(LISTED), (
+    Connector("files", "source", {"file": "/in.csv"}, frozenset()),
+    Connector("sink/1", "sink", {"topics": "orders"}, frozenset({"orders"})),
+))  # fmt: skip
 
 
 def test_connectors_with_what_may_be_known_of_them(worker: Worker) -> None:
@@ -115,7 +117,9 @@ def test_what_is_no_answer_says_nothing_and_another_worker_is_asked(worker: Work
 def test_a_connector_that_is_deleted_meanwhile_or_not_tracked_is_idle(worker: Worker) -> None:
     worker.answers["/connectors/files/topics"] = (404, {})
     worker.answers["/connectors/sink%2F1/topics"] = (403, {})
-    assert [each.topics for each in ask(worker.url) or []] == [frozenset(), frozenset()]
+    found = ask(worker.url)
+    assert found is not None
+    assert [each.topics for each in found.found] == [frozenset(), frozenset()]
 
 
 def test_a_worker_that_hangs_or_never_ends_is_left(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,8 +140,8 @@ def test_addresses_that_are_none_are_refused(bad: str) -> None:
 def test_what_is_idle_keeps_its_edges_and_what_is_gone_loses_them() -> None:
     watch, graph = GraphWatch([], naming("test", [])), Graph()
 
-    def look(*connectors: Connector) -> set[str]:
-        watch.connectors(connectors)
+    def look(*connectors: Connector, also: Sequence[str] = ()) -> set[str]:
+        watch.connectors([*also, *(each.name for each in connectors)], connectors)
         for event in watch.events(graph, []):
             graph.take(event)
         return {f"{view.edge.source.label} {view.edge.target.label}" for view in graph.edges()}
@@ -151,4 +155,6 @@ def test_what_is_idle_keeps_its_edges_and_what_is_gone_loses_them() -> None:
     watch.drop()  # another worker, which knows the graph only
     assert look(idle) == all_
     assert look(less) == all_ - {"connect-files more"}
+    # It failed to start, or is one of too many: nothing is known of it, and it is there.
+    assert [len(look(also=["files"])) for _ in range(5)] == [2] * 5
     assert [len(look()) for _ in range(3)] == [2, 2, 0]

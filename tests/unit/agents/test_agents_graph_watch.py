@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_lineage.agents.graph_fold import GraphFold
+from stream_lineage.agents.graph_fold import GraphFold, Written
 from stream_lineage.agents.graph_watch import GraphWatch
 from stream_lineage.agents.group_offsets import Round
 from stream_lineage.graph.declarations import Declarations
@@ -23,8 +23,8 @@ class Topic:
     def end(self) -> int:
         return len(self.events)
 
-    def read(self, start: int) -> tuple[list[tuple[int, GraphEvent]], int]:
-        found = list(enumerate(self.events))[start : start + 2]
+    def read(self, start: int) -> tuple[list[tuple[int, Written]], int]:
+        found = [(at, Written(event, event.at)) for at, event in enumerate(self.events)][start : start + 2]
         return found, start + len(found)
 
 

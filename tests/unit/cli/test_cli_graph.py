@@ -88,7 +88,9 @@ def test_what_is_not_there(capsys: pytest.CaptureFixture[str], known: list[Graph
     assert run(["graph", "show", "--depth", "2"]) == 2
     assert run(["graph", "diff", "--since", "2030-01-01T00:00Z"]) == 2
     assert run(["graph", "impact", 'a "board"']) == 0
-    assert "nothing is known" in capsys.readouterr().out
+    assert capsys.readouterr().out == 'a "board": nothing is known to be made of it\n'
+    assert run(["graph", "ancestors", "orders"]) == 0
+    assert capsys.readouterr().out == "orders: nothing is known to lead there\n"
     known.clear()
     assert run(["graph", "show"]) == 1
     assert "empty" in capsys.readouterr().err
