@@ -134,7 +134,8 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         ),
         *(
             Grant(
-                "agents", "topic", name, ("Describe",), "see what consumer groups have committed of them, and log ends",
+                "agents", "topic", name, ("Describe",),
+                "see what consumer groups have committed of them, log ends, and which topics that records name exist",
                 prefixed=prefixed, optional=True, watched=True,
             )
             for name, prefixed in (watched if groups else ())
