@@ -2,12 +2,13 @@
 
 Who writes headers may write anything. What cannot be read becomes an edge without parents that says so; nothing is
 guessed. What edges take is bounded: a flush comes early once they have taken their share, and what is beyond four times
-that in one batch is left out and counted.
+that in one batch is left out and counted. What it takes to read a header counts too, as the bytes of usual edges that
+are written in that time, whatever comes of it: so a flush is bounded in time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from zlib import crc32
@@ -18,6 +19,8 @@ from stream_lineage.errors import DecodeError
 from stream_lineage.model.record_edge import EdgeSource, ParentRange
 from stream_lineage.provenance.edge_writer import EdgeWriter
 from stream_lineage.wire.lineage_headers import (
+    LARGEST_HEADER,
+    LONGEST_RUN,
     PARENTS_HEADER,
     RUN_HEADER,
     TRACEPARENT_HEADER,
@@ -32,6 +35,12 @@ LINEAGE_HEADERS = ORIGIN_TOPIC_HEADERS | {PARENTS_HEADER}
 """A record without any of these has no edge."""
 _OVERSHOOT = 4
 _MOST_RUNS = 1_000
+MOST_RANGES = 8_192
+"""Of one record: twice what our own clients write. The edge of a record with more is incomplete."""
+_RANGE_WORK = 24
+"""Bytes that a range counts as which is read."""
+_UNREADABLE_WORK = _RANGE_WORK // 2
+"""Bytes that a byte of a header counts as which is read in vain: a range takes two at least."""
 
 
 class Descendant(NamedTuple):
@@ -60,10 +69,16 @@ class EdgeCounts:
 
 
 class FlushEdges:
-    """``most_bytes`` is what edges may take in a flush; with 0 none are made."""
+    """The edges of a flush.
 
-    def __init__(self, most_bytes: int) -> None:
+    Args:
+        most_bytes: what they may take; with 0 none are made.
+        copied_from: which cluster the records of a topic were copied from; see ``EdgeWriter``.
+    """
+
+    def __init__(self, most_bytes: int, copied_from: Callable[[str], str | None] | None = None) -> None:
         self._most_bytes = most_bytes
+        self._copied_from = copied_from
         self.by_topic: dict[str, EdgeWriter] = {}
         self.counts = EdgeCounts()
         self.bytes = 0
@@ -82,7 +97,8 @@ class FlushEdges:
             return
         writer = self.by_topic.get(topic)
         if writer is None:
-            writer = self.by_topic[topic] = EdgeWriter()
+            writer = EdgeWriter(None if self._copied_from is None else self._copied_from(topic))
+            self.by_topic[topic] = writer
         counts, check, before = self.counts, crc32(topic.encode()), writer.bytes
         for (_, headers, message), partition, offset in zip(descendants, partitions, offsets, strict=True):
             if self.bytes + writer.bytes - before > _OVERSHOOT * self._most_bytes:
@@ -102,6 +118,8 @@ class FlushEdges:
         self.bytes += writer.bytes - before
 
     def _run_id(self, value: bytes) -> str | None:
+        if len(value) > LONGEST_RUN:
+            return None
         if value not in self._runs:
             if len(self._runs) >= _MOST_RUNS:
                 self._runs.clear()
@@ -121,14 +139,17 @@ class FlushEdges:
         source, incomplete, known = EdgeSource.LINEAGE, False, False
         parents: tuple[ParentRange, ...] = ()
         if PARENTS_HEADER in last:
+            value = last[PARENTS_HEADER] or b""
             try:
-                read = decode_parents(last[PARENTS_HEADER])
+                read = decode_parents(value, most_ranges=MOST_RANGES)
+                self.bytes += max(len(value), _RANGE_WORK * len(read.parents))
                 known = read.check == check
                 if known:
                     parents, incomplete = read.parents, read.incomplete
                 else:
                     counts.copied += 1
             except DecodeError:
+                self.bytes += _UNREADABLE_WORK * min(len(value), LARGEST_HEADER)
                 counts.unreadable += 1
                 known = incomplete = True
         if not known:

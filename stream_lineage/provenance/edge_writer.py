@@ -30,6 +30,10 @@ _EXACT = b"\x00\x00"
 _OFFSET_BYTES = 8
 """And one more: offsets have 63 bits."""
 _MOST_SINGLES = 4096
+_TOPICS_AT = 6
+"""Where a ``lineage-parents`` header says how many topics it names."""
+_LONGEST_SINGLE = 600
+"""Bytes of a header with one parent: two names of 249 bytes, a few numbers."""
 _SOURCES = {source: varint(place * 2) for place, source in enumerate(EdgeSource)}
 _MILLISECONDS = 1000
 
@@ -42,6 +46,7 @@ class _Chunk:
     singles: dict[bytes, bytes] = field(default_factory=dict)
     """Places of sources, by what a header with a single parent of theirs starts with."""
     bytes: int = 0
+    """Of edges, sources and runs as they are written, or some more: also what the keys of ``singles`` hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +61,30 @@ class BatchHead:
 
 
 class EdgeWriter:
-    """The edges that lead to records of one topic."""
+    """The edges that lead to records of one topic.
 
-    def __init__(self) -> None:
+    Args:
+        copied_from: name of the cluster that the records were copied from with their headers, empty if nobody knows it:
+            a parent without a cluster is of that one. Null: the records were written where they are.
+    """
+
+    def __init__(self, copied_from: str | None = None) -> None:
+        self._copied_from = copied_from
         self._chunks: list[_Chunk] = []
+        self._before = 0
         self._chunk = self._begin()
         self.edges = 0
         self.left_out = 0
-        self.bytes = 0
         self._timestamp = (-1, _MINUS_ONE)
 
+    @property
+    def bytes(self) -> int:
+        """What the messages take at most, but for what each starts with."""
+        return self._before + self._chunk.bytes
+
     def _begin(self) -> _Chunk:
+        if self._chunks:
+            self._before += self._chunks[-1].bytes
         self._chunk = _Chunk()
         self._chunks.append(self._chunk)
         return self._chunk
@@ -86,7 +104,7 @@ class EdgeWriter:
         """Add an edge. ``timestamp`` in milliseconds since the epoch, negative for none. Parents that take more than
         ``LARGEST_EDGE`` are not listed: the edge is incomplete then."""
         chunk = self._room()
-        ranges = _ranges(chunk, parents)
+        ranges = _ranges(chunk, parents, self._copied_from)
         if ranges is None:
             ranges, incomplete = [], True
         tail = b"".join((varint(len(ranges) // 2), *ranges, _END)) if ranges else _END
@@ -109,7 +127,7 @@ class EdgeWriter:
         Such headers are the same up to the parent's offset, and that is all that is read of them.
         """
         at = len(header) - 2
-        if at < 0 or header[-1] or header[at] > 127:
+        if not _TOPICS_AT < at < _LONGEST_SINGLE or header[_TOPICS_AT] != 1 or header[-1] or header[at] > 127:
             return False
         number, end = 0, at
         while header[at - 1] > 127 and end - at < _OFFSET_BYTES:
@@ -122,7 +140,7 @@ class EdgeWriter:
         start = header[:at]
         place = chunk.singles.get(start)
         if place is None:
-            place = _learned(chunk, start, check)
+            place = _learned(chunk, start, check, self._copied_from)
             if place is None:
                 return False
         tail = b"".join((b"\x02", place, varint(number * 2), b"\x00\x00\x00"))
@@ -156,9 +174,7 @@ class EdgeWriter:
         trace = _NULL if trace_id is None else b"\x20" + bytes.fromhex(trace_id)
         edge = b"".join((varint(partition * 2), varint(offset * 2), self._timestamp[1], kind, run, trace, tail))
         chunk.edges.append(edge)
-        size = len(edge)
-        chunk.bytes += size
-        self.bytes += size
+        chunk.bytes += len(edge)
         self.edges += 1
 
     def messages(self, head: BatchHead, batch_ids: Iterator[str], *, schema_id: int | None = None) -> Iterator[bytes]:
@@ -189,22 +205,25 @@ class EdgeWriter:
         yield varint(left_out * 2)
 
 
-def _learned(chunk: _Chunk, start: bytes, check: int) -> bytes | None:
+def _learned(chunk: _Chunk, start: bytes, check: int, copied_from: str | None) -> bytes | None:
     """The place of the source that headers which start so name a single parent in; null: they do not."""
     try:
         read = decode_parents(start + b"\x00\x00")
     except DecodeError:
         return None
-    if len(read.parents) != 1 or read.incomplete or read.check != check or _ranges(chunk, read.parents) is None:
+    if len(read.parents) != 1 or read.incomplete or read.check != check:
+        return None
+    written = _ranges(chunk, read.parents, copied_from)
+    if written is None:
         return None
     if len(chunk.singles) >= _MOST_SINGLES:
         chunk.singles.clear()
-    parent = read.parents[0]
-    place = chunk.singles[start] = chunk.sources[parent.cluster, parent.topic, parent.partition]
-    return place
+    chunk.singles[start] = written[0]
+    chunk.bytes += len(start)
+    return written[0]
 
 
-def _ranges(chunk: _Chunk, parents: Iterable[ParentRange]) -> list[bytes] | None:
+def _ranges(chunk: _Chunk, parents: Iterable[ParentRange], copied_from: str | None) -> list[bytes] | None:
     """Ranges as they are written, their partitions in the chunk's table; null, and no change, where they are too much.
 
     A header names a topic once, the table once for each partition: a small header may take a large table.
@@ -212,11 +231,12 @@ def _ranges(chunk: _Chunk, parents: Iterable[ParentRange]) -> list[bytes] | None
     known, before, size = chunk.sources, len(chunk.sources), 0
     out: list[bytes] = []
     for parent in parents:
-        key = (parent.cluster, parent.topic, parent.partition)
+        cluster = copied_from if parent.cluster is None else parent.cluster
+        key = (cluster, parent.topic, parent.partition)
         place = known.get(key)
         if place is None:
             place = known[key] = varint(len(known) * 2)
-            size += len(parent.topic.encode()) + len((parent.cluster or "").encode()) + _SOURCE_BYTES
+            size += len(parent.topic.encode()) + len((cluster or "").encode()) + _SOURCE_BYTES
         out += (
             place,
             varint(parent.first_offset * 2),

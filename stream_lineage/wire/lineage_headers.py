@@ -33,7 +33,8 @@ LARGEST_HEADER = 65_536
 """Bytes; what is larger is read by nobody."""
 LEAST_MOST_BYTES = 32
 _LONGEST_NAME = 249
-_LONGEST_RUN = 200
+LONGEST_RUN = 200
+"""Bytes."""
 _INCOMPLETE = 0x01
 _FIXED_BYTES = 6
 _ONE_BYTE = tuple(bytes((number,)) for number in range(128))
@@ -102,8 +103,16 @@ def varint(number: int) -> bytes:
     return bytes(out)
 
 
-def decode_parents(value: bytes | None) -> ParentsHeader:
+def unknown_parents(topic: str) -> bytes:
+    """The header of a record that is written to ``topic`` and has parents which nobody knows."""
+    return bytes((VERSION, _INCOMPLETE)) + crc32(topic.encode()).to_bytes(4, "big") + b"\0"
+
+
+def decode_parents(value: bytes | None, *, most_ranges: int = LARGEST_HEADER) -> ParentsHeader:
     """Read a header.
+
+    Args:
+        most_ranges: nobody wants more; a header that claims so many is not read on.
 
     Raises:
         DecodeError: it is no header that we can read; the message says what is wrong, and nothing of what it holds.
@@ -117,7 +126,7 @@ def decode_parents(value: bytes | None) -> ParentsHeader:
     if value[1] & ~_INCOMPLETE:
         raise DecodeError("of a later version")
     try:
-        parents = _ranges(value)
+        parents = _ranges(value, most_ranges)
     except IndexError:
         raise DecodeError("cut short") from None
     except UnicodeDecodeError:
@@ -127,7 +136,7 @@ def decode_parents(value: bytes | None) -> ParentsHeader:
 
 def run_id(value: bytes | None) -> str | None:
     """The run id in a header's value; null where there is none that can be shown."""
-    if not value or len(value) > _LONGEST_RUN:
+    if not value or len(value) > LONGEST_RUN:
         return None
     try:
         text = value.decode()
@@ -182,7 +191,7 @@ def _cut(places: dict[Place, list[Range]], topic: str, most_bytes: int) -> bytes
     return _encoded(dict(list(places.items())[:enough]), topic, incomplete=True)
 
 
-def _ranges(value: bytes) -> tuple[ParentRange, ...]:
+def _ranges(value: bytes, most: int) -> tuple[ParentRange, ...]:
     """Each count is of things that take at least a byte: what is claimed and not there ends with the header."""
     out: list[ParentRange] = []
     topics, at = _varint(value, _FIXED_BYTES)
@@ -197,6 +206,8 @@ def _ranges(value: bytes) -> tuple[ParentRange, ...]:
             cluster, at = _name(value, at, size)
         partitions, at = _varint(value, at)
         following = 0
+        if not 0 < partitions <= most:
+            raise DecodeError("no partitions, or too many")
         for _ in range(_counted(partitions, value, at)):
             number, at = _varint(value, at)
             partition = following + number
@@ -204,6 +215,8 @@ def _ranges(value: bytes) -> tuple[ParentRange, ...]:
                 raise DecodeError("a partition that cannot be")
             following = partition + 1
             count, at = _varint(value, at)
+            if not 0 < count <= most - len(out):
+                raise DecodeError("no ranges, or too many")
             free = 0
             for _ in range(_counted(count, value, at)):
                 number, at = _varint(value, at)

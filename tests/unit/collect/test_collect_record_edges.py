@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -124,3 +125,60 @@ def test_records_that_were_read_before_or_are_not_ours_have_no_edge_twice() -> N
     (value,) = flush.edges.by_topic["out"].messages(BatchHead("eu", "out", None, "one", NOON), iter(["a"]))
     found = [(edge.partition, edge.offset, edge.parents[0].first_offset) for edge in decode_edges(value).edges]
     assert found == [(0, 5, 2)]
+
+
+def wide(topic_bytes: int, partitions: int, first: int = 0) -> bytes:
+    """A header that names many partitions of one topic, in four bytes each."""
+    places = ParentRanges(most_ranges=10**6)
+    for partition in range(partitions):
+        places.add("t" * topic_bytes, first + partition, 0)
+    return encode_parents(places, "out", most_bytes=65_536)
+
+
+def test_what_is_written_of_hostile_headers_is_what_was_counted() -> None:
+    hostile = [wide(244, 1_000, first=number * 1_000) for number in range(30)]
+    assert sum(map(len, hostile)) < 150_000
+    edges = FlushEdges(500_000)
+    for header_ in hostile:
+        seen(edges, [("lineage-parents", header_)])
+    head = BatchHead("eu", "out", None, "one", NOON)
+    taken = sum(map(len, edges.by_topic["out"].messages(head, map(str, count()))))
+    assert taken <= edges.bytes < 4 * 500_000 + 300_000
+    assert taken > 1_500_000
+    assert edges.counts.left_out > 20
+
+
+def test_a_header_counts_by_what_it_takes_to_read_it() -> None:
+    edges = FlushEdges(10**6)
+    too_many = wide(1, 16_000)
+    (edge,) = seen(edges, [("lineage-parents", too_many)])
+    assert edge.incomplete
+    assert edge.parents == ()
+    assert edges.bytes > 10 * len(too_many)
+    copied = FlushEdges(10**6)
+    seen(copied, [("lineage-parents", wide(1, 1_000))], topic="elsewhere")
+    assert copied.counts.copied == 1
+    assert copied.bytes >= 24_000
+
+
+def test_run_ids_that_nobody_shows_are_not_held() -> None:
+    edges = FlushEdges(10**6)
+    runs = [bytes((97 + number,)) * 100_000 for number in range(3)]
+    own = header("out", ("in", 0, 7))
+    tracemalloc.start()
+    try:
+        found = seen(edges, *[[own, ("lineage-run", run * 1)] for run in runs])
+        runs.clear()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [edge.run_id for edge in found] == [None] * 3
+    assert not edges._runs
+    assert held < 100_000
+
+
+def test_parents_of_mirrored_records_are_of_the_cluster_that_they_came_from() -> None:
+    edges = FlushEdges(10**6, {"out": "us"}.get)
+    found = seen(edges, [header("out", ("in", 0, 7))], [header("out", ("in", 0, 7), ("in", 1, 8))])
+    assert {parent.cluster for edge in found for parent in edge.parents} == {"us"}
+    assert sum(len(edge.parents) for edge in found) == 3
