@@ -35,7 +35,7 @@ from stream_lineage.collect.tap import Tap
 from stream_lineage.collect.topic_watcher import TopicWatcher
 from stream_lineage.collect.traced_topics import TracedTopics
 from stream_lineage.collect.transaction import Transactions
-from stream_lineage.collect.watch import TopicFilter
+from stream_lineage.collect.watch import Mirrored, TopicFilter
 from stream_lineage.connections import AT_THE_END_MS, hash_key_of, log_reader, registry_of, single_objects
 from stream_lineage.errors import ConnectionFailed, SchemaError
 from stream_lineage.logs import get_logger
@@ -197,6 +197,7 @@ def collector(
                 collect.edges_max_bytes,
             ),
             producer_headers=collect.producer_headers,
+            copied_from=Mirrored(collect.mirrored).copied_from,
             shutdown_seconds=collect.shutdown_timeout_seconds * 0.8,
             on_tick=on_tick,
         )

@@ -59,6 +59,7 @@ class Collector:
         codes: SchemaCodes,
         bounds: FlushBounds,
         producer_headers: Sequence[str],
+        copied_from: Callable[[str], str | None],
         shutdown_seconds: float,
         on_tick: Callable[[Totals], None] | None = None,
     ) -> None:
@@ -77,6 +78,7 @@ class Collector:
             bounds=bounds,
             stopping=self._stopping,
             producer_headers=producer_headers,
+            copied_from=copied_from,
         )
         self._assignment = Assignment(
             consumer=consumer,

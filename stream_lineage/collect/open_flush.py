@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import Message
@@ -60,6 +60,7 @@ class OpenFlush:
         bounds: FlushBounds,
         stopping: threading.Event,
         producer_headers: Sequence[str] = (),
+        copied_from: Callable[[str], str | None] | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._ledger = ledger
@@ -67,7 +68,8 @@ class OpenFlush:
         self._bounds = bounds
         self._stopping = stopping
         self._producer_headers = producer_headers
-        self._flush = Flush(0, time.monotonic(), edges=FlushEdges(bounds.edge_bytes))
+        self._copied_from = copied_from
+        self._flush = Flush(0, time.monotonic(), edges=FlushEdges(bounds.edge_bytes, copied_from))
         self._due_early: float | None = None
         self._seen: dict[GroupKey, float] = {}
         self._back_at = -_BACK_EVERY_SECONDS
@@ -148,7 +150,9 @@ class OpenFlush:
         self._renew()
 
     def _renew(self) -> None:
-        self._flush = Flush(self._pipeline.era, time.monotonic(), edges=FlushEdges(self._bounds.edge_bytes))
+        self._flush = Flush(
+            self._pipeline.era, time.monotonic(), edges=FlushEdges(self._bounds.edge_bytes, self._copied_from)
+        )
         self._due_early = None
 
     def _seal(self) -> None:

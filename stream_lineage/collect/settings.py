@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -12,6 +12,9 @@ from stream_lineage.state_dir import default_state_dir
 
 MEBIBYTE = 1024 * 1024
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+
+Patterns = TypeVar("Patterns", tuple[str, ...], dict[str, str])
 
 
 class CollectSettings(BaseModel):
@@ -99,6 +102,13 @@ class CollectSettings(BaseModel):
         description="Bytes of record edges (which records a record was made from, by its headers) after which a flush "
         "comes early. 0: no edges are recorded.",
     )
+    mirrored: dict[str, str] = Field(
+        default={},
+        description="Topics whose records were copied from another cluster with their headers under the same name "
+        "(mirrors that rename nothing, restored backups): regular expressions, as for include, with the name of that "
+        "cluster, empty where it has none. Parents that such records name without a cluster are of that one.",
+        examples=[{"orders-.*": "payments-eu"}],
+    )
     observation_max_bytes: int = Field(
         default=65_536, ge=4_096, le=900_000, description="Size that the observation of a quiet topic stays below."
     )
@@ -176,9 +186,9 @@ class CollectSettings(BaseModel):
         json_schema_extra={"shown_default": "the platform's state directory, such as ~/.local/state/stream-lineage"},
     )
 
-    @field_validator("include", "exclude", "tap")
+    @field_validator("include", "exclude", "tap", "mirrored")
     @classmethod
-    def _patterns_compile(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    def _patterns_compile(cls, patterns: Patterns) -> Patterns:
         for pattern in patterns:
             try:
                 re.compile(pattern)

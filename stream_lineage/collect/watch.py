@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,6 +57,18 @@ class TopicFilter:
     def watched(self, topics: Iterable[str]) -> list[str]:
         """The watched ones, sorted."""
         return sorted(topic for topic in topics if self.watches(topic))
+
+
+class Mirrored:
+    """Which topics hold copies of another cluster's records under the same name, and of which cluster: by pattern. The
+    first one that matches counts."""
+
+    def __init__(self, patterns: Mapping[str, str]) -> None:
+        self._patterns = [(compiled(pattern), cluster) for pattern, cluster in patterns.items()]
+
+    def copied_from(self, topic: str) -> str | None:
+        """The cluster's name, empty where it has none; null: the records were written where they are."""
+        return next((cluster for pattern, cluster in self._patterns if pattern.match(topic)), None)
 
 
 def compiled(pattern: str) -> re.Pattern[str]:

@@ -7,6 +7,7 @@ from stream_lineage.errors import InputMismatch
 from stream_lineage.sdk.consumer import LineageConsumer, LineageDeserializingConsumer
 from stream_lineage.sdk.lineage import AUTOMATIC, Counts, Lineage, Window
 from stream_lineage.sdk.manifest import InputReport, Manifest, verify_input
+from stream_lineage.sdk.parents import Parent
 from stream_lineage.sdk.producer import LineageProducer, LineageSerializingProducer
 from stream_lineage.sdk.provenance import MessageProvenance, provenance_of
 
@@ -22,6 +23,7 @@ __all__ = [
     "LineageSerializingProducer",
     "Manifest",
     "MessageProvenance",
+    "Parent",
     "Window",
     "provenance_of",
     "verify_input",

@@ -15,8 +15,8 @@ from typing import Any
 
 LIVE: dict[int, weakref.ref[Hand]] = {}
 """The hands of all consumers of the process."""
-SERVING: set[int] = set()
-"""The threads that are serving delivery reports."""
+SERVING: dict[int, Serving] = {}
+"""By thread: what is serving delivery reports there."""
 
 
 class Hand:
@@ -59,16 +59,18 @@ class Hand:
 class Serving:
     """While delivery reports are served: they are about other messages than the one in hand."""
 
-    __slots__ = ("_again", "_thread")
+    __slots__ = ("_outer", "_thread")
 
     def __enter__(self) -> None:
         self._thread = get_ident()
-        self._again = self._thread in SERVING
-        SERVING.add(self._thread)
+        self._outer = SERVING.get(self._thread)
+        SERVING[self._thread] = self
 
     def __exit__(self, *_: object) -> None:
-        if not self._again:
-            SERVING.discard(self._thread)
+        if self._outer is None:
+            SERVING.pop(self._thread, None)
+        else:
+            SERVING[self._thread] = self._outer
 
 
 def _forget(key: int) -> Callable[[object], None]:

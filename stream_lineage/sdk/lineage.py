@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import os
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from dataclasses import dataclass
 from operator import methodcaller
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Final
 
 from confluent_kafka import Message
 
 from stream_lineage.sdk.guard import Notices
-from stream_lineage.sdk.hand import Hand
+from stream_lineage.sdk.hand import SERVING, Hand, Serving
 from stream_lineage.sdk.parents import add_parent, named
+from stream_lineage.sdk.trace_context import Headers, trace_context
 from stream_lineage.wire.lineage_headers import (
     DEFAULT_MOST_BYTES,
     LARGEST_HEADER,
     LEAST_MOST_BYTES,
     PARENTS_HEADER,
     RUN_HEADER,
-    TRACEPARENT_HEADER,
-    TRACESTATE_HEADER,
     encode_parents,
     one_parent_prefix,
     run_id,
+    unknown_parents,
     varint,
 )
 from stream_lineage.wire.parent_ranges import ParentRanges
-from stream_lineage.wire.record_headers import readable_headers
 
 RUN_VARIABLE = "LINEAGE_RUN_ID"
 """The environment variable that names the run where the application does not."""
-Headers = list[tuple[str, bytes | None]]
 
 
 class _Automatic:
@@ -45,7 +44,6 @@ AUTOMATIC: Final = _Automatic()
 _LOW = tuple(bytes((number | 128,)) for number in range(128))
 _ONLY = tuple(bytes((number,)) for number in range(128))
 _headers = methodcaller("headers")  # which notices where the client returns something and raises; see record_headers
-_TRACE = (TRACEPARENT_HEADER, TRACESTATE_HEADER)
 
 
 @dataclass(slots=True)
@@ -55,7 +53,7 @@ class Counts:
     ``written``: records with their parents. ``missing``: records whose parents are not known, since none was named and
     not exactly one message was in hand. ``refused``: what was named as a parent and is none. ``stale``: headers with
     other records' parents, that were about to be copied. ``too_large``: records that had no room for their parents.
-    ``failed``: errors of ours, whose records were written without.
+    ``failed``: errors of ours. Records whose parents are missing, too large or failed say that they have some.
     """
 
     written: int = 0
@@ -72,39 +70,56 @@ class Window:
     As a context manager: records that are written inside, whose parents are not named, have those of the window.
     """
 
-    __slots__ = ("_lineage", "_open", "_tokens", "ranges")
+    __slots__ = ("_entries", "_lineage", "_named", "only", "ranges")
 
     def __init__(self, lineage: Lineage, parents: Any = ()) -> None:
         self._lineage = lineage
-        self._tokens: list[Token[Window | None]] = []
-        self._open = 0
+        self._entries: list[Entry] = []
+        self._named = 0
+        self.only: Any = None
+        """What was added, where it was one thing."""
         self.ranges = ParentRanges()
         self.add(*parents)
 
     def add(self, *parents: Any) -> None:
         """Add messages or coordinates; see ``stream_lineage.sdk.parents.add_parent``."""
         for parent in parents:
+            self._named += 1
+            self.only = parent if self._named == 1 else None
             self._lineage.add(self.ranges, parent)
 
     def clear(self) -> None:
         """Begin anew."""
         self.ranges = ParentRanges()
+        self._named = 0
+        self.only = None
 
     @property
     def is_open(self) -> bool:
-        return self._open > 0
+        return bool(self._entries)
 
     def __enter__(self) -> Window:
-        self._open += 1
-        self._tokens.append(self._lineage.enter(self))
+        self._entries.append(self._lineage.enter(self))
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
     ) -> None:
-        self._open -= 1
-        if self._tokens:
-            self._lineage.leave(self._tokens.pop())
+        if self._entries:
+            self._entries.remove(self._lineage.leave(self, self._entries[-1]))
+
+
+@dataclass(eq=False, slots=True)
+class Entry:
+    """That a window was entered: inside of which other, and while which delivery reports were served."""
+
+    window: Window
+    outer: Entry | None
+    serving: Serving | None
+    open: bool = True
 
 
 class Lineage:
@@ -125,7 +140,8 @@ class Lineage:
         self._most = max(LEAST_MOST_BYTES, min(most_header_bytes, LARGEST_HEADER))
         self._cluster = cluster
         self._hands: list[Hand] = []
-        self._windows: ContextVar[Window | None] = ContextVar("stream_lineage_window", default=None)
+        self._outputs: set[str] = set()  # topics that are written to; only where ``cluster`` is another one
+        self._windows: ContextVar[Entry | None] = ContextVar("stream_lineage_window", default=None)
         self._entered = False
         self._expected = False  # whether records are made from others at all
         self._prefix: tuple[tuple[str, str, int, int], bytes, tuple[bytes, ...], bytes] | None = None
@@ -151,20 +167,43 @@ class Lineage:
         if hand in self._hands:
             self._hands.remove(hand)
 
-    def enter(self, window: Window) -> Token[Window | None]:
+    def enter(self, window: Window) -> Entry:
         self._entered = self._expected = True
-        return self._windows.set(window)
+        outer = self._windows.get()
+        while outer is not None and not outer.open:
+            outer = outer.outer
+        entry = Entry(window, outer, SERVING.get(get_ident()))
+        self._windows.set(entry)
+        return entry
 
-    def leave(self, token: Token[Window | None]) -> None:
-        try:
-            self._windows.reset(token)
-        except (ValueError, RuntimeError):  # it is left in another task than it was entered in
-            self._windows.set(None)
+    def leave(self, window: Window, last: Entry) -> Entry:
+        """The entry that is over: the one of this task, else ``last``. A window may be left in another task than it
+        was entered in, and by the collector of garbage anywhere."""
+        found = innermost = self._windows.get()
+        while found is not None and not (found.window is window and found.open):
+            found = found.outer
+        if found is None:
+            found = last
+        found.open = False
+        if found is innermost:
+            self._windows.set(found.outer)
+        return found
+
+    def _window(self) -> Window | None:
+        """The innermost one that is open here. Delivery reports are about other records than the windows around the
+        call that serves them."""
+        entry = self._windows.get()
+        while entry is not None and not entry.open:
+            entry = entry.outer
+        if entry is None:
+            return None
+        serving = SERVING.get(get_ident()) if SERVING else None
+        return None if serving is not None and entry.serving is not serving else entry.window
 
     def add(self, ranges: ParentRanges, parent: Any) -> None:
         """Add a parent, or note that there is one that cannot be named."""
         try:
-            add_parent(ranges, parent, self._cluster)
+            add_parent(ranges, parent, self._cluster, written=self._outputs)
         except Exception as error:  # noqa: BLE001  (it is the application's object)
             ranges.incomplete = True
             self.counts.refused += 1
@@ -191,16 +230,19 @@ class Lineage:
 
         May raise anything where it is given what nobody can be asked for; clients catch it.
         """
+        if self._cluster is not None:
+            self._outputs.add(topic)
         if parents is AUTOMATIC:
-            window = self._windows.get() if self._entered else None
-            if window is not None and window.is_open:
-                return self._many(topic, window.ranges)
+            window = self._window() if self._entered else None
+            if window is not None:
+                found = self._many(topic, window.ranges)
+                return found if window.only is None else found + self._trace(window)
             hands = self._hands
             message = hands[0].held() if len(hands) == 1 else None
             if message is not None:
                 return self._one(topic, message)
             self.unnamed(1)
-            return self._run
+            return [*self.unknown(topic), *self._run]
         if parents is None:
             return self._run
         several = list(named(parents))
@@ -208,7 +250,13 @@ class Lineage:
         for parent in several:
             self.add(ranges, parent)
         found = self._many(topic, ranges)
-        return found if len(several) != 1 else found + _trace(several[0])
+        return found if len(several) != 1 else found + self._trace(several[0])
+
+    def unknown(self, topic: str, parents: Any = AUTOMATIC) -> Headers:
+        """The header of a record whose parents cannot be told, where some were named or records are made from others at
+        all: without any it would pass for a source."""
+        expected = self._expected if parents is AUTOMATIC else parents is not None
+        return [(PARENTS_HEADER, unknown_parents(topic))] if expected else []
 
     def failed(self, error: BaseException) -> None:
         """An error of ours that did not get out."""
@@ -241,16 +289,19 @@ class Lineage:
         found: Headers = [(PARENTS_HEADER, known[1] + known[2][offset & 127] + known[3])]
         if self._run:
             found += self._run
-        return found if _headers(message) is None else found + _trace(message)
+        return found if _headers(message) is None else found + trace_context(message)
+
+    def _trace(self, parent: Any) -> Headers:
+        """The trace context that came with the only parent goes on with what is made from it."""
+        try:
+            while isinstance(parent, Window):
+                parent = parent.only
+            return trace_context(parent)
+        except Exception as error:  # noqa: BLE001  (it is the application's object; its parents are known)
+            self.failed(error)
+            return []
 
 
 def _run_headers(text: str | None) -> Headers:
     value = None if text is None else text.encode(errors="replace")
     return [] if run_id(value) is None else [(RUN_HEADER, value)]
-
-
-def _trace(message: Any) -> Headers:
-    """The trace context that came with the only parent goes on with what is made from it."""
-    if not isinstance(message, Message):
-        return []
-    return [header for header in readable_headers(message) or () if header[0] in _TRACE and header[1]]

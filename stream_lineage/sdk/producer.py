@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, SerializingProducer
 
 from stream_lineage.sdk.hand import Serving
-from stream_lineage.sdk.lineage import AUTOMATIC, Headers, Lineage
-from stream_lineage.wire.lineage_headers import PARENTS_HEADER
+from stream_lineage.sdk.lineage import AUTOMATIC, Lineage
+from stream_lineage.sdk.trace_context import Headers
+from stream_lineage.wire.lineage_headers import PARENTS_HEADER, unknown_parents
 
 _produce, _poll, _flush = Producer.produce, Producer.poll, Producer.flush
 
@@ -55,13 +57,18 @@ class LineageProducer(Producer):  # type: ignore[misc]
             whole = (own or None) if headers is None else self._joined(headers, own)
         except Exception as error:  # noqa: BLE001  (the record is written whatever happens to its lineage)
             self._lineage.failed(error)
-            own, whole = [], headers
+            own, whole = self._excused(topic, headers, parents)
         try:
             return _produce(self, topic, value, key, partition, report, None, timestamp, whole)
         except KafkaException as error:
             if not own or error.args[0].code() != KafkaError.MSG_SIZE_TOO_LARGE:
                 raise
         self._lineage.too_large()
+        if any(name == PARENTS_HEADER for name, _ in own):
+            with suppress(KafkaException):
+                small: Headers = [(PARENTS_HEADER, unknown_parents(topic))]
+                whole = small if headers is None else self._joined(headers, small)
+                return _produce(self, topic, value, key, partition, report, None, timestamp, whole)
         plain = None if headers is None else self._joined(headers, [])
         return _produce(self, topic, value, key, partition, report, None, timestamp, plain)
 
@@ -92,6 +99,14 @@ class LineageProducer(Producer):  # type: ignore[misc]
         """As ``confluent_kafka.Producer.abort_transaction``."""
         with Serving():
             return super().abort_transaction(*args, **kwargs)
+
+    def _excused(self, topic: str, headers: Any, parents: Any) -> tuple[Headers, Any]:
+        """Our headers, and all, of a record whose lineage failed: that it has parents, if that much can be said."""
+        try:
+            own = self._lineage.unknown(topic, parents)
+            return own, (own or None) if headers is None else self._joined(headers, own)
+        except Exception:  # noqa: BLE001  (it was counted)
+            return [], headers
 
     def _joined(self, given: Any, own: Headers) -> Any:
         """The application's headers and ours. Parents of other records, in headers that are copied from them, are left

@@ -27,7 +27,7 @@ def test_the_examples(capsys: pytest.CaptureFixture[str]) -> None:
     renamed["orders"] = broker.topic("orders", 5)
     names: dict[str, Any] = {}
     examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 6
+    assert len(examples) == 7
     for example in examples:
         code = example.replace("localhost:9092", broker.address).replace("poll(10)", "poll(60)")
         for name, topic in renamed.items():
@@ -41,10 +41,11 @@ def test_the_examples(capsys: pytest.CaptureFixture[str]) -> None:
     orders, totals = renamed["orders"], renamed["totals"]
     assert parents("scores", 3) == [[(orders, number, number)] for number in range(3)]
     joined = [(orders, 3, 4)]
-    assert parents("pairs", 5) == [[], [(orders, 3, 3), ("users", 17, 17)], joined, joined, joined]
+    three = [(orders, 3, 3), (orders, 4, 4), ("users", 17, 17)]
+    assert parents("pairs", 6) == [[], three, [(orders, 3, 3), ("users", 17, 17)], joined, joined, joined]
     assert parents("totals", 2) == [[(orders, 3, 3)], [(orders, 4, 4), (totals, 0, 0)]]
     assert "missing: amount" in capsys.readouterr().out
-    assert names["consumer"].lineage.counts == Counts(written=9)
+    assert names["consumer"].lineage.counts == Counts(written=10)
     names["consumer"].close()
     faust_agents(names)
 

@@ -33,7 +33,7 @@ class Stamped:
         return (1, self.milliseconds)
 
 
-def header(topic: str, *parents: tuple[str, int, int]) -> tuple[str, bytes]:
+def header(topic: str, *parents: tuple[str, int, int]) -> tuple[str, bytes | None]:
     ranges = ParentRanges()
     for parent in parents:
         ranges.add(*parent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream_lineage.collect.watch import TopicFilter
+from stream_lineage.collect.watch import Mirrored, TopicFilter
 
 TABLE = [
     # include, exclude, topic, watched, why
@@ -44,3 +44,9 @@ def test_internal_topics_only_when_asked_for() -> None:
         "a.traced",
         "b-changelog",
     ]
+
+
+def test_where_copies_come_from() -> None:
+    mirrored = Mirrored({"orders-.*": "eu", "restored": "", "orders-x": "us"})
+    found = [mirrored.copied_from(topic) for topic in ("orders-a", "orders-x", "restored", "orders", "restored-2")]
+    assert found == ["eu", "eu", "", None, None]

@@ -27,8 +27,10 @@ from stream_lineage.sdk import (
     LineageDeserializingConsumer,
     LineageProducer,
     LineageSerializingProducer,
+    Parent,
 )
 from stream_lineage.sdk import lineage as lineage_module
+from stream_lineage.sdk.faust_agents import events, with_lineage
 from stream_lineage.wire.lineage_headers import PARENTS_HEADER, decode_parents
 
 TRACEPARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -41,6 +43,13 @@ def parents_of(message: Message) -> list[ParentRange]:
     assert header.belongs_to(message.topic())
     assert not header.incomplete
     return list(header.parents)
+
+
+def knows_nothing(message: Message) -> bool:
+    """Whether it says that it has parents which nobody knows."""
+    value = dict(message.headers() or ())[PARENTS_HEADER]
+    header = decode_parents(value)
+    return header.incomplete and not header.parents and header.belongs_to(message.topic())
 
 
 def one(topic: str, offset: int) -> list[ParentRange]:
@@ -131,7 +140,7 @@ def test_in_other_threads_and_tasks_parents_are_named(broker: Broker) -> None:
         asyncio.run(both())
         assert (counts.written, counts.missing) == (2, 2)
         written = produced(broker, producer, out, 4)
-        assert [bool(record.headers()) for record in written] == [False, True, True, False]
+        assert [knows_nothing(record) for record in written] == [True, False, False, True]
         assert [parents_of(written[1]), parents_of(written[2])] == [one(source, 0), one(source, 2)]
 
 
@@ -153,16 +162,16 @@ def test_two_consumers_in_one_thread_leave_no_single_message(broker: Broker) -> 
         assert second.poll(0) is None
         producer.produce(out, b"of the second there is none any more", partition=0)
         written = produced(broker, producer, out, 4)
-        assert [bool(record.headers()) for record in written] == [False, True, False, True]
+        assert [knows_nothing(record) for record in written] == [True, False, True, False]
         assert parents_of(written[1]) == [*one(left, 0), *one(right, 0)]
         assert parents_of(written[3]) == one(left, 1)
         shared = Lineage()
         with reading(LineageConsumer(broker.consumer_config(), lineage=shared), left) as third:
             LineageConsumer(broker.consumer_config(), lineage=shared).close()
             polled(third)
-            assert shared.headers(out) == []  # the first consumer has a message in hand too
+            assert shared.headers(out) == shared.unknown(out)  # the first consumer has a message in hand too
             first.consume(1, 0)
-            assert shared.headers(out) != []
+            assert shared.headers(out) != shared.unknown(out)
 
 
 def test_consumers_that_are_gone_are_not_in_the_way(broker: Broker) -> None:
@@ -255,7 +264,7 @@ def test_what_is_no_parent_is_counted_and_said(broker: Broker) -> None:
     counts = producer.lineage.counts
     assert (counts.refused, counts.failed) == (6, 1)
     *records, last = produced(broker, producer, out, 7)
-    assert last.headers() is None
+    assert knows_nothing(last)
     for record in records:
         ((_, value),) = record.headers()
         assert decode_parents(value).incomplete
@@ -280,7 +289,7 @@ def test_a_window_that_is_closed_is_nobodys() -> None:
 
     inside, after = asyncio.run(both())
     assert [name for name, _ in inside] == [PARENTS_HEADER]
-    assert after == []
+    assert after == lineage.unknown("out") != []
     assert lineage.counts.missing == 1
 
 
@@ -332,12 +341,17 @@ def test_trace_context_goes_on_from_the_only_parent(broker: Broker) -> None:
         second = polled(consumer)
         producer.produce(out, b"3", partition=0)
         producer.produce(out, b"4", partition=0, parents=[first, second])
+        serializing = LineageSerializingProducer(broker.config(), lineage=consumer.lineage)
+        serializing.produce(out, value=b"5", partition=1, parents=[first])
+        assert serializing.flush(SECONDS) == 0
+        with consumer.lineage.window(first):
+            assert dict(consumer.lineage.headers(out))["traceparent"] == TRACEPARENT
         written = [
             {name: value for name, value in record.headers() if name != PARENTS_HEADER}
-            for record in produced(broker, producer, out, 5)
+            for record in sorted(produced(broker, producer, out, 6), key=Message.value)
         ]
     forwarded = {"traceparent": TRACEPARENT, "tracestate": b"a=1"}
-    assert written == [forwarded, {"traceparent": b"own", "tracestate": b"a=1"}, forwarded, {}, {}]
+    assert written == [forwarded, {"traceparent": b"own", "tracestate": b"a=1"}, forwarded, {}, {}, forwarded]
 
 
 def test_delivery_reports_are_not_about_the_message_in_hand(broker: Broker) -> None:
@@ -351,8 +365,18 @@ def test_delivery_reports_are_not_about_the_message_in_hand(broker: Broker) -> N
         assert producer.flush(SECONDS) == 0
         assert consumer.lineage.counts.missing == 1
         producer.produce(out, b"2", partition=0)
-        written = {record.value(): bool(record.headers()) for record in produced(broker, producer, out, 3)}
-    assert written == {b"0": True, b"from a report": False, b"2": True}
+        with consumer.lineage.window(("in", 0, 7)):
+            # Nor are they about the window around the call that serves them, but about one that they open.
+            producer.produce(out, b"3", partition=0, on_delivery=lambda *_: reported(producer, out))
+            assert producer.flush(SECONDS) == 0
+        written = {record.value(): knows_nothing(record) for record in produced(broker, producer, out, 6)}
+    assert written == {b"0": False, b"from a report": True, b"2": False, b"3": False, b"reported": True, b"own": False}
+
+
+def reported(producer: LineageProducer, topic: str) -> None:
+    producer.produce(topic, b"reported", partition=0)
+    with producer.lineage.window(("in", 0, 8)):
+        producer.produce(topic, b"own", partition=0)
 
 
 def test_records_of_another_cluster_and_headers_of_another_size() -> None:
@@ -364,6 +388,64 @@ def test_records_of_another_cluster_and_headers_of_another_size() -> None:
     parents = decode_parents(value).parents
     assert {parent.cluster for parent in parents} == {"payments-eu"}
     assert (parents[0].first_offset, parents[-1].last_offset) == (7, 1000)
+
+
+def test_own_outputs_are_not_of_the_cluster_that_is_consumed_from(broker: Broker) -> None:
+    shared, out, lineage = broker.topic("both", 1), broker.topic("out"), Lineage(cluster="eu")
+    acknowledged: list[Message] = []
+    with reading(LineageConsumer(broker.consumer_config(), lineage=lineage), shared) as consumer:
+        producer = LineageProducer(broker.config(), lineage=lineage)
+        message = polled(consumer)
+        for topic in (out, shared):
+            producer.produce(topic, b"0", partition=0, on_delivery=lambda _, report: acknowledged.append(report))
+            assert producer.flush(SECONDS) == 0
+        first, second = acknowledged
+        producer.produce(out, b"1", partition=0, parents=[message, first, second])
+        producer.produce(out, b"2", partition=0, parents=[Parent(message, None), Parent(("x", 0, 1), "us")])
+        _, last, named = produced(broker, producer, out, 3)
+    assert {(parent.cluster, parent.topic, parent.first_offset) for parent in parents_of(last)} == {
+        ("eu", shared, 0),
+        (None, out, 0),
+        (None, shared, 1),
+    }
+    assert {(parent.cluster, parent.topic) for parent in parents_of(named)} == {(None, shared), ("us", "x")}
+
+
+@pytest.mark.parametrize("left", ["break", "error", "end"])
+def test_the_event_of_a_loop_that_is_over_is_nobodys_parent(left: str) -> None:
+    lineage = Lineage()
+
+    class Stream:
+        async def events(self) -> Any:
+            for offset in range(2):
+                yield Event(offset)
+
+    class Event:
+        topic, partition, headers = "in", 0, {"traceparent": TRACEPARENT}
+
+        def __init__(self, offset: int) -> None:
+            self.offset = offset
+
+    def parents(headers: list[Any]) -> list[ParentRange]:
+        return list(decode_parents(dict(headers)[PARENTS_HEADER]).parents)
+
+    async def agent() -> None:
+        with lineage.window(("outer", 0, 9)):
+            try:
+                async for event in events(Stream(), lineage):
+                    found = with_lineage("out", lineage)
+                    assert parents(found) == one("in", event.offset)
+                    assert ("traceparent", TRACEPARENT) in found
+                    if left == "break":
+                        break
+                    if left == "error":
+                        raise KeyError
+            except KeyError:
+                pass
+            assert parents(with_lineage("out", lineage)) == one("outer", 9)
+        assert parents(with_lineage("out", lineage)) == []
+
+    asyncio.run(agent())
 
 
 def test_errors_of_ours_stay_inside(broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
@@ -379,7 +461,7 @@ def test_errors_of_ours_stay_inside(broker: Broker, monkeypatch: pytest.MonkeyPa
         for _ in range(3):
             producer.produce(out, b"x", partition=0, headers={"a": b"1"})
         written = produced(broker, producer, out, 3)
-    assert [record.headers() for record in written] == [[("a", b"1")]] * 3
+    assert [record.headers() for record in written] == [[("a", b"1"), *consumer.lineage.unknown(out)]] * 3
     assert consumer.lineage.counts.failed == 3
     assert len(caplog.records) == 1
     assert "RuntimeError" in caplog.text
@@ -393,9 +475,11 @@ def test_a_record_that_just_fits_is_written_all_the_same(broker: Broker) -> None
     producer.produce(out, b"x" * 940, partition=0, parents=[("a-topic-with-a-name", 0, 1)])
     with pytest.raises(KafkaException):
         producer.produce(out, b"x" * 2000, partition=0, parents=[("a", 0, 1)])
-    (record,) = produced(broker, producer, out, 1)
-    assert record.headers() is None
-    assert producer.lineage.counts.too_large == 2
+    producer.produce(out, b"y" * 960, partition=0, parents=[("a", 0, 1)])
+    small, none = produced(broker, producer, out, 2)
+    assert knows_nothing(small)
+    assert none.headers() is None
+    assert producer.lineage.counts.too_large == 3
 
 
 @pytest.mark.parametrize("wrong", [{"value": 7}, {"headers": 7}, {"headers": [1]}, {"partition": "0"}, {"nothing": 1}])
