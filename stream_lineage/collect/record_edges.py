@@ -99,9 +99,9 @@ class FlushEdges:
         if writer is None:
             writer = EdgeWriter(None if self._copied_from is None else self._copied_from(topic))
             self.by_topic[topic] = writer
-        counts, check, before = self.counts, crc32(topic.encode()), writer.bytes
+        counts, check, before = self.counts, crc32(topic.encode()), writer.size
         for (_, headers, message), partition, offset in zip(descendants, partitions, offsets, strict=True):
-            if self.bytes + writer.bytes - before > _OVERSHOOT * self._most_bytes:
+            if self.bytes + writer.size - before > _OVERSHOOT * self._most_bytes:
                 writer.left_out += 1
                 counts.left_out += 1
                 continue
@@ -115,7 +115,7 @@ class FlushEdges:
                 counts.edges += 1
             else:
                 self._edge(writer, check, headers, last, (partition, offset, when), ids)
-        self.bytes += writer.bytes - before
+        self.bytes += writer.size - before
 
     def _run_id(self, value: bytes) -> str | None:
         if len(value) > LONGEST_RUN:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from stream_lineage.collect.watch import mirror
 from stream_lineage.state_dir import default_state_dir
 
 MEBIBYTE = 1024 * 1024
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]{1,200}")
-
-
-Patterns = TypeVar("Patterns", tuple[str, ...], dict[str, str])
 
 
 class CollectSettings(BaseModel):
@@ -102,12 +100,12 @@ class CollectSettings(BaseModel):
         description="Bytes of record edges (which records a record was made from, by its headers) after which a flush "
         "comes early. 0: no edges are recorded.",
     )
-    mirrored: dict[str, str] = Field(
-        default={},
+    mirrored: tuple[str, ...] = Field(
+        default=(),
         description="Topics whose records were copied from another cluster with their headers under the same name "
-        "(mirrors that rename nothing, restored backups): regular expressions, as for include, with the name of that "
-        "cluster, empty where it has none. Parents that such records name without a cluster are of that one.",
-        examples=[{"orders-.*": "payments-eu"}],
+        "(mirrors that rename nothing, restored backups): regular expressions, as for include, or cluster=expression. "
+        "Parents that such records name without a cluster are of that one, or of one that nobody knows.",
+        examples=[["payments-eu=orders-.*", "restored"]],
     )
     observation_max_bytes: int = Field(
         default=65_536, ge=4_096, le=900_000, description="Size that the observation of a quiet topic stays below."
@@ -186,9 +184,15 @@ class CollectSettings(BaseModel):
         json_schema_extra={"shown_default": "the platform's state directory, such as ~/.local/state/stream-lineage"},
     )
 
-    @field_validator("include", "exclude", "tap", "mirrored")
+    @field_validator("mirrored")
     @classmethod
-    def _patterns_compile(cls, patterns: Patterns) -> Patterns:
+    def _mirrors_compile(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        cls._patterns_compile(tuple(pattern for _, pattern in map(mirror, entries)))
+        return entries
+
+    @field_validator("include", "exclude", "tap")
+    @classmethod
+    def _patterns_compile(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
             try:
                 re.compile(pattern)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,15 +60,22 @@ class TopicFilter:
 
 
 class Mirrored:
-    """Which topics hold copies of another cluster's records under the same name, and of which cluster: by pattern. The
-    first one that matches counts."""
+    """Which topics hold copies of another cluster's records under the same name, and of which cluster: the setting
+    ``mirrored``. The first entry that matches counts."""
 
-    def __init__(self, patterns: Mapping[str, str]) -> None:
-        self._patterns = [(compiled(pattern), cluster) for pattern, cluster in patterns.items()]
+    def __init__(self, entries: Iterable[str]) -> None:
+        self._patterns = [(compiled(pattern), cluster) for cluster, pattern in map(mirror, entries)]
 
     def copied_from(self, topic: str) -> str | None:
         """The cluster's name, empty where it has none; null: the records were written where they are."""
         return next((cluster for pattern, cluster in self._patterns if pattern.match(topic)), None)
+
+
+def mirror(entry: str) -> tuple[str, str]:
+    """Cluster (empty: nobody knows it) and pattern of an entry ``cluster=pattern`` or ``pattern``. What has a bracket
+    before its first ``=`` is all pattern."""
+    cluster, found, pattern = entry.partition("=")
+    return (cluster, pattern) if found and "(" not in cluster else ("", entry)
 
 
 def compiled(pattern: str) -> re.Pattern[str]:

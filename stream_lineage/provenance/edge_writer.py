@@ -78,8 +78,8 @@ class EdgeWriter:
         self._timestamp = (-1, _MINUS_ONE)
 
     @property
-    def bytes(self) -> int:
-        """What the messages take at most, but for what each starts with."""
+    def size(self) -> int:
+        """Bytes that the messages take at most, but for what each starts with."""
         return self._before + self._chunk.bytes
 
     def _begin(self) -> _Chunk:

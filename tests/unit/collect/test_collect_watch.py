@@ -47,6 +47,8 @@ def test_internal_topics_only_when_asked_for() -> None:
 
 
 def test_where_copies_come_from() -> None:
-    mirrored = Mirrored({"orders-.*": "eu", "restored": "", "orders-x": "us"})
-    found = [mirrored.copied_from(topic) for topic in ("orders-a", "orders-x", "restored", "orders", "restored-2")]
-    assert found == ["eu", "eu", "", None, None]
+    mirrored = Mirrored(("eu=orders-.*", "restored", "us=orders-x", "(?=cop)copy"))
+    found = [
+        mirrored.copied_from(topic) for topic in ("orders-a", "orders-x", "restored", "orders", "restored-2", "copy")
+    ]
+    assert found == ["eu", "eu", "", None, None, ""]
