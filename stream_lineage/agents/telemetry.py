@@ -70,5 +70,12 @@ class AgentsTelemetry:
         has = f"it has {0 if progress is None else progress.partitions} partitions of the log"
         return [
             Condition("member", member, has if member else "the consumer group has not let it in yet"),
-            Condition("store", health.ready, health.trouble or "points are taken"),
+            Condition("store", health.ready, _store(health)),
         ]
+
+
+def _store(health: Health) -> str:
+    """``trouble`` holds addresses and paths, and whoever reaches the port may read this: the log has it."""
+    if not health.ready:
+        return "points cannot be written to the disk, which may be full: the log says more"
+    return "points are taken, and wait on the disk: the log says why" if health.trouble else "points are taken"

@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 from influxdb_client import InfluxDBClient
 from influxdb_client.client.flux_csv_parser import FluxCsvParserException, FluxQueryException
-from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
+from influxdb_client.service.write_service import WriteService
 from urllib3.exceptions import HTTPError
 
 from stream_lineage.errors import ConnectionFailed
@@ -32,23 +32,40 @@ _HINTS = {
     TOO_LARGE: "Something between us and InfluxDB limits the size of requests.",
 }
 UNREACHABLE = "Check influx_url, and that InfluxDB 2 runs there."
+_NOT_INFLUX = "Check influx_url: a proxy, a login page or something else answers there."
+_REFUSED_BY_CODE = frozenset({"invalid", "unprocessable entity", "empty value", "conflict"})
+"""``code`` of InfluxDB's answers of 400 and 422.
+https://docs.influxdata.com/influxdb/v2/api/#operation/PostWrite"""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What InfluxDB said to a write. ``retry_after`` is in seconds."""
+    """What was said to a write. ``retry_after`` is in seconds, ``code`` is InfluxDB's name of an error."""
 
     status: int
     message: str
     retry_after: float | None = None
+    code: str = ""
 
     @property
     def ok(self) -> bool:
-        return 200 <= self.status < 300
+        """Whether it is written: InfluxDB says so by 204, and never by another status below 300."""
+        return self.status == OK
+
+    @property
+    def refused(self) -> bool:
+        """Whether InfluxDB will never take what was sent, for what it says."""
+        return self.status in (BAD_REQUEST, UNPROCESSABLE) and self.code in _REFUSED_BY_CODE
+
+    @property
+    def foreign(self) -> bool:
+        """Whether InfluxDB cannot have said this: something else answers at its address."""
+        refusal = self.status in (BAD_REQUEST, UNPROCESSABLE) and not self.refused
+        return refusal or (200 <= self.status < 300 and not self.ok)
 
     @property
     def hint(self) -> str | None:
-        return _HINTS.get(self.status)
+        return _NOT_INFLUX if self.foreign else _HINTS.get(self.status)
 
 
 class QueryRefused(Exception):
@@ -71,7 +88,7 @@ class InfluxApi:
             url, token=token, org=org, timeout=max(1, round(timeout_seconds * 1000)), ssl_ca_cert=ca_location,
             retries=False,
         )  # fmt: skip
-        self._writes = self.client.write_api(write_options=SYNCHRONOUS)
+        self._writes = WriteService(self.client.api_client)
         self._queries = self.client.query_api()
 
     def write(self, bucket: str, body: bytes) -> Answer:
@@ -82,10 +99,12 @@ class InfluxApi:
         """
         try:
             with self.translated("write to"):
-                self._writes.write(bucket=bucket, org=self.org, record=body, write_precision=PRECISION)
+                _, status, headers = self._writes.post_write_with_http_info(
+                    self.org, bucket, body, precision=PRECISION, content_type="text/plain; charset=utf-8"
+                )
         except ApiException as error:
             return answer_of(error)
-        return Answer(OK, "")
+        return Answer(status, "" if status == OK else f"it sent {headers.get('Content-Type', 'nothing')}")
 
     def rows(self, query: str) -> Iterator[dict[str, Any]]:
         """What a Flux query gives, row by row.
@@ -117,14 +136,15 @@ class InfluxApi:
         """Turns what is raised where nothing answers into ConnectionFailed; answers are ApiException."""
         try:
             yield
-        except (HTTPError, OSError, csv.Error, FluxCsvParserException, EOFError) as error:
+        except (HTTPError, OSError, csv.Error, FluxCsvParserException, EOFError, UnicodeDecodeError) as error:
             message = f"could not {doing} InfluxDB at {self.url}: {_innermost(error)}"
             raise ConnectionFailed(message, hint=UNREACHABLE) from error
 
     def failed(self, doing: str, answer: Answer) -> ConnectionFailed:
         """The error that an answer is."""
+        whose = ", which is not InfluxDB's answer" if answer.foreign else ""
         return ConnectionFailed(
-            f"could not {doing} InfluxDB at {self.url}: it answered {answer.status}: {answer.message}",
+            f"could not {doing} InfluxDB at {self.url}: it answered {answer.status}{whose}: {answer.message}",
             hint=answer.hint,
         )
 
@@ -137,12 +157,14 @@ def answer_of(error: ApiException) -> Answer:
     headers = error.headers or {}
     body = error.body or b""
     message = body if isinstance(body, str) else body.decode("utf-8", "replace")
+    code = ""
     with contextlib.suppress(ValueError):
         document = orjson.loads(body)
-        if isinstance(document, dict) and document.get("message"):
-            message = str(document["message"])
+        if isinstance(document, dict):
+            code = str(document.get("code", ""))
+            message = str(document.get("message") or message)
     after = headers.get("Retry-After") or headers.get("retry-after")
-    return Answer(int(error.status or 0), (message or str(error.reason))[:_SHOWN], _seconds(after))
+    return Answer(int(error.status or 0), (message or str(error.reason))[:_SHOWN], _seconds(after), code)
 
 
 def _seconds(retry_after: str | None) -> float | None:

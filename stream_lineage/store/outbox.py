@@ -227,7 +227,7 @@ class Outbox:
         path = self._directory / f"{self._next:020d}{_SUFFIX}"
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            _sync_directory(self._directory)
+            sync_directory(self._directory)
         except OSError:
             os.close(file)
             raise
@@ -349,7 +349,8 @@ def _bodies(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         yield len(held), b"\n".join(held)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Have the names of its files on the disk. Raises OSError."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

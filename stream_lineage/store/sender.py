@@ -1,9 +1,10 @@
 """Sends what is in the outbox: what came just now first, then a piece of the backlog, in turns.
 
 What can be mended is tried again, later and later, or when the other side says: no answer, an answer of 5xx or 429, a
-token that is not known, a bucket that is not there. What cannot be mended is one line that is refused for what it says,
-or that is too long for the other side: it is found by halving, counted and told of, and all others arrive. So is one
-that the other side fails on (500), again and again, while it takes others: it is set aside on the disk.
+token that is not known, a bucket that is not there, an answer that is not InfluxDB's. What cannot be mended is one line
+that InfluxDB refuses for what it says, or that is too long for the other side: it is found by halving, counted and told
+of, and all others arrive. So is one that the other side fails on (500), or something before it refuses, again and
+again, while others are taken: it is set aside on the disk.
 """
 
 from __future__ import annotations
@@ -17,13 +18,11 @@ from stream_lineage.errors import ConnectionFailed
 from stream_lineage.logs import get_logger
 from stream_lineage.otel import span
 from stream_lineage.store.influx_api import (
-    BAD_REQUEST,
     BUSY,
     FORBIDDEN,
     NOT_FOUND,
     TOO_LARGE,
     UNAUTHORIZED,
-    UNPROCESSABLE,
     Answer,
 )
 from stream_lineage.store.outbox import Batch, Outbox
@@ -38,9 +37,9 @@ LONGEST_WAIT_SECONDS = 15.0
 LONGEST_RETRY_AFTER_SECONDS = 600.0
 """Of what the other side asks for."""
 ISOLATE_AFTER = 8
-"""Answers of 500 to the same batch, after which the line that it is for is looked for: after about a minute."""
+"""Failures on the same batch, after which the line that it is for is looked for: after about a minute."""
 MAX_IN_VAIN = 50
-"""Answers of 500 to pieces of a batch, after which the other side fails on everything unless it has taken one."""
+"""Failures on pieces of a batch, after which the other side fails on everything unless it has taken one."""
 _ERROR, _UNAVAILABLE = 500, 503
 _TOLD = 20
 _log = get_logger("stream_lineage.store")
@@ -57,7 +56,7 @@ class _Later(Exception):
     reason: str
     hint: str | None = None
     seconds: float | None = None
-    status: int | None = None
+    isolable: bool = False
 
 
 class Sender:
@@ -145,7 +144,7 @@ class Sender:
             refused = self._lines(batch.lines, isolating) if batch.lines else 0
             failed = sum(self._put_aside(line) for line in self._suspects)
         except _Later as later:
-            if later.status == _ERROR:
+            if later.isolable:
                 self._errors[batch.first] = errors + 1
             raise
         self._errors.clear()
@@ -161,21 +160,21 @@ class Sender:
             self.trouble = ""
 
     def _lines(self, lines: list[bytes], isolating: bool) -> int:
-        """Send lines; how many of them were refused for what they are. Those that are answered 500, each alone, become
+        """Send lines; how many of them were refused for what they are. Those that it fails on, each alone, become
         suspects if that is looked for."""
         answer = self._answer(lines)
         if answer.ok:
             return 0
         if answer.status == TOO_LARGE:
             self._batch_bytes = max(LEAST_BYTES, min(self._batch_bytes, sum(map(len, lines)) // 2))
-        elif answer.status == _ERROR and isolating:
+        elif _failure(answer) and isolating:
             self._in_vain += 1
             if self._taken is None and self._in_vain > MAX_IN_VAIN:
                 raise _later(answer)
             if len(lines) == 1:
                 self._suspects.append(lines[0])
                 return 0
-        elif answer.status not in (BAD_REQUEST, UNPROCESSABLE):
+        elif not answer.refused:
             raise _later(answer)
         if len(lines) == 1:
             self._tell(lines[0], answer)
@@ -199,7 +198,7 @@ class Sender:
         answer = self._answer([line])
         if answer.ok:
             return False
-        if taken is None or answer.status != _ERROR or self._aside is None:
+        if taken is None or not _failure(answer) or self._aside is None:
             raise _later(answer)
         again = self._answer([taken])
         if not again.ok:
@@ -239,15 +238,24 @@ class Sender:
         return seconds
 
 
+def _failure(answer: Answer) -> bool:
+    """Whether it may be for one of the lines, without saying so."""
+    return answer.status == _ERROR or answer.foreign
+
+
 def _later(answer: Answer) -> _Later:
-    said = {
-        UNAUTHORIZED: "InfluxDB does not accept our token (401)",
-        FORBIDDEN: "InfluxDB does not let our token write there (403)",
-        NOT_FOUND: "InfluxDB has no such bucket or organisation (404)",
-        BUSY: "InfluxDB asks us to wait (429)",
-        _UNAVAILABLE: "InfluxDB asks us to wait (503)",
-    }.get(answer.status, f"InfluxDB answered {answer.status}")
-    return _Later(f"{said}: {answer.message}", answer.hint, answer.retry_after, answer.status)
+    said = (
+        f"what answered {answer.status} is not InfluxDB"
+        if answer.foreign
+        else {
+            UNAUTHORIZED: "InfluxDB does not accept our token (401)",
+            FORBIDDEN: "InfluxDB does not let our token write there (403)",
+            NOT_FOUND: "InfluxDB has no such bucket or organisation (404)",
+            BUSY: "InfluxDB asks us to wait (429)",
+            _UNAVAILABLE: "InfluxDB asks us to wait (503)",
+        }.get(answer.status, f"InfluxDB answered {answer.status}")
+    )
+    return _Later(f"{said}: {answer.message}", answer.hint, answer.retry_after, _failure(answer))
 
 
 def _series(line: bytes) -> str:

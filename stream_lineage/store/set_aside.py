@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+
+from stream_lineage.store.outbox import sync_directory
 
 NAME = "set-aside.lines"
 MAX_BYTES = 64 * 1024 * 1024
@@ -20,14 +23,26 @@ class SetAside:
         """Whether there was room for it. When it returns true the line is on the disk.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be written, and nothing of it is in the file.
         """
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(handle).st_size + len(line) + 1 > self._max_bytes:
+            size = os.fstat(handle).st_size
+            if size + len(line) + 1 > self._max_bytes:
                 return False
-            os.write(handle, line + b"\n")
-            os.fdatasync(handle)
+            if size == 0:
+                sync_directory(self.path.parent)
+            elif os.pread(handle, 1, size - 1) != b"\n":  # the machine crashed within a line
+                line = b"\n" + line
+            try:
+                rest = memoryview(line + b"\n")
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+                os.fdatasync(handle)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(handle, size)
+                raise
         finally:
             os.close(handle)
         return True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import itertools
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +29,8 @@ from stream_lineage.store.set_aside import SetAside
 Answered = tuple[int, dict[str, str], str]
 WAIT_SECONDS = 60.0
 GOOD: Answered = (204, {}, "")
+CODES = {400: "invalid", 422: "unprocessable entity"}
+NGINX: Answered = (400, {"Content-Type": "text/html"}, "<h1>400 The plain HTTP request was sent to HTTPS port</h1>")
 
 
 @dataclass
@@ -61,9 +65,10 @@ def door() -> Iterator[Door]:
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(text)))
+            data = text.encode("utf-8", "surrogateescape")
+            self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(text.encode())
+            self.wfile.write(data)
 
         def log_message(self, *_: Any) -> None: ...
 
@@ -80,7 +85,7 @@ def door() -> Iterator[Door]:
 
 def said(status: int, message: str, **headers: str) -> Answered:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return status, names, json.dumps({"code": "any", "message": message})
+    return status, names, json.dumps({"code": CODES.get(status, "any"), "message": message})
 
 
 def lines(*numbers: int) -> list[str]:
@@ -132,6 +137,45 @@ def test_bad_lines_are_isolated_and_counted(tmp_path: Path, door: Door, status: 
         assert (sender.sent, sender.refused) == (97, 3)
         # Halving: not one request for each line.
         assert len(door.requests) < 60
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        NGINX,
+        (400, {}, '{"code": 400, "message": "bad request"}'),
+        (422, {}, ""),
+        (200, {"Content-Type": "text/html"}, "<form>Please log in</form>"),
+        (202, {}, "{}"),
+        (200, {}, "\udcff"),
+    ],
+)
+def test_an_answer_that_is_not_influxdbs_drops_nothing_and_is_said(
+    tmp_path: Path, door: Door, answer: Answered
+) -> None:
+    door.rule = lambda _: answer
+    with sending(tmp_path, door, **patient(tmp_path)) as (outbox, sender):
+        put(outbox, sender, lines(*range(100)))
+        until(lambda: len(door.requests) >= 5)
+        until(lambda: len(door.requests[-1][1]) == 100)
+        assert (sender.sent, sender.refused, sender.set_aside, outbox.waiting) == (0, 0, 0, 100)
+        assert "InfluxDB" in sender.trouble
+        assert "is not InfluxDB" in sender.trouble or "utf-8" in sender.trouble
+        door.rule = lambda _: GOOD
+        until(lambda: outbox.empty)
+        assert sorted(door.arrived) == sorted(lines(*range(100)))
+        until(lambda: sender.trouble == "")
+
+
+def test_a_line_that_a_proxy_refuses_is_set_aside_and_holds_up_nothing(tmp_path: Path, door: Door) -> None:
+    [bad] = lines(64)
+    door.rule = lambda given: NGINX if bad in given else GOOD
+    with sending(tmp_path, door, **patient(tmp_path)) as (outbox, sender):
+        put(outbox, sender, lines(*range(100)))
+        until(lambda: outbox.empty)
+        assert aside(tmp_path) == [bad]
+        assert set(door.arrived) == set(lines(*range(100))) - {bad}
+        until(lambda: (sender.sent, sender.refused, sender.set_aside) == (99, 0, 1))
 
 
 def failing_on(*numbers: int) -> Callable[[list[str]], Answered]:
@@ -214,6 +258,31 @@ def test_a_full_file_is_said_and_holds_up_nothing(tmp_path: Path) -> None:
     file = SetAside(tmp_path, max_bytes=10)
     assert [file.put(b"m n=1 1"), file.put(b"m n=2 2")] == [True, False]
     assert file.path.read_bytes() == b"m n=1 1\n"
+
+
+def test_what_is_set_aside_is_whole_lines_whatever_the_disk_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, real, left = SetAside(tmp_path), os.write, [5]
+
+    def write(handle: int, data: bytes) -> int:
+        """A disk with room for so many bytes, which takes three at a time."""
+        count = real(handle, bytes(data[: min(3, left[0])])) if left[0] else 0
+        left[0] -= count
+        if not count:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return count
+
+    monkeypatch.setattr(os, "write", write)
+    with pytest.raises(OSError, match="No space"):
+        file.put(b"m n=1 1")
+    assert file.path.read_bytes() == b""
+    left[0] = 100
+    assert file.put(b"m n=2 2")
+    with file.path.open("ab") as torn:  # a crash of the machine
+        torn.write(b"m n=")
+    assert file.put(b"m n=3 3")
+    assert file.path.read_bytes() == b"m n=2 2\nm n=\nm n=3 3\n"
 
 
 def test_too_much_at_once_is_sent_in_pieces_and_a_line_that_is_too_long_is_left_out(tmp_path: Path, door: Door) -> None:

@@ -13,7 +13,7 @@ from stream_lineage.model.schema_files import schema_text
 from stream_lineage.store.capped import CappedStore
 from stream_lineage.store.health import Health
 from stream_lineage.store.ports import Point
-from stream_lineage.store.series_cap import OTHER, SeriesCap
+from stream_lineage.store.series_cap import LEAST_EVENTS, OTHER, TURN_SECONDS, SeriesCap
 from stream_lineage.testing.stores import MemoryStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -61,6 +61,35 @@ def test_fields_leave_room_for_topics() -> None:
     assert cap.series == 80
     assert len(cap.within(map(topic, range(20)))) == 20
     assert cap.series == 100
+
+
+def alert(number: int, severity: str = "critical") -> Point:
+    tags = {"cluster": "c", "topic": f"t{number}", "kind": "gap", "severity": severity, "fingerprint": f"f{number}"}
+    return Point("lineage_alert", tags, {"alerts": 1, "summary": f"t{number} has a gap"}, NOON)
+
+
+def test_alerts_are_there_when_there_are_too_many_series() -> None:
+    now = [0.0]
+    cap = SeriesCap(10, "w", clock=lambda: now[0])
+    cap.within(map(topic, range(20)))
+    events = [*map(alert, range(LEAST_EVENTS - 1)), Point("lineage_deploy", {"topic": "t*"}, {"minutes": 5}, NOON)]
+    assert cap.within(events) == events
+    assert (cap.series, cap.left_out) == (10, 10)
+
+
+def test_too_many_alerts_make_few_series_and_still_say_what_they_say() -> None:
+    now = [0.0]
+    cap = SeriesCap(10, "w", clock=lambda: now[0])
+    cap.within(map(alert, range(LEAST_EVENTS)))
+    found = cap.within([alert(3), alert(5000), alert(6000, "warning"), alert(7000)])
+    assert found[0] == alert(3)
+    tags = {"cluster": "c", "kind": "gap", "severity": "critical", "worker": "w", "topic": OTHER}
+    assert found[1] == Point("lineage_alert", tags, {"alerts": 1, "summary": "t5000 has a gap"}, NOON)
+    assert found[2].tags == {**tags, "severity": "warning"}
+    assert found[3].tags == tags
+    assert cap.left_out == 3
+    now[0] = TURN_SECONDS
+    assert cap.within([alert(5000)]) == [alert(5000)]
 
 
 def test_series_that_are_gone_make_room() -> None:
