@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import sqlite3
 import threading
 import time
@@ -13,7 +15,6 @@ from pathlib import Path
 
 from stream_lineage.errors import ConnectionFailed, SettingsError
 from stream_lineage.logs import get_logger, trail
-from stream_lineage.store import sqlite_copies
 from stream_lineage.store.health import Health
 from stream_lineage.store.pausing import DiskFull
 from stream_lineage.store.ports import Aggregation, Bucket, Point
@@ -28,11 +29,13 @@ from stream_lineage.store.windows import (
     series_order,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_SECONDS = 10.0
 """How long a write waits for another process that writes."""
 UPKEEP_SECONDS = 300.0
 """How often points are copied, and deleted when they are old."""
+CLOSE_SECONDS = 5.0
+"""How long ``close`` copies what is over; the rest is left to the next process."""
 _FORGET_AT_ONCE = 500
 """Series out of which old points are deleted in one transaction: others write in between."""
 
@@ -82,7 +85,9 @@ class SqliteStore:
         self._kept_up = -UPKEEP_SECONDS
         self._upkeep: threading.Thread | None = None
         self._closing = threading.Event()
-        self._copies = SqliteCopies(self._exclusive, tiers, self._closing.is_set)
+        self._close_by = math.inf
+        self._wrote = False
+        self._copies = SqliteCopies(self._exclusive, tiers, lambda: time.monotonic() > self._close_by)
         self._lock = threading.Lock()
         self._series: dict[tuple[str, str], int] = {}
         try:
@@ -107,8 +112,8 @@ class SqliteStore:
             if version == 0:
                 for statement in filter(str.strip, _SCHEMA.split(";")):
                     connection.execute(statement)
-            if version <= 1:
-                connection.execute(sqlite_copies.SCHEMA)
+            if version < SCHEMA_VERSION:
+                self._copies.prepare(connection, version)
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.execute("COMMIT")
         if version > SCHEMA_VERSION:
@@ -139,9 +144,10 @@ class SqliteStore:
                 " ON CONFLICT (series, time) DO UPDATE SET fields = json_patch(fields, excluded.fields)",
                 merged,
             )
+            self._copies.written(connection, ((measurement, at) for measurement, _, at, _ in rows))
             connection.execute("COMMIT")
             self._series = known
-        self._copies.written(at for _, at, _ in merged)
+            self._wrote = True
         if self._retention is not None and time.monotonic() - self._kept_up >= UPKEEP_SECONDS:
             self._kept_up = time.monotonic()
             if self._upkeep is None or not self._upkeep.is_alive():
@@ -226,9 +232,16 @@ class SqliteStore:
             self.forget(now - self._retention)
 
     def close(self) -> None:
+        self._close_by = time.monotonic() + CLOSE_SECONDS
         self._closing.set()
         if self._upkeep is not None:
             self._upkeep.join()
+        if self._wrote and self._retention is not None:
+            # What cannot be copied now, the next process copies.
+            with contextlib.suppress(ConnectionFailed):
+                with self._exclusive("write to") as connection:
+                    connection.execute("PRAGMA busy_timeout = 1000")
+                self._copies.copy_due(self._clock(), self._retention)
         with self._lock:
             self._connection.close()
 

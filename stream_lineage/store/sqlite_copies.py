@@ -1,13 +1,13 @@
 """Coarser copies in the embedded store, which writers make themselves: of windows that are over, soon after.
 
-A window is copied again when something was written to it since, however late, as long as its points are all there.
+A window is copied again when something was written to it since, however late, as long as its points are all there: that
+it is to be copied is written down together with the points, and struck off when it is copied.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from stream_lineage.store.sqlite_summary import of_copies, of_points
 from stream_lineage.store.tiers import COPIED, Tier, turning_point
 from stream_lineage.store.windows import microseconds, moment
 
-SCHEMA = """
+COPY_SCHEMA = """
 CREATE TABLE copy (
     window INTEGER NOT NULL,
     series INTEGER NOT NULL REFERENCES series (id),
@@ -27,6 +27,20 @@ CREATE TABLE copy (
     PRIMARY KEY (window, series, time)
 ) WITHOUT ROWID
 """
+DUE_SCHEMA = """
+CREATE TABLE due (
+    window INTEGER NOT NULL,
+    time INTEGER NOT NULL,
+    mark INTEGER NOT NULL,
+    PRIMARY KEY (window, time)
+) WITHOUT ROWID
+"""
+"""Windows to be copied. ``mark`` is another one after each write, so that a window is not struck off to which something
+was written while it was copied, by whichever process."""
+_DUE = (
+    "INSERT INTO due (window, time, mark) VALUES (?, ?, random())"
+    " ON CONFLICT (window, time) DO UPDATE SET mark = excluded.mark"
+)
 _MEASUREMENTS = frozenset(map(json.dumps, COPIED))
 _AT_ONCE = 500
 """Windows that are written in one transaction: others write in between."""
@@ -37,23 +51,28 @@ Exclusive = Callable[[str], AbstractContextManager[sqlite3.Connection]]
 
 
 class SqliteCopies:
-    """``ended`` says that the store is being closed."""
+    """``ended`` says that there is no more time for it: the store is closed."""
 
     def __init__(self, exclusive: Exclusive, tiers: Sequence[Tier], ended: Callable[[], bool]) -> None:
         self._exclusive = exclusive
         self._tiers = tiers
         self._ended = ended
-        self._lock = threading.Lock()
-        self._touched: dict[Tier, set[int]] = {tier: set() for tier in tiers}
-        self._resumed: set[Tier] = set()
 
-    def written(self, times: Iterable[int]) -> None:
-        """Points of these times, in microseconds, were written."""
-        times = list(times)
-        with self._lock:
-            for tier, touched in self._touched.items():
-                width = _width(tier)
-                touched.update(at // width * width for at in times)
+    def prepare(self, connection: sqlite3.Connection, version: int) -> None:
+        """Make the tables that a file of an earlier version lacks, in the transaction that is open."""
+        if version <= 1:
+            connection.execute(COPY_SCHEMA)
+        if version <= 2:
+            connection.execute(DUE_SCHEMA)
+            for tier in self._tiers:
+                self._catch_up(connection, tier)
+
+    def written(self, connection: sqlite3.Connection, points: Iterable[tuple[str, int]]) -> None:
+        """Points of these measurements and times, in microseconds, are written in the transaction that is open."""
+        times = {at for measurement, at in points if measurement in COPIED}
+        for tier in self._tiers:
+            starts = {at // _width(tier) * _width(tier) for at in times}
+            connection.executemany(_DUE, [(tier.window_seconds, start) for start in sorted(starts)])
 
     def keep_up(self, now: datetime, retention: timedelta) -> None:
         """Copy what is over and was written since the last time, and delete copies that are older than they are kept.
@@ -62,16 +81,18 @@ class SqliteCopies:
             ConnectionFailed: the file cannot be read or written. What was not copied is copied next time.
         """
         for tier in self._tiers:
-            whole = microseconds(turning_point(tier.window_seconds, retention, now))
-            if tier not in self._resumed:
-                self._resume(tier, whole, now)
-            self._copy_touched(tier, whole, microseconds(now))
+            self._copy_due(tier, retention, now)
             oldest = microseconds(now - timedelta(seconds=tier.retention_seconds))
             with self._exclusive("read") as connection:
                 known = [id_ for (id_,) in connection.execute("SELECT id FROM series").fetchall()]
             for start in range(0, len(known), _AT_ONCE):
                 rows = [(tier.window_seconds, id_, oldest) for id_ in known[start : start + _AT_ONCE]]
                 self._write("DELETE FROM copy WHERE window = ? AND series = ? AND time < ?", rows)
+
+    def copy_due(self, now: datetime, retention: timedelta) -> None:
+        """Copy what is over and was written since. Raises as ``keep_up`` does."""
+        for tier in self._tiers:
+            self._copy_due(tier, retention, now)
 
     def copy(self, tier: Tier, first: int, last: int) -> None:
         """Copy the windows of a time, in microseconds, whose ends are aligned. What was copied before is replaced where
@@ -119,40 +140,41 @@ class SqliteCopies:
             for at, summary in of_copies(rows, field, window_seconds):
                 yield Bucket(dict(tags), moment(at), summary.told(aggregation))
 
-    def _resume(self, tier: Tier, whole: int, now: datetime) -> None:
-        """What another process has left uncopied: all since the last copy, or the first point."""
-        with self._exclusive("read") as connection:
-            known = [id_ for (id_,) in connection.execute("SELECT id FROM series").fetchall()]
-            last, first = [], []
-            for id_ in known:
-                last += connection.execute(
-                    "SELECT max(time) FROM copy WHERE window = ? AND series = ?", (tier.window_seconds, id_)
-                ).fetchone()
-                first += connection.execute("SELECT min(time) FROM point WHERE series = ?", (id_,)).fetchone()
-        copied = [at for at in last if at is not None]
-        points = [at for at in first if at is not None]
-        if copied or points:
-            since = max(copied) - tier.late_seconds * 1_000_000 if copied else min(points)
-            self.written(range(max(since, whole), microseconds(now), _width(tier)))
-        self._resumed.add(tier)
+    def _catch_up(self, connection: sqlite3.Connection, tier: Tier) -> None:
+        """What an earlier version may have left uncopied: of each series, what came after its last copy."""
+        width = _width(tier)
+        for (series,) in connection.execute("SELECT id FROM series").fetchall():
+            [last] = connection.execute(
+                "SELECT max(time) FROM copy WHERE window = ? AND series = ?", (tier.window_seconds, series)
+            ).fetchone()
+            points = "FROM point WHERE series = ?" + (" AND time >= ?" if last is not None else "")
+            since = (series,) if last is None else (series, last - tier.late_seconds * 1_000_000)
+            rows = connection.execute(f"SELECT DISTINCT time / {width} * {width} {points}", since).fetchall()
+            connection.executemany(_DUE, [(tier.window_seconds, start) for (start,) in rows])
 
-    def _copy_touched(self, tier: Tier, whole: int, now: int) -> None:
+    def _copy_due(self, tier: Tier, retention: timedelta, now: datetime) -> None:
         """Windows next to each other at once; those that are not over yet, next time."""
         width = _width(tier)
-        with self._lock:
-            over = sorted(at for at in self._touched[tier] if at + width <= now)
-            self._touched[tier].difference_update(over)
-        due = [at for at in over if at >= whole]  # of others, points were deleted
-        try:
-            while due:
-                run = 1
-                while run < len(due) and due[run] == due[run - 1] + width:
-                    run += 1
-                self.copy(tier, due[0], due[run - 1] + width)
-                del due[:run]
-        finally:
-            with self._lock:
-                self._touched[tier].update(due)
+        whole = microseconds(turning_point(tier.window_seconds, retention, now))
+        with self._exclusive("read") as connection:
+            over = connection.execute(
+                "SELECT time, mark FROM due WHERE window = ? AND time <= ? ORDER BY time",
+                (tier.window_seconds, microseconds(now) - width),
+            ).fetchall()
+        due = [(at, mark) for at, mark in over if at >= whole]
+        self._strike_off(tier, over[: len(over) - len(due)])  # of these, points were deleted
+        while due:
+            run = 1
+            while run < len(due) and due[run][0] == due[run - 1][0] + width:
+                run += 1
+            self.copy(tier, due[0][0], due[run - 1][0] + width)
+            self._strike_off(tier, due[:run])
+            del due[:run]
+
+    def _strike_off(self, tier: Tier, windows: Sequence[tuple[int, int]]) -> None:
+        rows = [(tier.window_seconds, at, mark) for at, mark in windows]
+        if rows:
+            self._write("DELETE FROM due WHERE window = ? AND time = ? AND mark = ?", rows)
 
     def _put(self, made: Sequence[tuple[int, int, int, str]]) -> None:
         self._write("INSERT OR REPLACE INTO copy (window, series, time, fields) VALUES (?, ?, ?, ?)", made)

@@ -28,7 +28,7 @@ class SqliteSetup:
             SettingsError: a later version of stream_lineage wrote the file.
         """
         change = "unchanged" if self._path.exists() else "created"
-        SqliteStore(self._path).close()
+        SqliteStore(self._path, tiers=self._tiers).close()
         yield Done("file", str(self._path), change)
 
     def copy_again(self, start: datetime, end: datetime) -> Iterator[Done]:

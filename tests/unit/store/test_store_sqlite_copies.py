@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from stream_lineage.store.tiers import tiers
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 WAIT_SECONDS = 60.0
+Ending = Callable[["Kept"], AbstractContextManager[SqliteStore]]
 
 
 class Kept:
@@ -34,6 +35,13 @@ class Kept:
         with closing(SqliteStore(self._path, retention=DAY, tiers=made, clock=lambda: self.now)) as store:
             store._kept_up = time.monotonic()  # nothing but what the test asks for
             yield store
+
+    @contextmanager
+    def killed(self) -> Iterator[SqliteStore]:
+        """One that ends without being closed."""
+        with self.opened() as store:
+            yield store
+            store._wrote = False
 
     def asked(self, start: datetime, seconds: float = 3600.0, of: str = "n") -> list[Bucket]:
         with self.opened() as store:
@@ -107,8 +115,68 @@ def test_a_copy_is_not_replaced_when_its_points_are_gone(kept: Kept) -> None:
         assert kept.copied() == [(300, 3.0), (3600, 3.0)]
 
 
-def test_what_a_process_has_not_copied_the_next_one_does(kept: Kept) -> None:
+@pytest.mark.parametrize("ending", [Kept.opened, Kept.killed])
+def test_late_points_of_one_series_are_copied_after_a_restart(kept: Kept, ending: Ending) -> None:
+    behind = {"topic": "behind"}
+    with ending(kept) as store:
+        store.write([point(at(0), 1), point(at(595), 1)])
+        kept.now = at(600)
+        store.keep_up()
+        store.write([Point("lineage_topic", behind, {"n": 7}, at(300))])
     with kept.opened() as store:
+        store.keep_up()
+        kept.now = NOON + 2 * DAY
+        store.keep_up()
+        found = store.aggregate(
+            "lineage_topic", "n", NOON, kept.now, window_seconds=300, aggregation="sum", tags=behind
+        )
+    assert [(each.time, each.value) for each in found] == [(at(300), 7.0)]
+
+
+def test_closing_copies_what_is_over(kept: Kept) -> None:
+    with kept.opened() as store:
+        store.write([point(at(0), 1), point(at(66), 2)])
+        kept.now = at(69)
+    assert kept.copied() == [(300, 1.0), (3600, 1.0)]
+
+
+def test_what_was_written_while_its_window_was_copied_is_copied_again(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with kept.opened() as store, kept.opened() as other:
+        store.write([point(at(0), 1)])
+        kept.now = at(70)
+        real = store._copies._put
+
+        def put(made: list[tuple[int, int, int, str]]) -> None:
+            real(made)
+            other.write([point(at(1), 10)])
+
+        monkeypatch.setattr(store._copies, "_put", put)
+        store.keep_up()
+        monkeypatch.undo()
+        store.keep_up()
+        assert kept.copied() == [(300, 11.0), (3600, 11.0)]
+        with closing(sqlite3.connect(kept._path)) as plain:
+            assert plain.execute("SELECT count(*) FROM due").fetchone() == (0,)
+
+
+def test_what_an_earlier_version_has_not_copied_is_copied(kept: Kept) -> None:
+    with kept.killed() as store:
+        store.write([point(at(0), 1), point(at(595), 1)])
+        kept.now = at(600)
+        store.keep_up()
+        store.write([Point("lineage_topic", {"topic": "behind"}, {"n": 7}, at(300))])
+    with closing(sqlite3.connect(kept._path)) as old:
+        old.executescript("DROP TABLE due; PRAGMA user_version = 2")
+    with kept.opened() as store:
+        store.keep_up()
+    assert (300, 7.0) in kept.copied()
+
+
+@pytest.mark.parametrize("ending", [Kept.opened, Kept.killed])
+def test_what_a_process_has_not_copied_the_next_one_does(kept: Kept, ending: Ending) -> None:
+    with ending(kept) as store:
         store.write([point(at(0), 1)])
         kept.now = at(70)
         store.keep_up()
