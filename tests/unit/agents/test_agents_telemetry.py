@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stream_lineage.agents.progress import STALL_SECONDS, Progress
 from stream_lineage.agents.telemetry import AgentsTelemetry
 from stream_lineage.store.health import Health
@@ -31,11 +33,17 @@ def test_a_worker_from_start_to_hang() -> None:
     assert (values["agents_alerts_total", "drift"], values["agents_alerts_total", "anomaly"]) == (2, 0)
 
     health[0] = Health(
-        ready=False, trouble="the disk is full", waiting=9, waiting_bytes=90, oldest_seconds=3, dropped=4,
+        ready=False, trouble="could not write to /a/path at http://a-host", waiting=9, waiting_bytes=90, oldest_seconds=3, dropped=4,
         series=80, max_series=100, series_left_out=7,
     )  # fmt: skip
     member, store = telemetry.ready()
-    assert (member.holds, store.holds, store.detail) == (True, False, "the disk is full")
+    assert (member.holds, store.holds) == (True, False)
+    assert "disk" in store.detail
+    waiting = replace(health[0], ready=True)
+    _, behind = AgentsTelemetry(lambda: waiting).ready()
+    assert behind.holds
+    assert "wait on the disk" in behind.detail
+    assert not [word for word in ("path", "host") if word in store.detail + behind.detail], "no one has to log in"
     assert telemetry.alive()[0].holds, "a store that is away is no reason to be started again"
     series = {metric.name: metric.samples[0].value for metric in telemetry.metrics() if "_series" in metric.name}
     assert series == {
