@@ -33,8 +33,8 @@ def test_a_worker_from_start_to_hang() -> None:
     assert (values["agents_alerts_total", "drift"], values["agents_alerts_total", "anomaly"]) == (2, 0)
 
     health[0] = Health(
-        ready=False, trouble="could not write to /a/path at http://a-host", waiting=9, waiting_bytes=90, oldest_seconds=3, dropped=4,
-        series=80, max_series=100, series_left_out=7,
+        ready=False, trouble="could not write to /a/path at http://a-host", waiting=9, waiting_bytes=90,
+        oldest_seconds=3, dropped=4, series=80, max_series=100, series_left_out=7,
     )  # fmt: skip
     member, store = telemetry.ready()
     assert (member.holds, store.holds) == (True, False)
