@@ -13,7 +13,7 @@ from stream_lineage.agents.graph_watch import REFRESH, GraphWatch
 from stream_lineage.agents.group_offsets import GroupOffsets
 from stream_lineage.agents.silence import Silence
 from stream_lineage.agents.transactions import TransactionLook
-from stream_lineage.errors import KafkaUnavailable
+from stream_lineage.errors import StreamLineageError
 from stream_lineage.graph.from_headers import UNKNOWN_PATIENCE, HeaderFlows, read_since
 from stream_lineage.graph.graph import Graph
 from stream_lineage.logs import get_logger
@@ -96,7 +96,7 @@ class GraphEvidence:
         """False where it cannot be seen: then nothing is gone."""
         try:
             return self._silence.records(topic, start, end)
-        except KafkaUnavailable:
+        except StreamLineageError:
             return False
 
     def _say_left_out(self) -> None:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from stream_lineage.graph.codec import milliseconds
 from stream_lineage.graph.graph import Graph
@@ -38,8 +39,10 @@ MOST_NEW = 1_000
 """New edges that are told in one look. The others are told in the next ones."""
 _PAUSES = 5
 """An edge is gone after so many times its longest pause, and so many batches of its output."""
+_LEAST_STEP = LEAST_PATIENCE / _PAUSES
 _MOST_ASKED = 20
 """Sources that are asked for in one look whether they are silent."""
+_MOST_LINKED = 20_000
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _BY_SOURCE = {source.value.lower().replace("_", "-"): source for source in EdgeSource}
 _NAMES = {source: name for name, source in _BY_SOURCE.items()}
@@ -111,6 +114,7 @@ class HeaderFlows:
         self._ever: set[str] = set()
         self._outputs: dict[Node, _Output] = {}
         self._observed: datetime | None = None
+        self._linked = lru_cache(_MOST_LINKED)(self._link)  # names are looked into, which takes most of a batch's time
         self.left_out: Counter[str] = Counter()
         """By output, how often a parent was no edge: there is no such topic, or there are too many of them."""
 
@@ -212,7 +216,7 @@ class HeaderFlows:
         for link, flow in output.flows.items():
             if link not in shown:
                 # In a long pause nobody may have observed: no more than a step of it counts.
-                flow.absent += min(pause, self._patience(link, flow) / _PAUSES)
+                flow.absent += pause if pause <= _LEAST_STEP else min(pause, self._patience(link, flow) / _PAUSES)
 
     def _gone(self, held: set[GraphEdge], records: Records) -> Iterator[GraphEdge]:
         asked = 0
@@ -272,13 +276,15 @@ class HeaderFlows:
                 yield link
 
     def _edge(self, head: BatchHead, source: tuple[str | None, str]) -> GraphEdge | None:
-        """Null for what a topic is made of itself, what is nobody's and what has a name that nothing can have."""
         cluster, topic = source
+        return self._linked(head.cluster if cluster is None else cluster, topic, head.cluster, head.topic)
+
+    def _link(self, cluster: str, topic: str, into_cluster: str, into: str) -> GraphEdge | None:
+        """Null for what a topic is made of itself, what is nobody's and what has a name that nothing can have."""
         if cluster == UNKNOWN_CLUSTER:
             return None
         try:
-            return edge(self._topic(head.cluster if cluster is None else cluster, topic),
-                        self._topic(head.cluster, head.topic))  # fmt: skip
+            return edge(self._topic(cluster, topic), self._topic(into_cluster, into))
         except ValueError:
             return None
 
