@@ -12,7 +12,7 @@ class Health:
     Of points that wait on the disk: how many, and the age of the oldest in seconds. Of points that will never arrive,
     since the start: refused by the store, set aside because it fails on them, dropped because the outbox was full or
     they were too old, damaged on the disk (records, of one or more points). ``series`` are written by this process,
-    ``max_series`` at most; ``series_left_out`` exceed that and went into ``__other__``.
+    ``max_series`` at most, those of events apart; ``series_left_out`` exceed that and went into ``__other__``.
     """
 
     ready: bool = True

@@ -140,6 +140,17 @@ def test_closing_copies_what_is_over(kept: Kept) -> None:
     assert kept.copied() == [(300, 1.0), (3600, 1.0)]
 
 
+def test_closing_takes_no_longer_than_it_may(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream_lineage.store.sqlite.CLOSE_SECONDS", -1.0)
+    with kept.opened() as store:
+        store.write([point(at(0), 1)])
+        kept.now = at(70)
+    assert kept.copied() == []
+    with kept.opened() as store:
+        store.keep_up()
+    assert kept.copied() == [(300, 1.0), (3600, 1.0)]
+
+
 def test_what_was_written_while_its_window_was_copied_is_copied_again(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
