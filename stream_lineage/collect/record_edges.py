@@ -2,7 +2,7 @@
 
 Who writes headers may write anything. What cannot be read becomes an edge without parents that says so; nothing is
 guessed. What edges take is bounded: a flush comes early once they have taken their share, and what is beyond four times
-that in one batch is left out and counted. What it takes to read a header counts too, as the bytes of usual edges that
+that in one batch is left out and counted. What it takes to read a header counts apart, as the bytes of usual edges that
 are written in that time, whatever comes of it: so a flush is bounded in time.
 """
 
@@ -34,6 +34,8 @@ Headers = Sequence[tuple[str, bytes | None]]
 LINEAGE_HEADERS = ORIGIN_TOPIC_HEADERS | {PARENTS_HEADER}
 """A record without any of these has no edge."""
 _OVERSHOOT = 4
+_WORK_OVERSHOOT = 16
+"""A range counts about four times as much work as it takes bytes, so usual headers meet the other bound first."""
 _MOST_RUNS = 1_000
 MOST_RANGES = 8_192
 """Of one record: twice what our own clients write. The edge of a record with more is incomplete."""
@@ -82,12 +84,13 @@ class FlushEdges:
         self.by_topic: dict[str, EdgeWriter] = {}
         self.counts = EdgeCounts()
         self.bytes = 0
+        self.work = 0
         self._runs: dict[bytes, str | None] = {}
 
     @property
     def full(self) -> bool:
         """Whether the flush should come early."""
-        return self.bytes >= self._most_bytes > 0
+        return self.bytes + self.work >= self._most_bytes > 0
 
     def see(
         self, topic: str, descendants: Sequence[Descendant], partitions: Sequence[int], offsets: Sequence[int]
@@ -100,8 +103,9 @@ class FlushEdges:
             writer = EdgeWriter(None if self._copied_from is None else self._copied_from(topic))
             self.by_topic[topic] = writer
         counts, check, before = self.counts, crc32(topic.encode()), writer.size
+        most, most_work = _OVERSHOOT * self._most_bytes, _WORK_OVERSHOOT * self._most_bytes
         for (_, headers, message), partition, offset in zip(descendants, partitions, offsets, strict=True):
-            if self.bytes + writer.size - before > _OVERSHOOT * self._most_bytes:
+            if self.bytes + writer.size - before > most or self.work > most_work:
                 writer.left_out += 1
                 counts.left_out += 1
                 continue
@@ -142,14 +146,14 @@ class FlushEdges:
             value = last[PARENTS_HEADER] or b""
             try:
                 read = decode_parents(value, most_ranges=MOST_RANGES)
-                self.bytes += max(len(value), _RANGE_WORK * len(read.parents))
+                self.work += max(len(value), _RANGE_WORK * len(read.parents))
                 known = read.check == check
                 if known:
                     parents, incomplete = read.parents, read.incomplete
                 else:
                     counts.copied += 1
             except DecodeError:
-                self.bytes += _UNREADABLE_WORK * min(len(value), LARGEST_HEADER)
+                self.work += _UNREADABLE_WORK * min(len(value), LARGEST_HEADER)
                 counts.unreadable += 1
                 known = incomplete = True
         if not known:

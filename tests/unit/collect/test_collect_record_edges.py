@@ -154,11 +154,15 @@ def test_a_header_counts_by_what_it_takes_to_read_it() -> None:
     (edge,) = seen(edges, [("lineage-parents", too_many)])
     assert edge.incomplete
     assert edge.parents == ()
-    assert edges.bytes > 10 * len(too_many)
+    assert edges.work > 10 * len(too_many)
+    unreadable = FlushEdges(100_000)
+    seen(unreadable, *[[("lineage-parents", too_many)]] * 30)
+    assert unreadable.full
+    assert unreadable.counts == EdgeCounts(edges=3, unreadable=3, left_out=27)
     copied = FlushEdges(10**6)
     seen(copied, [("lineage-parents", wide(1, 1_000))], topic="elsewhere")
     assert copied.counts.copied == 1
-    assert copied.bytes >= 24_000
+    assert copied.work >= 24_000
 
 
 def test_run_ids_that_nobody_shows_are_not_held() -> None:
