@@ -9,7 +9,8 @@ without metrics.
 
 ``Truth.group`` is *observable* (the cause deviates in its own metrics, and so does, in its own, or not, all that feeds
 it), *ambiguous* (the cause is measured, but something that feeds it directly is not: it might as well have come from
-there) or *none* (nothing happened at all; only the breach moves; or the cause is not measured).
+there) or *none* (nothing happened at all; the cause is not measured; or only the breach moves, and what feeds it is
+not measured in its metric: where it is, the breach's node is the cause, and observable).
 """
 
 from __future__ import annotations
@@ -172,6 +173,10 @@ def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
         }
         if not (len(own) > 1 or any(each["node"] == world.names[breach] for each in events)):
             truth.group, truth.causes, truth.scenario = "none", [], "only the breach"
+    if truth.scenario == "only the breach" and _fed_alike(world, breach, metric, bare):
+        name = world.names[breach]
+        truth.group, truth.causes, truth.metrics[name] = "observable", [name], {metric.name}
+        truth.onsets[name] = min(effect[1] for effect in world.effects[breach])
     if truth.causes and any(_open(world, cause, bare) for cause in causes):
         truth.group = "ambiguous"
     nodes = [{"id": name, "kind": kind} for name, kind in zip(world.names, world.kinds, strict=True)]
@@ -484,6 +489,22 @@ def _open(world: World, cause: int, bare: set[int]) -> bool:
         elif node in bare or not world.metrics[node]:
             return True
     return False
+
+
+def _fed_alike(world: World, breach: int, metric: Metric, bare: set[int]) -> bool:
+    """Whether all that feeds the breach, directly or by jobs, is measured in the breach's metric: then it is seen that
+    nothing came from there."""
+    seen, waiting = {breach}, list(world.parents[breach])
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if world.kinds[node] == "job":
+            waiting.extend(world.parents[node])
+        elif node in bare or (metric.name, metric.part) not in {(each.name, each.part) for each in world.metrics[node]}:
+            return False
+    return True
 
 
 def _edge(world: World, pair: tuple[int, int]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import click
 from rich.text import Text
 
 from stream_lineage.cli.output import JSON, console, output_option, print_json, print_table
+from stream_lineage.errors import StreamLineageError
 
 if TYPE_CHECKING:
     from stream_lineage.explain.answer import Answer, Ranked
@@ -33,7 +34,14 @@ def explain(bundle: str, output: str) -> None:
     from stream_lineage.cli.bundle_file import read_bundle
     from stream_lineage.explain.root_cause import explain as explained
 
-    answer = explained(read_bundle(bundle))
+    recording = read_bundle(bundle)
+    try:
+        answer = explained(recording)
+    except Exception as error:
+        raise StreamLineageError(
+            f"no answer for {bundle}: {type(error).__name__}: {error}",
+            hint="That is a fault of the search, not of the bundle; --debug shows where.",
+        ) from error
     if output == JSON:
         print_json(answer.document())
     else:

@@ -23,6 +23,8 @@ UNKNOWN_KIND = "unknown"
 _SHOWN = 5
 _LARGEST = 1e100
 """Beyond it numbers are taken for none: squares of them would be."""
+_MILLISECONDS = 1e11
+"""As seconds later than the year 5000, as milliseconds 1973."""
 _HINT = "docs/root-cause.md says what a bundle holds."
 
 
@@ -132,7 +134,7 @@ def recording_of(document: Any) -> Recording:
         notes.append("The bundle has no events.")
     nodes = _nodes(bundle, notes)
     edges = _edges(bundle, notes)
-    series = _all_series(bundle, notes)
+    series = _in_seconds(bundle, _all_series(bundle, notes), notes)
     events = tuple(
         sorted(
             (Event(each.node, each.kind, each.at, _shown_detail(each.detail)) for each in bundle.events),
@@ -291,6 +293,27 @@ def _ordered(name: SeriesName, points: Array, counts: dict[str, int]) -> Series:
     for place in np.flatnonzero(each > 1):
         values[place] = np.median(points[first[place] : first[place] + each[place], 1])
     return Series(name, times, values)
+
+
+def _in_seconds(bundle: _Bundle, series: Iterable[Series], notes: list[str]) -> tuple[Series, ...]:
+    """Times that only milliseconds can mean, made seconds of; the breach's and the events' in place."""
+    mended: list[Series] = []
+    places = set()
+    for each in series:
+        if len(each.times) and np.median(each.times) >= _MILLISECONDS:
+            places.add("series")
+            mended.append(Series(each.name, each.times / 1000, each.values))
+        else:
+            mended.append(each)
+    moments: list[tuple[str, _Event | _Breach]] = [("the breach", bundle.breach)]
+    moments += [("events", event) for event in bundle.events]
+    for place, moment in moments:
+        if moment.at >= _MILLISECONDS:
+            places.add(place)
+            moment.at /= 1000
+    if places:
+        notes.append(f"Times of {_listed(sorted(places))} are milliseconds, taken as such.")
+    return tuple(mended)
 
 
 def _shown_detail(detail: Any) -> str:

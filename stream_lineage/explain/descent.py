@@ -201,10 +201,11 @@ def _first_step(recording: Recording, known: Symptoms) -> Step:
     ]
     until = breach.at + known.step
     lead = _lead(own) if own else None
-    latest = max(lead.latest if lead is not None else until, until)
+    # Its own onset is the bound; the time at which it was noticed only where nobody is sure of that.
+    latest = until if lead is None else _by(lead, until)
     earliest = lead.earliest if lead is not None else breach.at - known.horizon
     wanted: dict[Measure, float] = {(breach.metric, breach.field): latest}
-    wanted |= {each.measure: max(each.latest, until) for each in own}
+    wanted |= {each.measure: _by(each, until) for each in own}
     for each in deviations:
         if each.ratio >= STRONG and (lead is None or near(each, lead, known)) and each.earliest <= until:
             wanted.setdefault(each.measure, each.latest)
@@ -212,6 +213,11 @@ def _first_step(recording: Recording, known: Symptoms) -> Step:
     return Step(
         None, 1.0, lead, wanted, (breach.metric, breach.field), frozenset(quiet), latest, min(earliest, breach.at)
     )
+
+
+def _by(deviation: Deviation, until: float) -> float:
+    """When what explains a deviation of the breach's metric has begun, at the latest."""
+    return deviation.latest if deviation.ratio >= STRONG else max(deviation.latest, until)
 
 
 def _following(known: Symptoms, node: str, towards: int, step: Step, sureness: float) -> Step | None:

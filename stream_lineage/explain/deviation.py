@@ -10,6 +10,7 @@ autocorrelation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -76,14 +77,17 @@ class Size:
     seasonal: bool
 
 
-def timing(times: Array, at: float, horizon: float, after: float) -> Timing | None:
-    """Of a series; null if too few points are before the horizon (seconds before the breach)."""
+def timing(times: Array, at: float, horizon: float, after: float, *, keep: float = 0.5) -> Timing | None:
+    """Of a series; null if too few points are before the horizon (seconds before the breach), or none since. Of the
+    points before the breach the part ``keep`` is history, at least."""
     end = int(np.searchsorted(times, at + after, side="right"))
     near = times[:end] - at
     before = int(np.searchsorted(near, 0.0, side="right"))
     if before < LEAST_BEFORE + 1:
         return None
-    first = max(int(np.searchsorted(near, -horizon)), min(before - 1, -(-before // 2)), LEAST_BEFORE)
+    first = max(int(np.searchsorted(near, -horizon)), min(before - 1, math.ceil(keep * before)), LEAST_BEFORE)
+    if first >= len(near):
+        return None
     return Timing(near, first, float(np.median(np.diff(near))))
 
 

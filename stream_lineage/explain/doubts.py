@@ -13,6 +13,10 @@ SELDOM = 0.3
 """Kinds of nodes of which less than this part is measured are looked through: what they read tells."""
 _ALSO = 2.5
 """What another metric of the breach's node must deviate, at least, to ground a cause there."""
+_ALONE, _LASTS = 3.0, 1.9
+"""What the breach's own metric must deviate, at least, and for how many points, if nothing else grounds it."""
+LIMIT_OF_BREACH = 1.0
+"""With a smaller ratio the breach's metric is as usual."""
 _PASSES_ON = frozenset(
     {"job", "consumer_group", "consumer-group", "group", "application", "app", "connector", "task", "process",
      "service", "transform", "processor", "stream", "query", "pipeline", "operator", "flink_job", "dag", "step"}
@@ -28,8 +32,16 @@ class Doubt:
     serious: bool = True
 
 
-def doubts_about(recording: Recording, known: Symptoms, descent: Descent, node: int, seldom: Set[str]) -> list[Doubt]:
-    """Why a source of the descent may not be the cause. ``seldom``: the kinds of nodes that are looked through."""
+def doubts_about(
+    recording: Recording,
+    known: Symptoms,
+    descent: Descent,
+    node: int,
+    seldom: Set[str],
+    breach_ratio: float | None,
+) -> list[Doubt]:
+    """Why a source of the descent may not be the cause. ``seldom``: the kinds of nodes that are looked through;
+    ``breach_ratio``: how much the breach's metric deviates, null where it is not judged."""
     ids = descent.paths.ids
     if node in descent.events:
         return []
@@ -46,16 +58,40 @@ def doubts_about(recording: Recording, known: Symptoms, descent: Descent, node: 
             )
         )
     if node == descent.breach and not found and not _own_grounds(recording, known, descent):
-        upstream = descent.paths.parents[node]
-        if upstream:
+        metric = recording.breach.metric
+        if descent.paths.parents[node] and (breach_ratio is None or breach_ratio >= LIMIT_OF_BREACH):
             found.append(
                 Doubt(
-                    f"Only {recording.breach.metric} of {name} deviates: nothing upstream of it does.",
+                    f"{metric} of {name} cannot be judged, and nothing upstream of it deviates in time."
+                    if breach_ratio is None
+                    else f"Only {metric} of {name} deviates: nothing upstream of it does in time.",
                     f"What changed at {name} itself (a deploy, a run, another metric of it), or metrics of what feeds "
                     "it that are not recorded.",
+                    serious=not _alone(recording, descent, seldom),
                 )
             )
     return found
+
+
+def _alone(recording: Recording, descent: Descent, seldom: Set[str]) -> bool:
+    """Whether the breach's own metric deviates for sure and for long, and all that feeds its node is measured in that
+    very metric, and as usual in it: then it broke there."""
+    lead = descent.own(descent.breach)
+    if lead is None or lead.ratio < _ALONE or lead.last - lead.onset < _LASTS * lead.step:
+        return False
+    seen, waiting, quiet = {descent.breach}, list(descent.paths.parents[descent.breach]), False
+    while waiting:
+        parent = waiting.pop()
+        if parent in seen:
+            continue
+        seen.add(parent)
+        if descent.state(parent, descent.breach) is State.QUIET:
+            quiet = True
+        elif recording.nodes[descent.paths.ids[parent]] in seldom:
+            waiting.extend(descent.paths.parents[parent])
+        elif parent not in descent.late:
+            return False
+    return quiet
 
 
 def _own_grounds(recording: Recording, known: Symptoms, descent: Descent) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from stream_lineage.explain.answer import Affected, Answer, Hop, Ranked
 from stream_lineage.explain.confidence import Features, confidence
 from stream_lineage.explain.descent import Descent, descend
-from stream_lineage.explain.doubts import Doubt, doubts_about, seldom_measured
+from stream_lineage.explain.doubts import LIMIT_OF_BREACH, Doubt, doubts_about, seldom_measured
 from stream_lineage.explain.paths import paths_of, reached
 from stream_lineage.explain.recording import Recording
 from stream_lineage.explain.rejection import rejections
@@ -26,7 +26,8 @@ ENOUGH = 0.5
 _AS_MUCH = 0.4
 """A second cause is named if its score is so large a part of the first one's, at least."""
 _MOST_RANKED = 10
-_LIMIT_OF_BREACH = 1.0
+_OF_ITSELF = 0.75
+"""How sure it is, at most, that a node broke by itself of which nothing but the breach's metric tells."""
 
 
 def explain(recording: Recording) -> Answer:
@@ -77,7 +78,7 @@ def _breach(recording: Recording, known: Symptoms) -> tuple[float | None, Doubt 
     if not of_metric:
         return None, None
     ratio = max(of_metric)
-    if ratio >= _LIMIT_OF_BREACH:
+    if ratio >= LIMIT_OF_BREACH:
         return ratio, None
     what = f"{breach.metric} of {breach.node}"
     return ratio, Doubt(
@@ -100,13 +101,15 @@ def _ranking(
     left = 1.0
     for place, node in enumerate((*sources, *others)):
         is_source = place < len(sources)
-        about = doubts_about(recording, known, descent, node, seldom) if is_source else []
+        about = doubts_about(recording, known, descent, node, seldom, breach_ratio) if is_source else []
         rival = max((scores[other] for other in sources if other != node), default=0.0)
         features = _features(descent, known, node, scores[node], rival, breach_ratio, about)
         sure = confidence(features)
         serious = any(each.serious for each in about)
         if serious:
             sure = min(sure, ENOUGH - 0.05)
+        elif about:
+            sure = min(sure, _OF_ITSELF)
         named = is_source and not serious and sure >= ENOUGH and scores[node] >= _AS_MUCH * best
         if not is_source:
             sure = min(sure, 0.5 * left)

@@ -12,6 +12,10 @@ LEAST_POINTS = 6
 _OF_LONGEST = 2.0
 _STEPS, _STEPS_OF_HOLE = 3, 20
 """So many points must be missing at the end; or in between, for holes are common."""
+_REGULAR = 1.1
+"""A series without a longer time between points than so many usual ones never misses any."""
+_OF_REGULAR = 1.72
+"""What the end of such a series deviates, at least: just for sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,15 @@ def stop(timing: Timing, horizon: float, recorded_until: float) -> Stop | None:
     step, longest = timing.step, float(np.diff(before).max())
     late = np.append(times[len(before) - 1 :], recorded_until)
     found = np.diff(late)
-    place = len(found) - 1 if found[-1] > max(_STEPS * step, _OF_LONGEST * longest) else int(np.argmax(found))
+    regular = longest <= _REGULAR * step
+    at_end = (_STEPS - 0.01) * step if regular else max(_STEPS * step, _OF_LONGEST * longest)
+    place = len(found) - 1 if found[-1] > at_end else int(np.argmax(found))
     missing = float(found[place])
-    steps = _STEPS if place == len(found) - 1 else _STEPS_OF_HOLE
-    limit = max(steps * step, _OF_LONGEST * longest)
+    last = place == len(found) - 1
+    limit = at_end if last else max(_STEPS_OF_HOLE * step, _OF_LONGEST * longest)
     if step <= 0 or missing <= limit:
         return None
     ratio = min(8.0, missing / max(limit, 4 * step))
+    if last and regular:
+        ratio = max(ratio, _OF_REGULAR)
     return Stop(ratio, float(late[place]), float(late[place]) + step, float(late[place + 1]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_lineage.explain.deviation import Aligned, Size, Timing, sizes, timing
+from stream_lineage.explain.deviation import LEAST_BEFORE, Aligned, Size, Timing, sizes, timing
 from stream_lineage.explain.onset import Onset, Shape, onset
 from stream_lineage.explain.recording import Recording, Series, SeriesName
 from stream_lineage.explain.silence import Stop, stop
@@ -16,6 +16,10 @@ FAINT, STRONG = 1.25, 1.7
 """Ratios (see ``deviation``) from which something may deviate, and from which it does."""
 _SHARE_OF_TIME, _MOST_STEPS, _MOST_SECONDS = 0.45, 120, 6 * 3600.0
 """The time that is looked at before the breach: a part of what is recorded, at most so many steps or so long."""
+_OLDER = 2 * STRONG
+"""The ratio from which a breach is believed for which more time had to be looked at: its change was sought out."""
+_AHEAD = 30
+"""So many points before the breach's own change are looked at for its causes, at most."""
 
 Measure = tuple[str, str | None]
 """A metric and its field."""
@@ -62,28 +66,85 @@ class Symptoms:
 
 
 def symptoms(recording: Recording) -> Symptoms:
-    """All series of a recording judged against their own time before."""
-    at = recording.breach.at
+    """All series of a recording judged against their own time before. Where the breach is as usual, or deviates from
+    the very start of the time that is looked at, that may have begun earlier: then from where its series changes most.
+    """
     horizon, step = _reach(recording)
+    known = _judged(recording, horizon, step, 0.5)
+    if _seen(recording, known) and not _at_edge(recording, known):
+        return known
+    wider = _wider(recording, horizon, step)
+    if wider is None:
+        return known
+    again = _judged(recording, wider, step, 0.0)
+    return again if any(each.ratio >= _OLDER for each in _own(recording, again)) else known
+
+
+def _of_breach(recording: Recording, name: SeriesName) -> bool:
+    breach = recording.breach
+    return (name.node, name.metric) == (breach.node, breach.metric) and breach.field in (None, name.field)
+
+
+def _own(recording: Recording, known: Symptoms) -> list[Deviation]:
+    return [each for each in known.deviations.get(recording.breach.node, ()) if _of_breach(recording, each.name)]
+
+
+def _seen(recording: Recording, known: Symptoms) -> bool:
+    """Whether the breach's metric deviates for sure; or is not there to be judged."""
+    return any(each.ratio >= STRONG for each in _own(recording, known)) or not any(
+        _of_breach(recording, each.name) for each in recording.series
+    )
+
+
+def _at_edge(recording: Recording, known: Symptoms) -> bool:
+    """Whether the breach deviates from the start of the time that is looked at."""
+    own = max(_own(recording, known), key=lambda each: each.ratio, default=None)
+    return own is not None and own.earliest <= recording.breach.at - known.horizon + own.step
+
+
+def _wider(recording: Recording, horizon: float, step: float) -> float | None:
+    """The time to look at from well before the breach's series changes most, if that is more than the horizon."""
+    at = recording.breach.at
+    found: list[float] = []
+    for each in recording.series:
+        count = int(np.searchsorted(each.times, at, side="right"))
+        if not _of_breach(recording, each.name) or count < 2 * LEAST_BEFORE:
+            continue
+        values = each.values[:count] / max(float(np.abs(each.values[:count]).max()), 1e-300)
+        values = values - values.mean()
+        left = np.arange(1, count)
+        gains = np.cumsum(values)[:-1] ** 2 * count / (left * (count - left))
+        place = LEAST_BEFORE + int(np.argmax(gains[LEAST_BEFORE - 1 : count - 2])) if gains.max() > 0 else count
+        first = max(LEAST_BEFORE, place - max(1, min(_AHEAD, place // 4)))
+        if first < count:
+            found.append(at - float(each.times[first]))
+    wider = max(found, default=0.0)
+    return wider if wider > horizon + step / 2 else None
+
+
+def _judged(recording: Recording, horizon: float, step: float, keep: float) -> Symptoms:
+    """``keep``: the part of each series before the breach that is history, at least."""
+    at = recording.breach.at
     after = max(30 * step, horizon / 2)
     rows: list[Aligned] = []
     unjudged: list[SeriesName] = []
+    ended: list[SeriesName] = []
     timings: dict[bytes, tuple[Timing | None, Stop | None]] = {}
     stops: list[Stop | None] = []
-    recorded_until = min(
-        after, max((float(each.times[-1]) - at for each in recording.series if len(each.times)), default=0.0)
-    )
+    recorded_until = _recorded_until(recording, horizon, after)
     for series in recording.series:
         key = series.times.tobytes()  # most series of a recording have the same times
         if key not in timings:
-            when = timing(series.times, at, horizon, after)
+            when = timing(series.times, at, horizon, after, keep=keep)
             timings[key] = (when, None if when is None else stop(when, horizon, recorded_until))
         when, silent = timings[key]
-        if when is None:
-            unjudged.append(series.name)
-        else:
+        if when is not None:
             rows.append(Aligned(series, at, when))
             stops.append(silent)
+        elif len(series.times) > LEAST_BEFORE and series.times[-1] < at - horizon:
+            ended.append(series.name)
+        else:
+            unjudged.append(series.name)
     found: dict[str, list[Deviation]] = {}
     judged: dict[SeriesName, float] = {}
     for row, size, silent in zip(rows, sizes(rows), stops, strict=True):
@@ -103,11 +164,30 @@ def symptoms(recording: Recording) -> Symptoms:
         },
         {node: frozenset(metrics) for node, metrics in measured.items()},
         judged,
-        tuple(unjudged),
+        (*unjudged, *ended),
         horizon,
         step,
-        _notes(unjudged),
+        (
+            *_notes("Too few points before the breach to say what is usual", unjudged),
+            *_notes(f"Ended before the time looked at ({horizon:.4g} s before the breach), so not judged", ended),
+        ),
     )
+
+
+def _recorded_until(recording: Recording, horizon: float, after: float) -> float:
+    """When the recording ends, in seconds from the breach. It got as far as the breach, which somebody noticed;
+    but where all series end at once before that, they were not recorded for longer."""
+    at = recording.breach.at
+    ends = [
+        (float(each.times[-1]) - at, float(np.median(np.diff(each.times))))
+        for each in recording.series
+        if len(each.times) >= 3 and each.times[-1] >= at - horizon
+    ]
+    if not ends:
+        return 0.0
+    latest = max(last for last, _ in ends)
+    at_once = latest < min(last + 0.99 * step for last, step in ends)
+    return min(after, latest if at_once else max(0.0, latest))
 
 
 def _reach(recording: Recording) -> tuple[float, float]:
@@ -149,9 +229,9 @@ def _stopped(row: Aligned, silent: Stop, at: float) -> Deviation:
     )  # fmt: skip
 
 
-def _notes(unjudged: list[SeriesName]) -> tuple[str, ...]:
-    if not unjudged:
+def _notes(what: str, names: list[SeriesName]) -> tuple[str, ...]:
+    if not names:
         return ()
-    shown = "; ".join(str(name) for name in unjudged[:5])
-    more = f" and {len(unjudged) - 5} more" if len(unjudged) > 5 else ""
-    return (f"Too few points before the breach to say what is usual: {shown}{more}.",)
+    shown = "; ".join(str(name) for name in names[:5])
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return (f"{what}: {shown}{more}.",)

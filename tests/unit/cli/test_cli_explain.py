@@ -116,3 +116,16 @@ def test_what_is_wrong_is_said(
 def test_a_directory_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", str(tmp_path)]) == 1
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_a_fault_of_the_search_is_no_traceback(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: object) -> None:
+        raise IndexError("out of bounds")
+
+    monkeypatch.setattr("stream_lineage.explain.root_cause.explain", fails)
+    assert run(["explain", str(path)]) == 1
+    told = capsys.readouterr()
+    assert "IndexError: out of bounds" in told.err
+    assert "Traceback" not in told.err + told.out

@@ -22,7 +22,13 @@ NUMBERS = st.one_of(
     st.integers(-5, 5),
     st.sampled_from([0.0, 1e308, -1e308, 5e-324]),
 )
-POINTS = st.lists(st.tuples(st.one_of(st.integers(0, 80), st.floats(0, 80)), NUMBERS).map(list), max_size=40)
+# A series may end long before the breach, which may be long after everything.
+REGULAR = st.tuples(st.integers(0, 300), st.integers(6, 60), NUMBERS).map(
+    lambda three: [[three[0] + index, three[2]] for index in range(three[1])]
+)
+POINTS = st.one_of(
+    REGULAR, st.lists(st.tuples(st.one_of(st.integers(0, 80), st.floats(0, 80)), NUMBERS).map(list), max_size=40)
+)
 SERIES = st.fixed_dictionaries(
     {"node": st.sampled_from([*NODES, "elsewhere"]), "metric": st.sampled_from("ab"), "points": POINTS},
     optional={"field": st.sampled_from(["x", None])},
@@ -55,7 +61,7 @@ BUNDLES = st.fixed_dictionaries(
         "series": st.lists(SERIES, max_size=8),
         "events": EVENTS,
         "breach": st.fixed_dictionaries(
-            {"node": st.sampled_from(NODES), "metric": st.sampled_from("ab"), "at": st.floats(0, 80)}
+            {"node": st.sampled_from(NODES), "metric": st.sampled_from("ab"), "at": st.floats(0, 400)}
         ),
     }
 )

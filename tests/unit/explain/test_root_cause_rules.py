@@ -136,10 +136,20 @@ def test_a_day_like_any_other_has_no_cause() -> None:
     assert answer.verdict == "inconclusive"
     assert answer.settle
     assert "as usual" in answer.sentence
+    assert "Only" not in answer.sentence
 
 
-def test_a_breach_that_nothing_upstream_explains_has_no_cause() -> None:
+def test_a_breach_of_which_all_that_feeds_it_is_as_usual_broke_there() -> None:
     answer = Story("ab", "bc").usual("a", "b").deviates("c", 55).told("c")
+    assert named(answer) == ["c"]
+    assert answer.ranking[0].confidence <= 0.75
+    assert any("Only m of c deviates" in each for each in answer.notes)
+
+
+@pytest.mark.parametrize("fed", ["not measured", "in another metric"])
+def test_a_breach_of_which_nobody_knows_how_that_is_which_feeds_it_has_no_cause(fed: str) -> None:
+    story = Story("ab", "bc", "xa").usual("x").deviates("c", 55)
+    answer = (story if fed == "not measured" else story.usual("a", "b", metric="other")).told("c")
     assert answer.verdict == "inconclusive"
     assert answer.ranking[0].node == "c"
 
@@ -152,12 +162,13 @@ def test_an_event_at_the_breach_itself_grounds_it() -> None:
 
 
 def test_an_event_alone_is_never_enough() -> None:
-    story = Story("ab", "bc").usual("a", "b").deviates("c", 55).event("a", "deploy", 54).event("b", "schema", 54)
+    story = Story("ab", "bc").usual("a", "b", metric="other").deviates("c", 55)
+    story.event("a", "deploy", 54).event("b", "schema", 54)
     assert story.told("c").verdict == "inconclusive"
 
 
 def test_an_event_at_another_time_is_no_evidence() -> None:
-    story = Story("ab", "bc").usual("a", "b").deviates("c", 55).event("c", "deploy", 5)
+    story = Story("ab", "bc").usual("a", "b", metric="other").deviates("c", 55).event("c", "deploy", 5)
     assert story.told("c").verdict == "inconclusive"
 
 
@@ -209,3 +220,48 @@ def test_a_breach_whose_node_the_graph_lacks_is_said() -> None:
     answer = explain(recording_of(bundle))
     assert any("the breach name: z" in each for each in answer.notes)
     assert {"a", "b"} <= reasons(answer).keys()
+
+
+def test_a_series_that_ended_long_ago_is_not_judged_and_that_is_said() -> None:
+    story = Story("ab", "xb").deviates("a", 52).deviates("b", 54)
+    story.has("x", [100.0, 101.0, 99.0, 100.0, 102.0, 98.0, 100.0, 101.0])
+    answer = story.told("b")
+    assert "x" not in named(answer)
+    assert any(each.startswith("Ended before the time looked at") and "m of x" in each for each in answer.notes)
+
+
+def test_a_parent_that_begins_after_the_breach_did_but_before_it_was_noticed_is_no_cause() -> None:
+    answer = Story("rd", "xd").deviates("r", 44).deviates("d", 45).deviates("x", 56, 300).told("d")
+    assert named(answer) == ["r"]
+    assert "not later than its effect" in reasons(answer)["x"]
+
+
+@pytest.mark.parametrize("since", [12, 20, 30])
+def test_a_change_that_is_older_than_half_of_the_recording_is_found_with_its_onset(since: int) -> None:
+    answer = Story("ab", "bc").deviates("a", since).deviates("b", since + 1).deviates("c", since + 2).told("c")
+    assert named(answer) == ["a"]
+    assert answer.ranking[0].onset == START + STEP * since
+
+
+def test_a_pipeline_that_goes_silent_before_the_breach_is_led_back_to_what_stopped_first() -> None:
+    story = Story("ab", "bc")
+    for node, last in (("a", 54), ("b", 56), ("c", 57)):
+        story.has(node, list(100 + 2 * story.random.normal(size=last)))
+    answer = story.told("c")
+    assert named(answer) == ["a"]
+    assert answer.ranking[0].onset == START + STEP * 54
+
+
+def test_a_recording_that_ends_before_the_breach_is_no_silence() -> None:
+    story = Story("ab", "bc")
+    for node in "abc":
+        story.has(node, list(100 + 2 * story.random.normal(size=50)))
+    assert story.told("c").verdict == "inconclusive"
+
+
+def test_times_in_milliseconds_are_taken_as_such() -> None:
+    bundle = Story("ab").deviates("a", 52).deviates("b", 54).bundle("b")
+    bundle["breach"]["at"] *= 1000
+    answer = explain(recording_of(bundle))
+    assert named(answer) == ["a"]
+    assert any("milliseconds" in each for each in answer.notes)
