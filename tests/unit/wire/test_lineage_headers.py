@@ -24,6 +24,7 @@ from stream_lineage.wire.lineage_headers import (
     one_parent_prefix,
     run_id,
     trace_id,
+    unknown_parents,
     varint,
 )
 from stream_lineage.wire.parent_ranges import ParentRanges
@@ -256,3 +257,10 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 def test_trace_ids(value: str, expected: str | None) -> None:
     assert trace_id(value.encode()) == expected
     assert trace_id(None) is None
+
+
+def test_the_header_that_only_says_that_there_are_parents() -> None:
+    incomplete = ParentRanges()
+    incomplete.incomplete = True
+    assert unknown_parents("scores") == encode_parents(incomplete, "scores") == bytes.fromhex("0101 0750375e 00")
+    assert decode_parents(unknown_parents("scores")).incomplete
