@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from stream_lineage.cli.main import COMMANDS, cli
+from stream_lineage.collect.settings import CollectSettings
 from stream_lineage.settings.composed import KNOWN
 
 ROOT = Path(__file__).parents[3]
@@ -122,3 +123,18 @@ def test_rules_ask_for_metrics_that_are_there() -> None:
         assert asked <= known, rule["alert"]
         assert rule["labels"]["severity"] in ("info", "warning", "critical")
         assert rule["annotations"].keys() == {"summary", "description"}
+
+
+def test_a_collector_helps_itself_before_it_is_killed() -> None:
+    """What it is given is more than what it may hold with its decoder: only then it looks for what is to blame."""
+    held = (CollectSettings().memory_limit_mb + CollectSettings().worker_memory_mb) * 2**20
+    values = yaml.safe_load((ROOT / "deploy" / "helm" / "stream-lineage" / "values.yaml").read_text())
+    assert bytes_of(values["collector"]["resources"]["limits"]["memory"].removesuffix("i")) > held
+    for unit in ("stream-lineage.service", "stream-lineage-collect@.service"):
+        text = (ROOT / "deploy" / "systemd" / unit).read_text()
+        assert bytes_of(re.findall(r"^MemoryMax=(\w+)$", text, re.MULTILINE)[0]) > held
+
+
+def bytes_of(text: str) -> int:
+    """``2G``, in powers of 1024, as systemd and Kubernetes' Gi mean it."""
+    return int(text[:-1]) * {"M": 2**20, "G": 2**30}[text[-1]]
