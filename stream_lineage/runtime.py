@@ -47,6 +47,7 @@ from stream_lineage.provenance.lookup import hash_key_bytes
 from stream_lineage.provenance.topics import (
     ANOMALY_ALERTS,
     DEAD_LETTERS,
+    DECLARATIONS,
     DRIFT_ALERTS,
     EDGES,
     GRAPH,
@@ -66,6 +67,7 @@ _OWN_SCHEMAS: tuple[tuple[str, str, SchemaType], ...] = (
     (DEAD_LETTERS, "dead-letter.schema.json", SchemaType.JSON),
     (GRAPH, "graph.schema.json", SchemaType.JSON),
     (EDGES, "edge.avsc", SchemaType.AVRO),
+    (DECLARATIONS, "declaration.schema.json", SchemaType.JSON),
 )
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
+from stream_lineage.agents.application_feed import ApplicationFeed
 from stream_lineage.agents.connect_poll import ConnectPoll
 from stream_lineage.agents.edge_feed import EdgeFeed
 from stream_lineage.agents.graph_watch import REFRESH, GraphWatch
@@ -26,7 +27,7 @@ _log = get_logger("stream_lineage.agents")
 
 class GraphEvidence:
     """``look``, then ``events``. ``offsets`` and ``transactions`` are null where nobody looks at groups,
-    ``connect`` where there is no Kafka Connect."""
+    ``connect`` where there is no Kafka Connect, ``applications`` where nobody asks what they declare."""
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class GraphEvidence:
         offsets: GroupOffsets | None,
         transactions: TransactionLook | None,
         connect: ConnectPoll | None,
+        applications: ApplicationFeed | None = None,
     ) -> None:
         self._watch = watch
         self._headers = headers
@@ -45,6 +47,7 @@ class GraphEvidence:
         self._offsets = offsets
         self._transactions = transactions
         self._connect = connect
+        self._applications = applications
         self._reads = False
         self.whole = False
         """Whether the last look read all record edges that there were."""
@@ -61,6 +64,8 @@ class GraphEvidence:
         while not self.whole and self._reads and time.monotonic() < until:
             self.whole = await asyncio.to_thread(self._read_headers, graph, topics)
         self._say_left_out()
+        if self._applications is not None and (jobs := await asyncio.to_thread(self._applications.look)) is not None:
+            self._watch.applications(jobs)
         if self._offsets is not None:
             self._watch.members(await self._offsets.members(self._watch.reading))
         if self._transactions is not None and (seen := await self._transactions.ask(watched)) is not None:

@@ -10,10 +10,14 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from stream_lineage.agents.group_offsets import Round
 from stream_lineage.graph.claim import Claim, news
+from stream_lineage.graph.declarations import DeclaredJob
+from stream_lineage.graph.from_applications import SOURCE as APPLICATION
+from stream_lineage.graph.from_applications import aliases_of, claims_of_applications
 from stream_lineage.graph.from_connect import SOURCE as CONNECT
 from stream_lineage.graph.from_connect import Connector, claims_of_connectors
 from stream_lineage.graph.from_declarations import SOURCES
@@ -37,8 +41,9 @@ class GraphWatch:
 
     def __init__(self, declared: Sequence[Claim], naming: Naming, *, clock: Callable[[], float] = time.time) -> None:
         self._declared = declared
-        self._naming = naming
+        self._naming = self._file_naming = naming
         self._clock = clock
+        self._applications: Sequence[DeclaredJob] | None = None
         self._reads: dict[str, dict[str, int]] = {}  # by group, each topic with the looks that have missed it
         self._answers: Counter[str] = Counter()
         self._lists: deque[frozenset[str]] = deque(maxlen=_MISSED)
@@ -88,8 +93,16 @@ class GraphWatch:
             name: each for name, each in {**self._connectors, **now}.items() if not self._connector_gone(name)
         }
 
+    def applications(self, jobs: Sequence[DeclaredJob]) -> None:
+        """All that applications declare. What the file says of a consumer group goes before what they say."""
+        self._applications = jobs
+        aliases = {**aliases_of(jobs), **self._file_naming.aliases}
+        if aliases != self._naming.aliases:
+            self._naming = replace(self._file_naming, aliases=aliases)
+
     def drop(self) -> None:
         """Another worker may have looked meanwhile."""
+        self._applications = None
         self._reads.clear()
         self._answers.clear()
         self._lists.clear()
@@ -112,6 +125,7 @@ class GraphWatch:
             committed[number], written[number] = frozenset({group}), frozenset({topic})
         claims = [
             *self._declared,
+            *claims_of_applications(self._applications or (), self._naming),
             *claims_of_groups(facts, topics, self._naming),
             *claims_of_transactions(Producers(committed, written), self._naming),
             *claims_of_connectors(list(self._connectors.values()), self._naming),
@@ -121,6 +135,8 @@ class GraphWatch:
     def _owned(self, by: EvidenceClass, source: str) -> bool:
         if by is EvidenceClass.DECLARED and source.startswith(CONNECT):
             return self._connector_known(source.removeprefix(CONNECT))
+        if by is EvidenceClass.DECLARED and source.startswith(APPLICATION):
+            return self._applications is not None
         if by is EvidenceClass.DECLARED:
             return source in SOURCES
         if by is EvidenceClass.TRANSACTION and source.startswith(TRANSACTION):

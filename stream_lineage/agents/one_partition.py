@@ -60,7 +60,9 @@ class OnePartition(Generic[T]):
         for message in messages:
             failure = message.error()
             if failure is not None:
-                if failure.code() != KafkaError._PARTITION_EOF:
+                if failure.code() == KafkaError._PARTITION_EOF:
+                    self._next = max(start, int(message.offset()))  # behind what compaction has removed
+                else:
                     _log.warning("our topic cannot be read", topic=self._topic, error=failure.str())
                 continue
             offset = int(message.offset())

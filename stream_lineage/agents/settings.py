@@ -91,6 +91,14 @@ class AgentsSettings(BaseModel):
         "docs/graph.md shows it.",
     )
 
+    declarations_days: float = Field(
+        default=40.0,
+        gt=0,
+        le=3650,
+        description="How long what an application declared with `@declare_lineage` counts after it said so last; it "
+        "says so each day while it runs. Less than a job's pause between two runs makes its edges come and go.",
+    )
+
     connect_url: str | None = Field(
         default=None,
         description="REST API of Kafka Connect, whose connectors are part of the lineage graph. Several workers, "

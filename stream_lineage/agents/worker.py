@@ -9,6 +9,8 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from stream_lineage.agents.alert_rules import read_alert_rules
+from stream_lineage.agents.application_feed import ApplicationFeed
+from stream_lineage.agents.application_feed import said as said_by_application
 from stream_lineage.agents.connect_poll import ConnectPoll
 from stream_lineage.agents.deploy_points import DeployPoints
 from stream_lineage.agents.detection import Detection
@@ -51,7 +53,7 @@ from stream_lineage.graph.from_headers import HeaderFlows
 from stream_lineage.graph.naming import naming
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.baselines import BaselineFeed
-from stream_lineage.provenance.topics import BASELINES, EDGES, GRAPH, METRICS, OBSERVATIONS, WINDOWS
+from stream_lineage.provenance.topics import BASELINES, DECLARATIONS, EDGES, GRAPH, METRICS, OBSERVATIONS, WINDOWS
 from stream_lineage.store.ports import MetricStore
 from stream_lineage.wire.kafka import admin, consumer
 from stream_lineage.wire.registry import SchemaRegistry
@@ -146,7 +148,10 @@ def run_worker(
         records = record_edges(kafka, agents.agents_id)
         silence = Silence(admin(kafka))
         asked_connect = connect_poll(agents)
-        evidence = GraphEvidence(graph_watch, headers, records, silence, offsets, transactions, asked_connect)
+        applications = application_feed(kafka, agents)
+        evidence = GraphEvidence(
+            graph_watch, headers, records, silence, offsets, transactions, asked_connect, applications
+        )
         _wire_graph(app, kafka, pipeline, outlet, fold, evidence, told, watches, agents.graph_poll_seconds)
     topic = kafka.topic(OBSERVATIONS)
     waits = observation_waits(kafka, topic, agents.agents_id)
@@ -443,6 +448,13 @@ def graph_feed(settings: KafkaSettings, agents_id: str) -> OnePartition[Written]
     """Reads the graph, in no group."""
     reader = consumer(settings, agents_id, {"auto.offset.reset": "earliest"})
     return OnePartition(reader, settings.topic(GRAPH), written)
+
+
+def application_feed(settings: KafkaSettings, agents: AgentsSettings) -> ApplicationFeed:
+    """Reads what applications declare, in no group."""
+    reader = consumer(settings, agents.agents_id, {"auto.offset.reset": "earliest", "enable.partition.eof": "true"})
+    feed = OnePartition(reader, settings.topic(DECLARATIONS), said_by_application)
+    return ApplicationFeed(feed, timedelta(days=agents.declarations_days))
 
 
 def connect_poll(settings: AgentsSettings) -> ConnectPoll | None:

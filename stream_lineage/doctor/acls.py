@@ -17,6 +17,7 @@ from stream_lineage.provenance.topics import (
     ANOMALY_ALERTS,
     BASELINES,
     DEAD_LETTERS,
+    DECLARATIONS,
     DRIFT_ALERTS,
     EDGES,
     GRAPH,
@@ -27,7 +28,7 @@ from stream_lineage.provenance.topics import (
 )
 from stream_lineage.settings import Settings
 
-Role = Literal["setup", "collector", "tap", "agents", "reader", "baseline", "metric", "mute"]
+Role = Literal["setup", "collector", "tap", "agents", "reader", "baseline", "metric", "mute", "declarer"]
 ROLES: dict[Role, str] = {
     "setup": "Whoever starts first creates our topics. Not needed where they exist, nor any more once they do.",
     "collector": "`collect`.",
@@ -37,6 +38,7 @@ ROLES: dict[Role, str] = {
     "mute": "`mute`.",
     "baseline": "`baseline`.",
     "metric": "`metric push`.",
+    "declarer": "Applications that use `@declare_lineage`.",
 }
 """What each role is. ``run`` is collector and agents; ``doctor`` needs nothing beyond what it looks for."""
 
@@ -118,6 +120,8 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         ),
         Grant("agents", "topic", topic(GRAPH), ("Read", "Write"), "keep the lineage graph up to date"),
         Grant("agents", "topic", topic(EDGES), ("Read",), "know from records what topics are made of"),
+        Grant("agents", "topic", topic(DECLARATIONS), ("Read",), "know what applications declare (`@declare_lineage`)",
+              optional=True),
         Grant("agents", "topic", changelog, ("Read", "Write"), "keep the states of the detectors"),
         Grant("agents", "topic", topic(STATE), ("Read",), "know what people muted"),
         Grant(
@@ -178,6 +182,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         ),
         Grant("metric", "topic", topic(METRICS), ("Write",), "push metrics"),
         Grant("metric", "topic", own, ("Describe",), "see which of our own topics exist", prefixed=True),
+        Grant("declarer", "topic", topic(DECLARATIONS), ("Write",), "declare what they read and write"),
     )  # fmt: skip
 
 

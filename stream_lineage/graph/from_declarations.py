@@ -1,11 +1,12 @@
-"""Evidence of the class ``declared``: the lineage file, and the jobs of the alert rules."""
+"""Evidence of the class ``declared``: the lineage file, and the jobs of the alert rules; what applications say is in
+``from_applications``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from stream_lineage.graph.claim import Claim
-from stream_lineage.graph.declarations import ColumnLink, Declarations, Reference
+from stream_lineage.graph.declarations import ColumnLink, Declarations, DeclaredJob, Reference
 from stream_lineage.graph.naming import Naming, edge
 from stream_lineage.model.edge import Edge
 from stream_lineage.model.graph import Detail, EvidenceClass, Node, NodeKind, Subject, detail
@@ -23,10 +24,7 @@ def claims_of_file(declared: Declarations, naming: Naming) -> Iterator[Claim]:
         node = Node(NodeKind.DATASET, namespace, dataset.name)
         yield _claim(node, FILE, detail(owner=dataset.owner, description=dataset.description))
     for job in declared.jobs:
-        node = naming.job(job.name)
-        yield from _node(node, job.inputs, job.outputs, naming, job.owner, job.description)
-        for link in job.columns:
-            yield from _columns(link, naming, job.name)
+        yield from claims_of_job(job, naming, FILE)
     for model in declared.models:
         node = Node(NodeKind.MODEL, naming.namespace, model.name)
         yield from _node(node, model.inputs, model.outputs, naming, model.owner, model.description)
@@ -35,6 +33,13 @@ def claims_of_file(declared: Declarations, naming: Naming) -> Iterator[Claim]:
         yield from _node(node, dashboard.inputs, (), naming, dashboard.owner, dashboard.description)
         for name in dashboard.models:
             yield from _edge(Node(NodeKind.MODEL, naming.namespace, name), node, FILE)
+
+
+def claims_of_job(job: DeclaredJob, naming: Naming, source: str) -> Iterator[Claim]:
+    """What ``source`` declares of one job."""
+    yield from _node(naming.job(job.name), job.inputs, job.outputs, naming, job.owner, job.description, source)
+    for link in job.columns:
+        yield from _columns(link, naming, job.name, source)
 
 
 def claims_of_rules(edges: Iterable[Edge], naming: Naming) -> Iterator[Claim]:
@@ -56,17 +61,18 @@ def _node(
     naming: Naming,
     owner: str | None,
     description: str | None,
+    by: str = FILE,
 ) -> Iterator[Claim]:
-    yield _claim(node, FILE, detail(owner=owner, description=description))
+    yield _claim(node, by, detail(owner=owner, description=description))
     for source in inputs:
-        yield from _edge(_dataset(source, naming), node, FILE)
+        yield from _edge(_dataset(source, naming), node, by)
     for target in outputs:
-        yield from _edge(node, _dataset(target, naming), FILE)
+        yield from _edge(node, _dataset(target, naming), by)
 
 
-def _columns(link: ColumnLink, naming: Naming, job: str) -> Iterator[Claim]:
+def _columns(link: ColumnLink, naming: Naming, job: str, by: str) -> Iterator[Claim]:
     source, target = (naming.column(*text.split(":", 1)) for text in (link.source, link.target))
-    yield from _edge(source, target, FILE, detail(job=job))
+    yield from _edge(source, target, by, detail(job=job))
 
 
 def _dataset(reference: Reference, naming: Naming) -> Node:

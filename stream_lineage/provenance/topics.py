@@ -9,6 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from stream_lineage.logs import get_logger
+from stream_lineage.wire import job_declarations
 from stream_lineage.wire.kafka import translated
 from stream_lineage.wire.settings import KafkaSettings
 
@@ -24,6 +25,7 @@ DEAD_LETTERS = "dead-letters"
 BASELINES = "baselines"
 METRICS = "metrics"
 WINDOWS = "windows"
+DECLARATIONS = job_declarations.TOPIC
 
 _DAY = 24 * 60 * 60 * 1000
 _YEAR = 365 * _DAY
@@ -61,6 +63,7 @@ OWN_TOPICS: tuple[OwnTopic, ...] = (
     OwnTopic(BASELINES, 1, "compact", _FOREVER, "training baselines, the newest of each name"),
     OwnTopic(METRICS, 1, "delete", 90 * _DAY, "metrics that others measure and push"),
     OwnTopic(WINDOWS, 1, "delete", 7 * _DAY, "counts of windows of topics that declared jobs read or write"),
+    OwnTopic(DECLARATIONS, 1, "compact", _FOREVER, "what applications declare of their jobs, the newest of each"),
     OwnTopic(DEAD_LETTERS, 1, "delete", 90 * _DAY, "records that could not be decoded: where and why"),
 )
 

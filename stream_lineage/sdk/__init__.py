@@ -5,6 +5,7 @@ What is here never raises an exception of its own into the application's code an
 
 from stream_lineage.errors import InputMismatch
 from stream_lineage.sdk.consumer import LineageConsumer, LineageDeserializingConsumer
+from stream_lineage.sdk.declare import declare_lineage, send_declarations
 from stream_lineage.sdk.lineage import AUTOMATIC, Counts, Lineage, Window
 from stream_lineage.sdk.manifest import InputReport, Manifest, verify_input
 from stream_lineage.sdk.parents import Parent
@@ -25,6 +26,8 @@ __all__ = [
     "MessageProvenance",
     "Parent",
     "Window",
+    "declare_lineage",
     "provenance_of",
+    "send_declarations",
     "verify_input",
 ]

@@ -10,6 +10,7 @@ from weakref import finalize
 
 from confluent_kafka import Consumer, DeserializingConsumer, Message
 
+from stream_lineage.sdk import declare
 from stream_lineage.sdk.hand import Hand
 from stream_lineage.sdk.lineage import Lineage
 
@@ -26,6 +27,7 @@ class LineageConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, lineage: Lineage | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._attach(Lineage() if lineage is None else lineage)
+        declare.DECLARED.connect(args[0] if args else kwargs)
 
     def _attach(self, lineage: Lineage) -> None:
         self._lineage = lineage

@@ -8,6 +8,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, SerializingProducer
 
+from stream_lineage.sdk import declare
 from stream_lineage.sdk.hand import Serving
 from stream_lineage.sdk.lineage import AUTOMATIC, Lineage
 from stream_lineage.sdk.trace_context import Headers
@@ -27,6 +28,7 @@ class LineageProducer(Producer):  # type: ignore[misc]
     def __init__(self, *args: Any, lineage: Lineage | None = None, **kwargs: Any) -> None:
         self._lineage = Lineage() if lineage is None else lineage
         super().__init__(*args, **kwargs)
+        declare.DECLARED.connect(args[0] if args else kwargs)
 
     @property
     def lineage(self) -> Lineage:

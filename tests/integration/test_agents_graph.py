@@ -21,6 +21,7 @@ from stream_lineage.agents.worker import record_edges
 from stream_lineage.model.record_edge import EdgeBatch, EdgeSource, ParentRange, RecordEdge
 from stream_lineage.model.schema_files import schema_text
 from stream_lineage.provenance.edge_codec import encode_edges
+from stream_lineage.sdk import declare, declare_lineage, send_declarations
 from stream_lineage.wire.settings import KafkaSettings
 
 pytestmark = pytest.mark.kafka
@@ -100,7 +101,10 @@ def produce_edges(deployment: Deployment, source: str, target: str) -> None:
     assert producer.flush(30) == 0
 
 
-def test_the_graph_says_what_was_planted_and_nothing_more(deployment: Deployment) -> None:
+def test_the_graph_says_what_was_planted_and_nothing_more(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(declare, "DECLARED", declare.Declared(prefix=deployment.prefix))
     names = ("orders", "users", "enriched", "predictions", "orders-copy")
     topics = {name: f"{deployment.prefix[:-1]}-{name}" for name in names}
     base = f"{deployment.prefix[:-1]}-enrich"
@@ -153,6 +157,11 @@ def test_the_graph_says_what_was_planted_and_nothing_more(deployment: Deployment
         wait_for(all_there, deployment.log, 120)
         produce_edges(deployment, topics["orders"], topics["orders-copy"])
         planted["dataset", topics["orders"], "dataset", topics["orders-copy"]] = {"header"}
+        wait_for(all_there, deployment.log, 120)
+        declare_lineage(job="scoring", inputs=[topics["users"]], outputs=[topics["predictions"]])(all_there)
+        assert send_declarations({"bootstrap.servers": deployment.bootstrap_servers}, wait_seconds=60)
+        planted["dataset", topics["users"], "job", "scoring"] = {"declared"}
+        planted["job", "scoring", "dataset", topics["predictions"]] = {"declared"}
         wait_for(all_there, deployment.log, 120)
         found = shown(deployment, "show")
     reader.close()

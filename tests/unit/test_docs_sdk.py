@@ -15,19 +15,22 @@ sys.path.insert(0, str(Path(__file__).parent / "sdk"))
 from sdk_broker import Broker
 
 from stream_lineage.model.record_edge import ParentRange
-from stream_lineage.sdk import Counts, Lineage, provenance_of
+from stream_lineage.sdk import Counts, Lineage, declare, provenance_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "sdk.md"
 
 
-def test_the_examples(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_examples(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declare, "DECLARED", declare.Declared(prefix=""))
     text = PAGE.read_text(encoding="utf-8")
     broker = Broker()
     renamed = {name: broker.topic(name) for name in ("scores", "pairs", "totals")}
     renamed["orders"] = broker.topic("orders", 5)
+    declarations = broker.topic("declarations")
+    monkeypatch.setattr(declare, "TOPIC", declarations)
     names: dict[str, Any] = {}
     examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 7
+    assert len(examples) == 8
     for example in examples:
         code = example.replace("localhost:9092", broker.address).replace("poll(10)", "poll(60)")
         for name, topic in renamed.items():
@@ -44,6 +47,8 @@ def test_the_examples(capsys: pytest.CaptureFixture[str]) -> None:
     three = [(orders, 3, 3), (orders, 4, 4), ("users", 17, 17)]
     assert parents("pairs", 6) == [[], three, [(orders, 3, 3), ("users", 17, 17)], joined, joined, joined]
     assert parents("totals", 2) == [[(orders, 3, 3)], [(orders, 4, 4), (totals, 0, 0)]]
+    (declared,) = broker.read(declarations, 1)
+    assert (declared.key(), b'"name":"public.users"' in declared.value()) == (b"enrich", True)
     assert "missing: amount" in capsys.readouterr().out
     assert names["consumer"].lineage.counts == Counts(written=10)
     names["consumer"].close()
