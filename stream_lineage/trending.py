@@ -1,21 +1,63 @@
-"""What happened to a topic besides its metrics: alerts, from their topics, and deploys, from the alert rules."""
+"""A metric over time with what happened meanwhile: alerts, from their topics, and deploys, from the alert rules."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
 from stream_lineage.agents.alert_rules import read_alert_rules
 from stream_lineage.connections import log_reader
-from stream_lineage.errors import NotFound
-from stream_lineage.explain.trend import Mark
+from stream_lineage.errors import ConnectionFailed, NotFound
+from stream_lineage.explain.trend import Mark, Trend, trend
 from stream_lineage.provenance.log import read_messages
 from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS
 from stream_lineage.settings import Settings
+from stream_lineage.store.open import open_store
 
+MOST_WINDOWS = 96
 _MARKED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedTrend:
+    """``alerts_read``: whether Kafka was asked for alerts and answered; ``trouble`` says why it did not."""
+
+    trend: Trend
+    alerts_read: bool
+    trouble: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        windows = [{**asdict(window), "outside": window.outside} for window in self.trend.windows]
+        return {**asdict(self.trend), "windows": windows, "alerts_read": self.alerts_read}
+
+
+def marked_trend(
+    settings: Settings, target: str, metric: str, start: datetime, end: datetime, *, alerts: bool = True
+) -> MarkedTrend:
+    """A metric of a topic, a field or a node beside what is usual for it, with schema changes, deploys and alerts.
+
+    Raises:
+        NotFound: the store has no such metric at that time.
+        ConnectionFailed: the store cannot be read.
+        SettingsError: the file of alert rules cannot be read.
+    """
+    store = open_store(settings.store)
+    try:
+        found = trend(store, target, metric, start, end, most_windows=MOST_WINDOWS)
+    finally:
+        store.close()
+    found = found.with_marks(deploy_marks(settings, target.partition(":")[0], start, end))
+    if not alerts:
+        return MarkedTrend(found, alerts_read=False)
+    try:
+        return MarkedTrend(found.with_marks(alert_marks(settings, target, start, end)), alerts_read=True)
+    except ConnectionFailed as error:
+        return MarkedTrend(found, alerts_read=False, trouble=error.message)
 
 
 def alert_marks(settings: Settings, target: str, start: datetime, end: datetime) -> list[Mark]:

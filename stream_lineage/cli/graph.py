@@ -75,9 +75,7 @@ def show(
     stream-lineage graph show --output mermaid
     stream-lineage graph show orders --depth 2
     """
-    from stream_lineage.graph.lookup import find
-    from stream_lineage.graph.picture import reached, whole
-    from stream_lineage.graph.walk import reach
+    from stream_lineage.graph.picture import around, whole
 
     when = _moment(at)
     found = _read(settings, when)
@@ -87,9 +85,7 @@ def show(
             raise click.UsageError("--depth needs a NODE.")
         picture = whole(found, at_least=least, at=when)
     else:
-        start = find(found, node)
-        both = [reach(found, start, way, depth=depth or 1, at_least=least) for way in _WAYS]
-        picture = reached(found, *both, at=when)
+        picture = around(found, node, _WAYS, depth=depth or 1, at_least=least, at=when)
     _print(picture, output, _WAYS)
 
 
@@ -142,9 +138,8 @@ def diff(settings: Settings, since: str, until: str | None, candidates: bool, ou
     \b
     stream-lineage graph diff --since 7d
     """
-    from stream_lineage.graph.differences import differences
+    from stream_lineage.graph.differences import differences, differences_document
     from stream_lineage.graph.graph import Graph
-    from stream_lineage.graph.picture import edge_document
 
     before, after = _moment(since), _moment(until)
     if before is None or (after or datetime.now(UTC)) <= before:
@@ -153,23 +148,7 @@ def diff(settings: Settings, since: str, until: str | None, candidates: bool, ou
     past = Graph() if now.first is None or before < now.first else now.as_of(before)
     found = differences(past, now if after is None else now.as_of(after), at_least=_least(candidates))
     if output == JSON:
-        print_json(
-            {
-                "nodes_added": [node.id for node in found.nodes_added],
-                "nodes_removed": [node.id for node in found.nodes_removed],
-                "edges_added": [edge_document(each.edge, each.evidence, each.confidence) for each in found.edges_added],
-                "edges_removed": [
-                    edge_document(each.edge, each.evidence, each.confidence) for each in found.edges_removed
-                ],
-                "edges_changed": [
-                    {
-                        "before": edge_document(old.edge, old.evidence, old.confidence),
-                        "after": edge_document(new.edge, new.evidence, new.confidence),
-                    }
-                    for old, new in found.edges_changed
-                ],
-            }
-        )
+        print_json(differences_document(found))
         return
     rows = [("+", node.id, "", "") for node in found.nodes_added]
     rows += [("-", node.id, "", "") for node in found.nodes_removed]
@@ -188,14 +167,11 @@ def diff(settings: Settings, since: str, until: str | None, candidates: bool, ou
 def _walk(
     settings: Settings, node: str, way: Direction, at: str | None, depth: int | None, candidates: bool, output: str
 ) -> None:
-    from stream_lineage.graph.lookup import find
-    from stream_lineage.graph.picture import reached
-    from stream_lineage.graph.walk import reach
+    from stream_lineage.graph.picture import around
 
     when = _moment(at)
     found = _read(settings, when)
-    walked = reach(found, find(found, node), way, depth=depth, at_least=_least(candidates))
-    _print(reached(found, walked, at=when), output, (way,))
+    _print(around(found, node, (way,), depth=depth, at_least=_least(candidates), at=when), output, (way,))
 
 
 def _read(settings: Settings, at: datetime | None) -> Graph:

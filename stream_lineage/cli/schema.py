@@ -73,7 +73,7 @@ def diff(
     stream-lineage schema diff orders-value:latest new.proto --fail-on backward
     stream-lineage schema diff clicks-value:3 clicks-value:latest --output json | jq .compatibility
     """
-    from stream_lineage.detect.schema_diff import diff_schemas
+    from stream_lineage.detect.schema_diff import diff_document, diff_schemas
 
     asked = None if type_name is None else SchemaType(type_name.upper())
     shared = read_references(reference)
@@ -84,26 +84,11 @@ def diff(
     verdict = found.compatibility
     assert verdict is not None  # noqa: S101  (it is known wherever both texts are)
     if output == JSON:
-        print_json(
-            {
-                "compatibility": {"backward": verdict.backward, "forward": verdict.forward, "full": verdict.full},
-                "changes": [_document(change) for change in found.changes],
-            }
-        )
+        print_json(diff_document(found))
     else:
         _print(before, after, verdict, found.changes)
     failed = fail_on is not None and not getattr(verdict, fail_on)
     return INCOMPATIBLE if failed else 0
-
-
-def _document(change: SchemaChange) -> dict[str, object]:
-    return {
-        "kind": change.kind,
-        "path": change.path,
-        "old": change.old,
-        "new": change.new,
-        "breaks": list(change.breaks),
-    }
 
 
 def _print(before: Side, after: Side, verdict: Compatibility, changes: tuple[SchemaChange, ...]) -> None:

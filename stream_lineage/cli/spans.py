@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from stream_lineage.cli.documents import span_document
 from stream_lineage.cli.options import TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, output_option, print_json, print_table
 from stream_lineage.cli.reading import reading
+from stream_lineage.provenance.documents import span_document
 from stream_lineage.settings import Settings
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,6 @@ from stream_lineage.settings import Settings
 
 if TYPE_CHECKING:
     from stream_lineage.explain.trend import Trend
-
-_MOST_WINDOWS = 96
 
 
 @click.command()
@@ -43,34 +40,19 @@ def trend(
     stream-lineage trend orders records --since 2d
     stream-lineage trend orders:amount mean
     """
-    from stream_lineage.errors import ConnectionFailed
-    from stream_lineage.explain.trend import trend as trend_of
-    from stream_lineage.store.open import open_store
-    from stream_lineage.trending import alert_marks, deploy_marks
+    from stream_lineage.trending import marked_trend
 
     now = datetime.now(UTC)
     start, end = moment_before(since, now), now if until is None else moment_before(until, now)
     if start >= end:
         raise click.UsageError("--since must be before --until")
-    store = open_store(settings.store)
-    try:
-        found = trend_of(store, target, metric, start, end, most_windows=_MOST_WINDOWS)
-    finally:
-        store.close()
-    name = target.partition(":")[0]
-    found = found.with_marks(deploy_marks(settings, name, start, end))
-    read = False
-    if alerts:
-        try:
-            found = found.with_marks(alert_marks(settings, target, start, end))
-            read = True
-        except ConnectionFailed as error:
-            click.echo(f"no alerts are marked: {error.message}", err=True)
+    found = marked_trend(settings, target, metric, start, end, alerts=alerts)
+    if found.trouble is not None:
+        click.echo(f"no alerts are marked: {found.trouble}", err=True)
     if output == JSON:
-        windows = [{**asdict(window), "outside": window.outside} for window in found.windows]
-        print_json({**asdict(found), "windows": windows, "alerts_read": read})
+        print_json(found.document())
     else:
-        _print(found)
+        _print(found.trend)
 
 
 def _print(found: Trend) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from stream_lineage.detect.avro_diff import diff_avro
 from stream_lineage.detect.json_diff import diff_json
@@ -33,3 +34,23 @@ def diff_schemas(
         case SchemaType.PROTOBUF:
             return diff_protobuf(old_text, new_text, old_references, new_references)
     raise SchemaError("bytes without a schema cannot be compared")
+
+
+def diff_document(found: SchemaDiff) -> dict[str, Any]:
+    """As JSON: what the command prints and the API answers."""
+    verdict = found.compatibility
+    return {
+        "compatibility": None
+        if verdict is None
+        else {"backward": verdict.backward, "forward": verdict.forward, "full": verdict.full},
+        "changes": [
+            {
+                "kind": change.kind,
+                "path": change.path,
+                "old": change.old,
+                "new": change.new,
+                "breaks": list(change.breaks),
+            }
+            for change in found.changes
+        ],
+    }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from stream_lineage.graph.graph import EdgeView, Graph
 from stream_lineage.graph.known import LOW
+from stream_lineage.graph.picture import edge_document
 from stream_lineage.model.graph import GraphEdge, Node
 
 
@@ -50,3 +52,20 @@ def _edges(graph: Graph, at_least: float) -> dict[GraphEdge, EdgeView]:
 
 def _content(view: EdgeView) -> tuple[float, frozenset[tuple[str, str]]]:
     return view.confidence, frozenset((each.by.value, each.source) for each in view.evidence if each.holds)
+
+
+def differences_document(found: Differences) -> dict[str, Any]:
+    """As JSON."""
+    return {
+        "nodes_added": [node.id for node in found.nodes_added],
+        "nodes_removed": [node.id for node in found.nodes_removed],
+        "edges_added": [_edge_document(each) for each in found.edges_added],
+        "edges_removed": [_edge_document(each) for each in found.edges_removed],
+        "edges_changed": [
+            {"before": _edge_document(old), "after": _edge_document(new)} for old, new in found.edges_changed
+        ],
+    }
+
+
+def _edge_document(each: EdgeView) -> dict[str, Any]:
+    return edge_document(each.edge, each.evidence, each.confidence)

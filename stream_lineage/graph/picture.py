@@ -9,7 +9,9 @@ from typing import Any
 
 from stream_lineage.graph.codec import evidence_to_json, node_to_json, time_to_json
 from stream_lineage.graph.graph import EdgeView, Graph
-from stream_lineage.graph.walk import Reach
+from stream_lineage.graph.known import LOW
+from stream_lineage.graph.lookup import find
+from stream_lineage.graph.walk import Direction, Reach, reach
 from stream_lineage.model.graph import Evidence, GraphEdge, Node
 
 
@@ -30,6 +32,24 @@ def whole(graph: Graph, *, at_least: float = 0.0, at: datetime | None = None) ->
     """All that holds."""
     edges = graph.edges(at_least)
     return _picture(graph, set(graph.present()), edges, at=at)
+
+
+def around(
+    graph: Graph,
+    text: str,
+    ways: Iterable[Direction],
+    *,
+    depth: int | None = None,
+    at_least: float = LOW,
+    at: datetime | None = None,
+) -> Picture:
+    """What lies in these directions of the node that somebody means.
+
+    Raises:
+        NotFound: there is none, or more than one.
+    """
+    start = find(graph, text)
+    return reached(graph, *(reach(graph, start, way, depth=depth, at_least=at_least) for way in ways), at=at)
 
 
 def reached(graph: Graph, *reaches: Reach, at: datetime | None = None) -> Picture:

@@ -22,7 +22,8 @@ from stream_lineage.model.schema import SchemaReference
 from stream_lineage.model.span import MissingRange, MissingReason, OffsetSpan, joined_ranges
 from stream_lineage.provenance.spans import IndexedSpan, TopicEpoch
 
-_Row = tuple[int, int, SchemaReference, SchemaReference]
+SpanRow = tuple[int, int, SchemaReference, SchemaReference]
+"""First and last offset, value and key schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ class ProvenanceIndex:
             holes = self.rows(
                 "SELECT first_offset, last_offset, reason FROM hole WHERE log = ? ORDER BY first_offset", (log,)
             )
-            yield from _merged([self._schemas(epoch.topic, row) for row in rows], holes, number)
+            yield from merged([self._schemas(epoch.topic, row) for row in rows], holes, number)
 
     def span_at(self, log: int, topic: str, offset: int) -> tuple[SchemaReference, SchemaReference] | None:
         """Value and key schema of the record at an offset; null where the index has no span."""
@@ -315,7 +316,8 @@ def _missing(row: tuple[int, int, str]) -> MissingRange:
     return MissingRange(row[0], row[1], MissingReason(row[2]))
 
 
-def _merged(rows: Sequence[_Row], holes: Sequence[tuple[int, int, str]], number: int) -> Iterator[IndexedSpan]:
+def merged(rows: Sequence[SpanRow], holes: Sequence[tuple[int, int, str]], number: int) -> Iterator[IndexedSpan]:
+    """Spans of a partition with what is missing in them, neighbours of one schema together."""
     at = 0
     for first, last, value, key in _joined(rows):
         start = at
@@ -326,9 +328,9 @@ def _merged(rows: Sequence[_Row], holes: Sequence[tuple[int, int, str]], number:
         yield IndexedSpan(OffsetSpan(number, first, last, count, missing), value, key)
 
 
-def _joined(rows: Sequence[_Row]) -> Iterator[_Row]:
+def _joined(rows: Sequence[SpanRow]) -> Iterator[SpanRow]:
     """Neighbours that have become of one schema, since a reference was completed."""
-    together: _Row | None = None
+    together: SpanRow | None = None
     for row in rows:
         if together and together[1] + 1 == row[0] and together[2:] == row[2:]:
             together = (together[0], *row[1:])

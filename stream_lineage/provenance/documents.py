@@ -1,4 +1,4 @@
-"""Provenance as JSON documents: what `record` prints and what a traced record carries is the same."""
+"""Provenance as JSON documents: commands, the API and traced records all say the same."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from stream_lineage.model.profile import Profile
 from stream_lineage.model.provenance import Provenance
 from stream_lineage.model.schema import SchemaReference
+from stream_lineage.provenance.spans import IndexedSpan
 
 
 def schema_document(reference: SchemaReference) -> dict[str, Any]:
@@ -65,4 +66,22 @@ def provenance_document(record: Provenance) -> dict[str, Any]:
         "key_schema": schema_document(record.key_schema),
         "trace_id": record.trace_id,
         "run_id": record.run_id,
+    }
+
+
+def span_document(entry: IndexedSpan, topic_id: str | None) -> dict[str, Any]:
+    """A merged span as scripts get it."""
+    span = entry.span
+    return {
+        "partition": span.partition,
+        "first_offset": span.first_offset,
+        "last_offset": span.last_offset,
+        "count": span.count,
+        "missing": [
+            {"first_offset": gap.first_offset, "last_offset": gap.last_offset, "reason": gap.reason.value}
+            for gap in span.missing
+        ],
+        "schema": schema_document(entry.schema),
+        "key_schema": schema_document(entry.key_schema),
+        "topic_id": topic_id,
     }

@@ -78,8 +78,8 @@ def logical(lab: Lab) -> dict[str, list[tuple[Any, ...]]]:
 
 def from_index(lab: Lab, topic: str) -> list[dict[str, Any]]:
     """The rows of ``spans``, as the index has them."""
-    from stream_lineage.cli.documents import span_document
     from stream_lineage.index.reader import ProvenanceIndex
+    from stream_lineage.provenance.documents import span_document
 
     with ProvenanceIndex(lab.directory / "state" / "index.sqlite") as opened:
         rows = [span_document(s, epoch.topic_id) for epoch in opened.epochs(topic) for s in opened.spans(epoch)]
