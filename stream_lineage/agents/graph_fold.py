@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
 
@@ -19,6 +19,7 @@ from stream_lineage.model.graph import Evidence, GraphEvent
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
+T = TypeVar("T")
 MOST_REACHED = 100
 """Nodes that an alert names as reached by what it tells of."""
 _PORTIONS = 200
@@ -96,6 +97,11 @@ class GraphFold:
     def offset(self) -> int:
         """Behind the last event that was taken in."""
         return self._offset
+
+    def ask(self, question: Callable[[Graph], T]) -> T:
+        """What the graph says, while nothing is taken in."""
+        with self._lock:
+            return question(self.graph)
 
     def reached(self, topic: str) -> list[str]:
         """What is made of a topic, along edges that are more than guessed, the nearest first."""

@@ -21,6 +21,8 @@ COMMANDS: Mapping[str, str] = {
     "run": "Run everything on one machine: collector and agents.",
     "collect": "Observe topics: provenance and profiles of every record.",
     "agents": "Detect drift in what the collectors observed.",
+    "serve": "Answer over HTTP; take OpenLineage's events.",
+    "token": "Make and revoke the API's tokens.",
     "mute": "Do not tell of a known problem for a while.",
     "spans": "Show which offsets of a topic have which schema.",
     "record": "Show where a record comes from and its schema.",

@@ -23,18 +23,23 @@ from stream_lineage.provenance.topics import (
     GRAPH,
     METRICS,
     OBSERVATIONS,
+    OPENLINEAGE,
     STATE,
     WINDOWS,
 )
 from stream_lineage.settings import Settings
 
-Role = Literal["setup", "collector", "tap", "agents", "reader", "baseline", "metric", "mute", "declarer"]
+Role = Literal[
+    "setup", "collector", "tap", "agents", "reader", "baseline", "metric", "mute", "declarer", "serve", "token"
+]
 ROLES: dict[Role, str] = {
     "setup": "Whoever starts first creates our topics. Not needed where they exist, nor any more once they do.",
     "collector": "`collect`.",
     "tap": "`collect --tap`, beside what the collector needs.",
     "agents": "`agents`.",
     "reader": "`spans`, `record`, `verify`, `graph`, `index` and `trace`.",
+    "serve": "`serve`, beside what the reader needs.",
+    "token": "`token`.",
     "mute": "`mute`.",
     "baseline": "`baseline`.",
     "metric": "`metric push`.",
@@ -110,6 +115,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("agents", "group", settings.agents.agents_id, ("Read",), "share the partitions of the log"),
         Grant("agents", "topic", own, ("Describe",), "see which of our own topics exist", prefixed=True),
         Grant("agents", "topic", topic(OBSERVATIONS), ("Read",), "read what was observed"),
+        Grant("agents", "topic", topic(OPENLINEAGE), ("Read",), "chart OpenLineage's events", optional=True),
         Grant("agents", "topic", topic(DRIFT_ALERTS), ("Write",), "tell of schema drift"),
         Grant("agents", "topic", topic(ANOMALY_ALERTS), ("Write",), "tell of anomalies"),
         Grant("agents", "topic", topic(BASELINES), ("Read",), "compare with training baselines"),
@@ -160,6 +166,23 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
             )
             for name in (EDGES, DRIFT_ALERTS, ANOMALY_ALERTS)
         ),
+        Grant("serve", "topic", own, ("Describe",), "see which of our own topics exist", prefixed=True),
+        *(
+            Grant("serve", "topic", topic(name), ("Read",), why)
+            for name, why in (
+                (OBSERVATIONS, "keep the index"),
+                (EDGES, "keep the index"),
+                (DRIFT_ALERTS, "show alerts"),
+                (ANOMALY_ALERTS, "show alerts"),
+                (GRAPH, "show the lineage graph"),
+                (STATE, "know the tokens"),
+            )
+        ),
+        Grant("serve", "topic", topic(OPENLINEAGE), ("Write",), "keep OpenLineage's events (`POST /api/v1/lineage`)"),
+        Grant("serve", "group", helpers, ("Describe",), "read without joining a group", prefixed=True),
+        Grant("token", "topic", topic(STATE), ("Read", "Write"), "make, list and revoke tokens"),
+        Grant("token", "topic", own, ("Describe",), "see which of our own topics exist", prefixed=True),
+        Grant("token", "group", helpers, ("Describe",), "read without joining a group", prefixed=True),
         Grant("mute", "topic", topic(STATE), ("Read", "Write"), "see, add and lift mutes"),
         Grant("mute", "group", settings.agents.agents_id, ("Describe",), "read without joining a group"),
         Grant("reader", "group", helpers, ("Describe",), "read without joining a group", prefixed=True),

@@ -127,7 +127,7 @@ def _unseen_own(
     """Our own topics that are there and hidden from us. They would seem to have to be created, at each start."""
     log = settings.kafka.topic(OBSERVATIONS)
     names = [name for topic in OWN_TOPICS if (name := settings.kafka.topic(topic.name)) not in visible]
-    if not {"collector", "agents", "baseline", "metric"} & set(roles):
+    if not {"collector", "agents", "baseline", "metric", "serve", "token"} & set(roles):
         names = [log] if "reader" in roles and log not in visible else []
     answers = probe.topic_operations(names)
     hidden = [name for name, answer in answers.items() if isinstance(answer, SettingsError)]

@@ -38,6 +38,17 @@ def claims_of_event(event: Mapping[str, Any], naming: Naming) -> Iterator[Claim]
         yield from _facets(dataset, event["dataset"], naming, source, None)
 
 
+def subject_of(event: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Namespace and name of the job that an event is about, or of the dataset where it has no job; null where it has
+    neither."""
+    for member in ("job", "dataset"):
+        found = _mapping(event.get(member))
+        namespace, name = found.get("namespace"), found.get("name")
+        if isinstance(namespace, str) and isinstance(name, str) and legal(namespace) and legal(name):
+            return namespace, name
+    return None
+
+
 def _facets(node: Node, dataset: Any, naming: Naming, source: str, job: str | None) -> Iterator[Claim]:
     yield from _owner(node, dataset, source)
     facets = _mapping(_mapping(dataset).get("facets"))

@@ -26,6 +26,7 @@ BASELINES = "baselines"
 METRICS = "metrics"
 WINDOWS = "windows"
 DECLARATIONS = job_declarations.TOPIC
+OPENLINEAGE = "openlineage"
 
 _DAY = 24 * 60 * 60 * 1000
 _YEAR = 365 * _DAY
@@ -64,6 +65,7 @@ OWN_TOPICS: tuple[OwnTopic, ...] = (
     OwnTopic(METRICS, 1, "delete", 90 * _DAY, "metrics that others measure and push"),
     OwnTopic(WINDOWS, 1, "delete", 7 * _DAY, "counts of windows of topics that declared jobs read or write"),
     OwnTopic(DECLARATIONS, 1, "compact", _FOREVER, "what applications declare of their jobs, the newest of each"),
+    OwnTopic(OPENLINEAGE, 1, "delete", _YEAR, "OpenLineage's events, as they were sent"),
     OwnTopic(DEAD_LETTERS, 1, "delete", 90 * _DAY, "records that could not be decoded: where and why"),
 )
 

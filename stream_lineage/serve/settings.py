@@ -1,6 +1,8 @@
-"""Where a role answers for itself."""
+"""Where a role answers for itself, and where the API is."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -36,6 +38,40 @@ class TelemetrySettings(BaseModel):
         host, port = self.address
         shown = f"[{host}]" if ":" in host else host
         return self.model_copy(update={"telemetry_listen": f"{shown}:{port + ports}"})
+
+
+class ServeSettings(BaseModel):
+    """The API. See docs/api.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    serve_listen: str = Field(
+        default="127.0.0.1:8080",
+        description="Address at which the API answers.",
+        examples=["0.0.0.0:8080", "[::1]:8080"],
+    )
+    serve_auth: Literal["auto", "token", "none"] = Field(
+        default="auto",
+        description="Who may ask. auto: everybody where serve_listen is a loopback address, elsewhere whoever has a "
+        "token, and without a token that was made it does not start. token: whoever has a token. none: everybody who "
+        "reaches it.",
+    )
+    serve_index: bool = Field(
+        default=True,
+        description="Whether it keeps the provenance index up to date itself; else `stream-lineage index update "
+        "--follow` has to.",
+    )
+
+    @field_validator("serve_listen")
+    @classmethod
+    def _is_an_address(cls, text: str) -> str:
+        parsed(text)
+        return text
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        return parsed(self.serve_listen)
 
 
 def parsed(text: str) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.collect.settings import CollectSettings
 from stream_lineage.index.settings import IndexSettings
 from stream_lineage.logs import LogSettings
-from stream_lineage.serve.settings import TelemetrySettings
+from stream_lineage.serve.settings import ServeSettings, TelemetrySettings
 from stream_lineage.settings.setting import Setting, settings_of
 from stream_lineage.store.settings import StoreSettings
 from stream_lineage.wire.settings import KafkaSettings, RegistrySettings
@@ -27,6 +27,7 @@ class Settings(BaseModel):
     agents: AgentsSettings = Field(default_factory=AgentsSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     index: IndexSettings = Field(default_factory=IndexSettings)
+    serve: ServeSettings = Field(default_factory=ServeSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     logs: LogSettings = Field(default_factory=LogSettings)
 
@@ -48,6 +49,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "agents": AgentsSettings,
     "store": StoreSettings,
     "index": IndexSettings,
+    "serve": ServeSettings,
     "telemetry": TelemetrySettings,
     "logs": LogSettings,
 }

@@ -50,6 +50,7 @@ _TITLES = {
     "agents": "Agents",
     "store": "Store",
     "index": "Provenance index",
+    "serve": "The API",
     "telemetry": "Metrics and health",
     "logs": "Logs",
 }

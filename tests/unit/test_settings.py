@@ -83,7 +83,7 @@ def test_every_setting_has_one_name_in_all_places(name: str, tmp_path: Path) -> 
         text, parsed = "host", "host"
     if name == "key_fields":
         text, parsed = "topic:one,topic:two", ("topic:one", "topic:two")
-    if name == "telemetry_listen":
+    if name in {"telemetry_listen", "serve_listen"}:
         text, parsed = "host:1", "host:1"
     # A key has no meaning without its certificate, nor has a client without its secret and where to show it.
     beside = {"schema_registry_certificate_location": "/c"} if name.startswith("schema_registry_key") else {}

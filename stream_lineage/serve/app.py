@@ -1,0 +1,71 @@
+"""The API as an ASGI application: paths, errors, who may ask, and OpenAPI 3.1."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from stream_lineage.model.telemetry import Telemetry
+from stream_lineage.serve import problems
+from stream_lineage.serve.exposition import Exposition
+from stream_lineage.serve.guard import OPEN_PATHS, Entrance, Guard
+from stream_lineage.serve.ports import Lineage
+from stream_lineage.serve.routes.alerts import alerts
+from stream_lineage.serve.routes.datasets import datasets
+from stream_lineage.serve.routes.graph import graph
+from stream_lineage.serve.routes.health import health
+from stream_lineage.serve.routes.openlineage import openlineage
+from stream_lineage.serve.routes.records import records
+from stream_lineage.serve.routes.schemas import schemas
+from stream_lineage.serve.routes.trends import trends
+
+PREFIX = "/api/v1"
+_ROUTERS = (records, datasets, schemas, graph, alerts, trends, openlineage)
+
+
+def make_app(lineage: Lineage, telemetry: Telemetry, entrance: Entrance) -> FastAPI:
+    """The application; start it with any ASGI server."""
+    ours = version("stream-lineage")
+    app = FastAPI(
+        title="stream-lineage",
+        version=ours,
+        summary="Where records come from, what changed, and who is hit.",
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        separate_input_output_schemas=False,
+    )
+    api = APIRouter(prefix=PREFIX)
+    for router in _ROUTERS:
+        api.include_router(router(lineage))
+    app.include_router(api)
+    app.include_router(health(telemetry, Exposition(telemetry, role="serve", version=ours)))
+    problems.install(app)
+    app.add_middleware(Guard, entrance=entrance)
+    app.openapi = lambda: _documented(app)  # type: ignore[method-assign]
+    return app
+
+
+def _documented(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        found = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            routes=app.routes,
+            separate_input_output_schemas=False,
+        )
+        components = found.setdefault("components", {})
+        components.setdefault("schemas", {})["Problem"] = problems.Problem.model_json_schema()
+        components["securitySchemes"] = {
+            "token": {"type": "http", "scheme": "bearer", "description": "`stream-lineage token create` makes one."}
+        }
+        for path, operations in found["paths"].items():
+            for operation in operations.values():
+                operation["security"] = [] if path in OPEN_PATHS else [{"token": []}]
+        app.openapi_schema = found
+    return app.openapi_schema

@@ -1,0 +1,57 @@
+"""What the API asks. Whoever wires the process together says where the answers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from stream_lineage.graph.graph import Graph
+from stream_lineage.graph.naming import Naming
+from stream_lineage.index.kept import Kept
+from stream_lineage.index.reader import ProvenanceIndex
+from stream_lineage.index.trace import Trace
+from stream_lineage.serve.live import LiveAlerts
+from stream_lineage.wire.registered_schema import RegisteredSchema
+
+T = TypeVar("T")
+
+
+class Lineage(Protocol):
+    """Every method may be called from any thread. They raise errors of ours: NotFound, ConnectionFailed,
+    IndexUnusable, SettingsError."""
+
+    @property
+    def naming(self) -> Naming:
+        """How the cluster's topics are called in the graph."""
+        ...
+
+    @property
+    def alerts(self) -> LiveAlerts:
+        """Alerts as they come."""
+        ...
+
+    def index(self) -> AbstractContextManager[ProvenanceIndex]:
+        """The provenance index, in one state, for one thread."""
+        ...
+
+    def ask(self, question: Callable[[Graph], T], at: datetime | None = None) -> T:
+        """Ask the graph, as it was at a time or as it is."""
+        ...
+
+    def kept(self, found: Trace) -> Kept:
+        """What Kafka still has of a path."""
+        ...
+
+    def schema(self, subject: str, version: int | None) -> RegisteredSchema:
+        """A registered schema, the latest where no version is given."""
+        ...
+
+    def trend(self, target: str, metric: str, start: datetime, end: datetime, *, alerts: bool) -> Mapping[str, Any]:
+        """A metric over time, as JSON."""
+        ...
+
+    def accept(self, events: Sequence[tuple[bytes, bytes]]) -> None:
+        """Keep OpenLineage's events, each with its key; returns when they will not be lost any more."""
+        ...

@@ -1,0 +1,85 @@
+"""Single records: their schema, and what they were made from or became."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from stream_lineage.errors import NotFound
+from stream_lineage.index.documents import trace_document
+from stream_lineage.index.kept import Kept
+from stream_lineage.index.pages import newest
+from stream_lineage.index.trace import trace
+from stream_lineage.index.walk import Direction
+from stream_lineage.provenance.documents import schema_document
+from stream_lineage.serve.answers import Json
+from stream_lineage.serve.documents import Record, RecordPath
+from stream_lineage.serve.ports import Lineage
+from stream_lineage.serve.problems import documented
+from stream_lineage.serve.routes.parameters import Depth, Offset, Partition, Topic, TopicId
+
+Read = Annotated[bool, Query(description="Read from Kafka, too, what it still has: timestamps, runs, traces.")]
+Edges = Annotated[int, Query(ge=1, le=20_000, description="Rows of edges to follow at most; `cut` says if more.")]
+_HINT = "The index reads on all the time; /readyz says how far it is."
+
+
+def records(lineage: Lineage) -> APIRouter:
+    """``/records``."""
+    router = APIRouter(tags=["records"], responses=documented(HTTPStatus.NOT_FOUND))
+
+    @router.get("/records/{topic}/{partition}/{offset}", responses={200: {"model": Record}}, response_class=Json)
+    def record(topic: Topic, partition: Partition, offset: Offset, topic_id: TopicId = None) -> Any:
+        """Which schema a record was written with, by the index alone."""
+        with lineage.index() as index:
+            number = newest(index, topic, topic_id, partition)
+            if number is None:
+                raise NotFound(f"nothing is known of {topic}[{partition}]", hint=_HINT)
+            gap = index.hole_at(number, offset)
+            if gap is not None:
+                raise NotFound(f"offset {offset} of {topic}[{partition}] holds no record: {gap.reason.value}")
+            found = index.span_at(number, topic, offset)
+            if found is None:
+                raise NotFound(f"offset {offset} of {topic}[{partition}] has not been observed", hint=_HINT)
+            return Json(
+                {
+                    "cluster": lineage.naming.cluster,
+                    "topic": topic,
+                    "topic_id": index.logs[number].topic_id,
+                    "partition": partition,
+                    "offset": offset,
+                    "schema": schema_document(found[0]),
+                    "key_schema": schema_document(found[1]),
+                }
+            )
+
+    def path(
+        direction: Direction, place: tuple[str, int, int], topic_id: str | None, depth: int | None, edges: int,
+        read: bool,
+    ) -> Any:  # fmt: skip
+        with lineage.index() as index:
+            found = trace(index, *place, direction, topic_id=topic_id, depth=depth, most_strips=edges)
+            return Json(trace_document(index, found, lineage.kept(found) if read else Kept()))
+
+    @router.get(
+        "/records/{topic}/{partition}/{offset}/upstream", responses={200: {"model": RecordPath}}, response_class=Json
+    )
+    def upstream(
+        topic: Topic, partition: Partition, offset: Offset, topic_id: TopicId = None, depth: Depth = None,
+        edges: Edges = 2000, read: Read = False,
+    ) -> Any:  # fmt: skip
+        """The records that a record was made from, hop by hop back to the sources."""
+        return path("upstream", (topic, partition, offset), topic_id, depth, edges, read)
+
+    @router.get(
+        "/records/{topic}/{partition}/{offset}/downstream", responses={200: {"model": RecordPath}}, response_class=Json
+    )
+    def downstream(
+        topic: Topic, partition: Partition, offset: Offset, topic_id: TopicId = None, depth: Depth = None,
+        edges: Edges = 2000, read: Read = False,
+    ) -> Any:  # fmt: skip
+        """The records that were made from a record."""
+        return path("downstream", (topic, partition, offset), topic_id, depth, edges, read)
+
+    return router

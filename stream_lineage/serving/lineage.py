@@ -1,0 +1,146 @@
+"""What the API asks, answered from the index, the graph in memory, the store, the registry and Kafka."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from stream_lineage.agents.graph_fold import GraphFold
+from stream_lineage.connections import registered_schema
+from stream_lineage.errors import KafkaUnavailable, NotFound
+from stream_lineage.graph.graph import Graph
+from stream_lineage.graph.naming import Naming
+from stream_lineage.index.kept import Kept
+from stream_lineage.index.reader import ProvenanceIndex
+from stream_lineage.index.trace import Trace
+from stream_lineage.provenance.topics import OPENLINEAGE
+from stream_lineage.serve.live import LiveAlerts
+from stream_lineage.serving.index_pool import IndexPool
+from stream_lineage.settings import Settings
+from stream_lineage.tracing import kept
+from stream_lineage.trending import marked_trend
+from stream_lineage.wire.kafka import producer, translated
+from stream_lineage.wire.registered_schema import RegisteredSchema
+
+T = TypeVar("T")
+_PAST = 4
+"""Graphs of past times that are kept for the next question."""
+_ANSWER_SECONDS = 30.0
+
+
+class LiveLineage:
+    """``serve.ports.Lineage`` for one cluster."""
+
+    def __init__(self, settings: Settings, fold: GraphFold, naming: Naming, pool: IndexPool) -> None:
+        self._settings = settings
+        self._fold = fold
+        self._naming = naming
+        self._pool = pool
+        self._alerts = LiveAlerts()
+        self._past: OrderedDict[tuple[datetime, int], Graph] = OrderedDict()
+        self._past_lock = threading.Lock()
+        self._producer: Producer | None = None
+        self._producer_lock = threading.Lock()
+        self.accepted = 0
+        """Events of OpenLineage since the start."""
+
+    @property
+    def naming(self) -> Naming:
+        return self._naming
+
+    @property
+    def alerts(self) -> LiveAlerts:
+        return self._alerts
+
+    def index(self) -> AbstractContextManager[ProvenanceIndex]:
+        return self._pool.open()
+
+    def ask(self, question: Callable[[Graph], T], at: datetime | None = None) -> T:
+        if at is None:
+            return self._fold.ask(question)
+        with self._past_lock:
+            return question(self._as_of(at))
+
+    def kept(self, found: Trace) -> Kept:
+        return kept(self._settings, found)
+
+    def schema(self, subject: str, version: int | None) -> RegisteredSchema:
+        return registered_schema(self._settings, subject, version)
+
+    def trend(self, target: str, metric: str, start: datetime, end: datetime, *, alerts: bool) -> Mapping[str, Any]:
+        return marked_trend(self._settings, target, metric, start, end, alerts=alerts).document()
+
+    def accept(self, events: Sequence[tuple[bytes, bytes]]) -> None:
+        """See ``Lineage``.
+
+        Raises:
+            KafkaUnavailable: the brokers did not take all of them.
+            SettingsError: we may not write the topic.
+        """
+        topic = self._settings.kafka.topic(OPENLINEAGE)
+        client = self._client()
+        failed: list[KafkaError] = []
+        left = len(events)
+
+        def on_delivery(error: KafkaError | None, _: Message) -> None:
+            nonlocal left
+            left -= 1
+            if error is not None:
+                failed.append(error)
+
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        try:
+            for key, value in events:
+                while True:
+                    try:
+                        client.produce(topic, value, key, on_delivery=on_delivery)
+                        break
+                    except BufferError:
+                        client.poll(0.1)
+                        if time.monotonic() > deadline:
+                            raise KafkaUnavailable(f"{topic}: the brokers are too slow") from None
+            while left > 0 and time.monotonic() < deadline:
+                client.poll(0.02)
+        except KafkaException as error:
+            raise translated(error, f"write {topic}") from error
+        if failed:
+            raise translated(failed[0], f"write {topic}")
+        if left > 0:
+            raise KafkaUnavailable(f"{topic}: {left} events were not acknowledged within {_ANSWER_SECONDS:g} s")
+        self.accepted += len(events)
+
+    def close(self) -> None:
+        self._alerts.close()
+        self._pool.close()
+
+    def _client(self) -> Producer:
+        with self._producer_lock:
+            if self._producer is None:
+                self._producer = producer(
+                    self._settings.kafka,
+                    {"compression.type": "lz4", "linger.ms": 0, "enable.idempotence": "true"},
+                )
+            return self._producer
+
+    def _as_of(self, at: datetime) -> Graph:
+        key = (at, self._fold.offset)
+        found = self._past.get(key)
+        if found is None:
+            found = self._past[key] = self._fold.ask(lambda graph: _then(graph, at))
+            while len(self._past) > _PAST:
+                self._past.popitem(last=False)
+        self._past.move_to_end(key)
+        return found
+
+
+def _then(graph: Graph, at: datetime) -> Graph:
+    if graph.first is None or at < graph.first:
+        raise NotFound("nothing was known of the graph at that time")
+    return graph.as_of(at)

@@ -1,0 +1,150 @@
+"""The API from start to end."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from stream_lineage.agents.graph_fold import GraphFold, written
+from stream_lineage.agents.one_partition import OnePartition
+from stream_lineage.connections import log_reader
+from stream_lineage.errors import SettingsError
+from stream_lineage.graph.naming import naming
+from stream_lineage.logs import get_logger
+from stream_lineage.provenance.topics import GRAPH, ensure_topics
+from stream_lineage.serve.app import make_app
+from stream_lineage.serve.endpoint import answering
+from stream_lineage.serve.guard import Entrance, is_local
+from stream_lineage.serving.followers import alert_follower, graph_follower, index_follower
+from stream_lineage.serving.index_pool import IndexPool
+from stream_lineage.serving.lineage import LiveLineage
+from stream_lineage.serving.telemetry import ServeTelemetry
+from stream_lineage.serving.tokens import FollowedTokens, read_tokens
+from stream_lineage.settings import Settings
+from stream_lineage.wire import kafka
+
+_END_SECONDS = 5
+_log = get_logger("stream_lineage.serve")
+
+
+def run_api(settings: Settings) -> None:
+    """Answer until SIGTERM or SIGINT.
+
+    Raises:
+        KafkaUnavailable: no broker answered at the start.
+        SettingsError: the address cannot be listened at, or nobody could be let in, or everybody would be.
+    """
+    with ExitStack() as stack:
+        listening = stack.enter_context(listen(*settings.serve.address))
+        ensure_topics(kafka.admin(settings.kafka), settings.kafka)
+        entrance = stack.enter_context(opened(settings))
+        app, close = stack.enter_context(application(settings, entrance))
+        server = Server(app, close)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.end())
+        host, port = listening.getsockname()[:2]
+        _log.info("the API answers", host=host, port=port, open=entrance.tokens is None)
+        server.run(sockets=[listening])
+
+
+@contextmanager
+def application(settings: Settings, entrance: Entrance) -> Iterator[tuple[FastAPI, Callable[[], None]]]:
+    """The application with all that keeps it up to date, and what lets everybody go who listens."""
+    with ExitStack() as stack:
+        names = naming(settings.kafka.cluster_name, settings.kafka.addresses)
+        reader = log_reader(settings)
+        fold = GraphFold(OnePartition(reader, settings.kafka.topic(GRAPH), written), names)
+        pool = IndexPool(settings.index.index_path)
+        lineage = LiveLineage(settings, fold, names, pool)
+        stack.callback(lineage.close)
+        graph = graph_follower(fold)
+        followers = [graph, alert_follower(settings, lineage.alerts)]
+        if settings.serve.serve_index:
+            followers.append(index_follower(settings))
+        telemetry = ServeTelemetry(lineage, fold, pool, graph)
+        stack.callback(reader.close)
+        for follower in followers:
+            stack.callback(follower.join)
+        for follower in followers:
+            follower.start()
+            stack.callback(follower.stop)
+        stack.enter_context(answering(settings.telemetry, telemetry, "serve"))
+        yield make_app(lineage, telemetry, entrance), lineage.alerts.close
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Entrance]:
+    """Who may come in.
+
+    Raises:
+        SettingsError: nobody has a token, and it would be open to others than this machine.
+        KafkaUnavailable: tokens cannot be read.
+    """
+    host, auth = settings.serve.address[0], settings.serve.serve_auth
+    if auth == "none":
+        if not is_local(host):
+            _log.warning("whoever reaches this address may ask and change everything", address=host)
+        yield Entrance(None)
+        return
+    if auth == "auto" and is_local(host):
+        yield Entrance(None, local_names_only=True)
+        return
+    known = read_tokens(settings)
+    if auth == "auto" and not known:
+        raise SettingsError(
+            f"serve_listen is {settings.serve.serve_listen}, which others may reach, and there is no token yet",
+            hint="Make one with `stream-lineage token create`. `--serve-auth none` opens it to everybody.",
+        )
+    tokens = FollowedTokens(settings, known)
+    tokens.start()
+    try:
+        yield Entrance(tokens)
+    finally:
+        tokens.stop()
+
+
+@contextmanager
+def listen(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens.
+
+    Raises:
+        SettingsError: the address cannot be listened at.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=256)
+    except OSError as error:
+        raise SettingsError(
+            f"serve_listen: cannot listen at {host}:{port}: {(error.strerror or str(error)).lower()}",
+            hint="Another process listens there, or it is no address of this machine: choose another one.",
+        ) from None
+    with listening:
+        yield listening
+
+
+class Server(uvicorn.Server):
+    """Ends when it is told to, and leaves signals to us: uvicorn would raise them again when it has ended."""
+
+    def __init__(self, app: FastAPI, before_end: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, log_config=None, access_log=False, lifespan="off", server_header=False, proxy_headers=False,
+                timeout_graceful_shutdown=_END_SECONDS, timeout_keep_alive=30,
+            )
+        )  # fmt: skip
+        self._before_end = before_end
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def end(self) -> None:
+        """From a signal's handler or any thread."""
+        self.should_exit = True
+        threading.Thread(target=self._before_end, daemon=True).start()  # a handler may not wait for a lock

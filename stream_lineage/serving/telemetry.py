@@ -1,0 +1,64 @@
+"""What the API says of itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from stream_lineage.agents.graph_fold import GraphFold
+from stream_lineage.errors import IndexUnusable
+from stream_lineage.model.telemetry import Condition, Metric, Sample
+from stream_lineage.serving.followers import Follower
+from stream_lineage.serving.index_pool import IndexPool
+from stream_lineage.serving.lineage import LiveLineage
+
+_PREFIX = "stream_lineage_serve_"
+STALE_SECONDS = 60.0
+
+
+class ServeTelemetry:
+    """Asks what is there; waits for nothing."""
+
+    def __init__(self, lineage: LiveLineage, fold: GraphFold, pool: IndexPool, graph: Follower) -> None:
+        self._lineage = lineage
+        self._fold = fold
+        self._pool = pool
+        self._graph = graph
+
+    def metrics(self) -> Sequence[Metric]:
+        """As they are now."""
+        nodes, edges = self._fold.graph.size
+        return [
+            Metric(
+                f"{_PREFIX}openlineage_events_total", "counter", "OpenLineage's events that were kept.",
+                [Sample(self._lineage.accepted)],
+            ),
+            Metric(
+                f"{_PREFIX}listeners", "gauge", "Who listens to alerts as they come.",
+                [Sample(self._lineage.alerts.listeners)],
+            ),
+            Metric(
+                f"{_PREFIX}graph_size", "gauge", "Nodes and edges of the graph in memory.",
+                [Sample(nodes, {"what": "nodes"}), Sample(edges, {"what": "edges"})],
+            ),
+        ]  # fmt: skip
+
+    def alive(self) -> Sequence[Condition]:
+        """That this is answered."""
+        return [Condition("answers", True, "it answers")]
+
+    def ready(self) -> Sequence[Condition]:
+        """The graph was read and is read on, and there is an index."""
+        age = time.monotonic() - self._graph.since
+        fresh = self._graph.done > 0 and age < STALE_SECONDS
+        return [
+            Condition("graph", fresh, f"read to its end {age:.0f} s ago" if self._graph.done else "not read yet"),
+            self._index(),
+        ]
+
+    def _index(self) -> Condition:
+        try:
+            with self._pool.open():
+                return Condition("index", True, "it can be read")
+        except IndexUnusable:
+            return Condition("index", False, "there is none, or it cannot be read")
