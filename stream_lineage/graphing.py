@@ -75,7 +75,7 @@ def topic_coverage(settings: Settings, now: datetime, progress: Progress | None 
     except NotFound:
         graph = Graph()
     facts = [TopicFacts(topic, count, topic in schemas, topic in expected) for topic, count in records.items()]
-    return coverage(graph, facts, naming(cluster, settings.kafka.addresses))
+    return coverage(graph, facts, naming(cluster, settings.kafka.addresses, others=settings.kafka.cluster_aliases))
 
 
 def graph_at(settings: Settings, at: datetime | None, progress: Progress | None = None) -> Graph:

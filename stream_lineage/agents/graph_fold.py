@@ -70,6 +70,8 @@ class GraphFold:
         self._lock = threading.Lock()
         self._offset = 0
         self.graph = Graph()
+        self.whole = False
+        """Whether all that there was had been taken in once."""
 
     def catch_up(self, told: Told | None = None) -> bool:
         """Take in what has come; whether all there is has been taken in. ``told`` is given each event with its offset,
@@ -83,6 +85,7 @@ class GraphFold:
             self._offset, self.graph = 0, Graph()
         for _ in range(_PORTIONS):
             if self._offset >= end:
+                self.whole = True
                 return True
             events, self._offset = self._feed.read(self._offset)
             with self._lock:
@@ -91,6 +94,7 @@ class GraphFold:
                     self.graph.take(each.event)
                     if told is not None:
                         told(offset, each, before, self.graph)
+        self.whole = self.whole or self._offset >= end
         return self._offset >= end
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
@@ -72,3 +73,19 @@ class OnePartition(Generic[T]):
             except DecodeError as error:
                 _log.warning("a message is left out", topic=self._topic, offset=offset, reason=error.message)
         return found, self._next
+
+
+def first_offset(consumer: Consumer, topic: str, since: datetime) -> int:
+    """Of the first message of the topic's one partition that is not older than this; its end where all are.
+
+    Raises:
+        KafkaUnavailable: no broker answered.
+    """
+    try:
+        at = TopicPartition(topic, 0, max(0, int(since.timestamp() * 1000)))
+        [found] = consumer.offsets_for_times([at], timeout=_ANSWER_SECONDS)
+        if found.offset >= 0:
+            return int(found.offset)
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_ANSWER_SECONDS)[1])
+    except KafkaException as error:
+        raise translated(error, f"read {topic}") from error

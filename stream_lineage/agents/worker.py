@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, NoReturn
 
 from stream_lineage.agents.alert_rules import read_alert_rules
@@ -26,7 +27,8 @@ from stream_lineage.agents.group_watch import GroupWatch
 from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.mutes import Mutes
 from stream_lineage.agents.muting import Muting
-from stream_lineage.agents.one_partition import OnePartition
+from stream_lineage.agents.one_partition import OnePartition, first_offset
+from stream_lineage.agents.openlineage_watch import OpenLineageWatch, sent
 from stream_lineage.agents.pipeline import Pipeline
 from stream_lineage.agents.progress import Progress
 from stream_lineage.agents.pushed_watch import HOME, PushedFeed, PushedWatch
@@ -50,10 +52,19 @@ from stream_lineage.errors import SettingsError, StreamLineageError
 from stream_lineage.graph.declarations import read_declarations
 from stream_lineage.graph.from_declarations import claims_of_file, claims_of_rules
 from stream_lineage.graph.from_headers import HeaderFlows
-from stream_lineage.graph.naming import naming
+from stream_lineage.graph.naming import Naming, naming
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.baselines import BaselineFeed
-from stream_lineage.provenance.topics import BASELINES, DECLARATIONS, EDGES, GRAPH, METRICS, OBSERVATIONS, WINDOWS
+from stream_lineage.provenance.topics import (
+    BASELINES,
+    DECLARATIONS,
+    EDGES,
+    GRAPH,
+    METRICS,
+    OBSERVATIONS,
+    OPENLINEAGE,
+    WINDOWS,
+)
 from stream_lineage.store.ports import MetricStore
 from stream_lineage.wire.kafka import admin, consumer
 from stream_lineage.wire.registry import SchemaRegistry
@@ -65,6 +76,7 @@ PUSHED_CHECK_SECONDS = 1.0
 SERIES_CHECK_SECONDS = 10.0
 EDGE_CHECK_SECONDS = 1.0
 GRAPH_CHECK_SECONDS = 5.0
+OPENLINEAGE_CHECK_SECONDS = 2.0
 DEPLOY_CHECK_SECONDS = 5.0
 _log = get_logger("stream_lineage.agents")
 
@@ -102,7 +114,7 @@ def run_worker(
     _log.info("detectors", ours=sorted(ours), plugins=sorted(others))
     detection = Detection([*ours.values(), *others.values()], schemas, agents.public_url)
     declared = read_declarations(agents.lineage_declarations)
-    names = naming(kafka.cluster_name, kafka.addresses, declared.aliases())
+    names = naming(kafka.cluster_name, kafka.addresses, declared.aliases(), kafka.cluster_aliases)
     fold = GraphFold(graph_feed(kafka, agents.agents_id), names)
     outlet = FaustOutlet(app, kafka, partitions, fold.reached)
     training = TrainingWatch(agents.public_url, seconds=agents.baseline_window_seconds)
@@ -153,6 +165,7 @@ def run_worker(
             graph_watch, headers, records, silence, offsets, transactions, asked_connect, applications
         )
         _wire_graph(app, kafka, pipeline, outlet, fold, evidence, told, watches, agents.graph_poll_seconds)
+        _wire_openlineage(app, kafka, outlet, fold, openlineage_watch(kafka, agents.agents_id, names))
     topic = kafka.topic(OBSERVATIONS)
     waits = observation_waits(kafka, topic, agents.agents_id)
     # A disk that is full is no reason to start again: the worker waits for it.
@@ -530,6 +543,57 @@ def _wire_graph(
     app.on_partitions_assigned.connect(assigned, weak=False)
     app.on_partitions_revoked.connect(revoked, weak=False)
     app.on_before_shutdown.connect(ended, weak=False)
+
+
+def openlineage_watch(settings: KafkaSettings, agents_id: str, names: Naming) -> OpenLineageWatch:
+    """Reads OpenLineage's events, in no group."""
+    topic = settings.topic(OPENLINEAGE)
+    reader = consumer(settings, agents_id, {"auto.offset.reset": "earliest", "enable.partition.eof": "true"})
+    return OpenLineageWatch(OnePartition(reader, topic, sent), partial(first_offset, reader, topic), names, REFRESH)
+
+
+def _wire_openlineage(
+    app: Any, kafka: KafkaSettings, outlet: FaustOutlet, fold: GraphFold, watch: OpenLineageWatch
+) -> None:
+    log = kafka.topic(OBSERVATIONS)
+    mine: set[int] = set()
+    said = -SAID_AGAIN_SECONDS
+
+    async def look() -> None:
+        nonlocal said
+        if app.rebalancing or app.in_recovery or HOME not in mine or not fold.whole:
+            return
+        try:
+            events = await asyncio.to_thread(watch.look, fold.ask)
+        except StreamLineageError as error:
+            if time.monotonic() - said >= SAID_AGAIN_SECONDS:
+                said = time.monotonic()
+                _log.warning("events of OpenLineage cannot be read", error=error.message, hint=error.hint)
+            return
+        try:
+            if HOME not in mine:
+                watch.drop()
+                return
+            if events:
+                await outlet.chart(events)
+                _log.info("OpenLineage's events brought into the lineage graph", events=len(events))
+            watch.written()
+        except Exception as error:
+            _log.exception("OpenLineage's events cannot be brought into the lineage graph")
+            await app.crash(error)
+            raise
+
+    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
+        mine.clear()
+        mine.update(tp.partition for tp in assigned if tp.topic == log)
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        mine.clear()
+        watch.drop()
+
+    app.timer(OPENLINEAGE_CHECK_SECONDS)(look)
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_partitions_revoked.connect(revoked, weak=False)
 
 
 def _execute(app: Any) -> NoReturn:

@@ -23,6 +23,7 @@ def claims_of_event(event: Mapping[str, Any], naming: Naming) -> Iterator[Claim]
     source = _source(event)
     if job is not None:
         yield _claim(job, source)
+        yield from _owner(job, event["job"], source)
         for each in _list(event.get("inputs")):
             if (read := _dataset(each, naming)) is not None:
                 yield from _edge(read, job, source)

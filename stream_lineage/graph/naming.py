@@ -66,10 +66,17 @@ def _has_port(bare: str) -> bool:
     return re.fullmatch(r"(?:\[[^]]*\]|[^:]+):\d+", bare) is not None
 
 
-def naming(cluster: str, addresses: Iterable[tuple[str, int]], aliases: Mapping[str, str] | None = None) -> Naming:
-    """Of the cluster with this name or alias, which is reached by these bootstrap addresses."""
+def naming(
+    cluster: str,
+    addresses: Iterable[tuple[str, int]],
+    aliases: Mapping[str, str] | None = None,
+    others: Iterable[str] = (),
+) -> Naming:
+    """Of the cluster with this name or alias, which is reached by these bootstrap addresses, and which others know by
+    other addresses or names."""
     bracketed = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in addresses]
-    return Naming(cluster, frozenset(each.lower() for each in bracketed), aliases or {})
+    known = [each.lower() for each in bracketed] + [_with_port(address(each)) for each in others]
+    return Naming(cluster, frozenset(known), aliases or {})
 
 
 def edge(source: Node, target: Node) -> GraphEdge | None:

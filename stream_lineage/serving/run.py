@@ -57,7 +57,7 @@ def run_api(settings: Settings) -> None:
 def application(settings: Settings, entrance: Entrance) -> Iterator[tuple[FastAPI, Callable[[], None]]]:
     """The application with all that keeps it up to date, and what lets everybody go who listens."""
     with ExitStack() as stack:
-        names = naming(settings.kafka.cluster_name, settings.kafka.addresses)
+        names = naming(settings.kafka.cluster_name, settings.kafka.addresses, others=settings.kafka.cluster_aliases)
         reader = log_reader(settings)
         fold = GraphFold(OnePartition(reader, settings.kafka.topic(GRAPH), written), names)
         pool = IndexPool(settings.index.index_path)

@@ -88,6 +88,12 @@ class KafkaSettings(BaseModel):
         description="Name of the cluster in lineage (kafka://NAME). Without one, the first bootstrap address.",
         examples=["payments-eu"],
     )
+    cluster_aliases: tuple[str, ...] = Field(
+        default=(),
+        description="Other addresses or names of this cluster, by which others that send lineage know it. Its "
+        "bootstrap addresses need not be said.",
+        examples=[["kafka-internal:9093", "payments"]],
+    )
     topic_prefix: str = Field(default="lineage.", description="What the names of our own topics start with.")
     replication_factor: int = Field(
         default=-1,
