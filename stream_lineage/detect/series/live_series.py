@@ -52,6 +52,7 @@ class LiveSeries:
         "_echo",
         "_excursion",
         "_extra",
+        "_fewest_of_slot",
         "_kind",
         "_knows_days",
         "_novelty",
@@ -75,6 +76,7 @@ class LiveSeries:
         self._slot_seconds = DAY / self._slots
         self._block_seconds = block_seconds(window_seconds)
         per_slot = max(1.0, self._slot_seconds / window_seconds)
+        self._fewest_of_slot = min(_FEWEST, per_slot / 4)
         self._clock = SeriesClock(now["clock"], window_seconds)
         self._season = Season(now["season"], state["days"], self._slots)
         self._spread = Spread(now["spread"], state["spread"], self._slots, per_slot)
@@ -202,6 +204,7 @@ class LiveSeries:
             excursion.returned = 0.0
         if alert:
             excursion.take(residual)
+            spread.disown()
             if now - excursion.since <= self._slot_seconds:
                 spread.reach(residual)
         else:
@@ -219,7 +222,7 @@ class LiveSeries:
     def _go_on(self, now: float) -> None:
         slot = int(now // self._slot_seconds)
         season = self._season
-        if slot != season.slot:
+        if slot != season.slot and not season.put_off(slot, self._fewest_of_slot):
             ended = season.slot
             shifted = season.turn(slot)
             self._spread.turn(ended, slot)

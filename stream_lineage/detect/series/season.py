@@ -171,6 +171,13 @@ class Season:
             self.amplitude = self.range_of_a_day()
         return shifted
 
+    def put_off(self, slot: int, fewest: float) -> bool:
+        """Whether too little of the very first slot was seen to go by: what was seen counts in the next one then."""
+        if self.slot is None or self.seen or len(self.points) >= fewest or self.held:
+            return False
+        self.slot = self.first_slot = slot
+        return True
+
     def shift(self, by: float, factor: float) -> None:
         """A new normal: all that is remembered times ``factor``, plus ``by``."""
         days = self._unpacked()

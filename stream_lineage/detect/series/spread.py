@@ -13,6 +13,9 @@ _CLIPPED = 5.0  # one value counts as this many times the usual distance, at mos
 _MEMORY = 1000.0
 _OWN = 12.0  # values after which a slot's own spread counts half
 _ENVELOPE = 4.0
+_JUDGED = 3
+"""Values that must follow before one is learned from: the last ones may be the beginning of a fault. None where windows
+are so long that a slot has few of them."""
 
 
 class Spread:
@@ -21,6 +24,7 @@ class Spread:
 
     __slots__ = (
         "_days",
+        "_held",
         "_per_slot",
         "_slots",
         "_table",
@@ -51,6 +55,7 @@ class Spread:
         self.highest: float = state["highest"]
         self.lowest: float = state["lowest"]
         self.weight: float = state["weight"]
+        self._held: list[float] = list(state.get("held", ()))  # states of before have none
 
     @staticmethod
     def initial() -> dict[str, Any]:
@@ -65,6 +70,7 @@ class Spread:
             "highest": 0.0,
             "lowest": 0.0,
             "weight": 0.0,
+            "held": [],
         }
 
     def state(self) -> dict[str, Any]:
@@ -79,6 +85,7 @@ class Spread:
             "highest": self.highest,
             "lowest": self.lowest,
             "weight": self.weight,
+            "held": list(self._held),
         }
 
     def table_text(self) -> str:
@@ -108,12 +115,25 @@ class Spread:
         self.highest = self.lowest = 0.0
 
     def take(self, residual: float, floor: float) -> None:
-        """Learn from a value that is not anomalous; ``floor`` is the least scale that it can have."""
-        self.reach(residual)
+        """Learn from a value that is not anomalous, once those that follow are not either; ``floor`` is the least scale
+        that it can have."""
+        self._held += (residual, floor)
+        if len(self._held) > 2 * min(_JUDGED, self._per_slot / 16):
+            residual, floor, *self._held = self._held
+            self.reach(residual)
+            self._learn(residual, floor)
+
+    def disown(self) -> None:
+        """An excursion has opened: what was taken last was its beginning."""
+        for residual in self._held[::2]:
+            self.reach(residual)
+        self._held = []
+
+    def _learn(self, residual: float, floor: float) -> None:
         mean = self.mean
         distance = away = abs(residual)
         if away > _CLIPPED * floor:
-            distance = min(away, _CLIPPED * max(mean, self.own, floor))
+            distance = min(away, _CLIPPED * max(mean, self._usual(), floor))
         self.count += 1
         if self.moved < 100 and away > floor:
             self.moved += 1
@@ -130,11 +150,15 @@ class Spread:
 
     def scale(self, residual: float, floor: float) -> float:
         """The scale to measure this residual in."""
-        share = self.own_count / (self.own_count + _OWN)
-        usual = _NORMAL * (share * self.own + (1 - share) * self.mean)
+        usual = _NORMAL * self._usual()
         envelope = (self.above if residual > 0 else self.below) / _ENVELOPE
         usual = max(usual, envelope)
         return usual if usual > floor else floor
+
+    def _usual(self) -> float:
+        """The mean distance at this time of day; of a time that is hardly known yet, mostly that of all times."""
+        share = self.own_count / (self.own_count + _OWN)
+        return share * self.own + (1 - share) * self.mean
 
 
 def scale_floor(kind: SeriesKind, expected: float, weight: float) -> float:

@@ -329,6 +329,23 @@ def test_a_ratio_that_never_moved_is_told_on_its_first_day_when_it_does() -> Non
     assert not judged.verdicts[24 * 6 + 36].alert, "and it is over soon after"
 
 
+@pytest.mark.parametrize("place", [*range(-6, 9), 60, 120])
+def test_a_fault_is_told_on_the_first_day_wherever_in_the_half_hour_it_begins(place: int) -> None:
+    """Deployments and batches begin on the hour. ``place``: of the fault's first window of ten seconds, after it."""
+    random = np.random.default_rng(30)
+    history, samples = 110, 500
+    for _ in range(20):
+        ratio = np.full(history + 60, 0.02)
+        ratio[history : history + 20] = 0.4
+        values = random.binomial(samples, ratio) / samples
+        start = START + 3600.0 + (place - history) * 10
+        detector = SeriesDetector(SeriesKind.RATIO, window_seconds=10.0)
+        series = detector.resume(detector.initial())
+        verdicts = [series.observe(start + index * 10, float(value), samples) for index, value in enumerate(values)]
+        assert Judged(verdicts).opened() == [history + 2]
+        assert not verdicts[history + 26].alert
+
+
 def test_one_wrong_timestamp_changes_nothing() -> None:
     values = level(np.random.default_rng(13))
     detector = SeriesDetector(SeriesKind.LEVEL, window_seconds=WINDOW)
