@@ -16,13 +16,14 @@ from stream_lineage.index.feed import OwnTopic, Progress, Read, own_ends, read_i
 from stream_lineage.index.file import explained, replace_contents, sole_writer
 from stream_lineage.index.reader import ProvenanceIndex, Status
 from stream_lineage.index.writer import Feed, IndexWriter
-from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, EDGES, OBSERVATIONS
+from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, EDGES, KEYS, OBSERVATIONS
 from stream_lineage.settings import Settings
 from stream_lineage.wire import kafka
 
 _FEEDS: tuple[tuple[str, Feed], ...] = (
     (OBSERVATIONS, "observations"),
     (EDGES, "edges"),
+    (KEYS, "keys"),
     (DRIFT_ALERTS, "alerts"),
     (ANOMALY_ALERTS, "alerts"),
 )

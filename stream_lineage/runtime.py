@@ -20,6 +20,7 @@ from stream_lineage.collect.flush import Flush
 from stream_lineage.collect.gaps import GapClassifier
 from stream_lineage.collect.group_member import bounds_of_answers, member_config, session_seconds
 from stream_lineage.collect.instance import InstanceName
+from stream_lineage.collect.key_messages import KeyMessages
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.memory import MEBIBYTE, MemoryWatch
 from stream_lineage.collect.open_flush import FlushBounds
@@ -51,6 +52,7 @@ from stream_lineage.provenance.topics import (
     DRIFT_ALERTS,
     EDGES,
     GRAPH,
+    KEYS,
     OBSERVATIONS,
     ensure_topics,
 )
@@ -67,6 +69,7 @@ _OWN_SCHEMAS: tuple[tuple[str, str, SchemaType], ...] = (
     (DEAD_LETTERS, "dead-letter.schema.json", SchemaType.JSON),
     (GRAPH, "graph.schema.json", SchemaType.JSON),
     (EDGES, "edge.avsc", SchemaType.AVRO),
+    (KEYS, "key.avsc", SchemaType.AVRO),
     (DECLARATIONS, "declaration.schema.json", SchemaType.JSON),
 )
 
@@ -130,6 +133,7 @@ def collector(
             reveal_fields=collect.reveal_fields,
             memory_mb=collect.worker_memory_mb,
             deadline_seconds=collect.worker_deadline_seconds,
+            key_fields=settings.index.key_fields,
         )
         process = DecodeProcess(options)
         stack.callback(process.close)
@@ -164,6 +168,7 @@ def collector(
             schema_id=schema_ids.get(OBSERVATIONS),
             edges_topic=settings.kafka.topic(EDGES),
             edge_schema_id=schema_ids.get(EDGES),
+            keys=_key_messages(settings, hash_key, instance.value, schema_ids.get(KEYS)),
         )
         tap = _tap(settings, admin, facts, hash_key) if collect.tap else None
         pipeline = Pipeline(
@@ -213,6 +218,13 @@ def _tap(settings: Settings, admin: AdminClient, facts: ClusterFacts, secret: by
         key_hash=lambda key: hash_key_bytes(key, secret),
         topics=lambda name: TracedTopics(admin, facts, name, replication_factor=settings.kafka.replication_factor),
     )
+
+
+def _key_messages(settings: Settings, hash_key: bytes, collector: str, schema_id: int | None) -> KeyMessages | None:
+    if not settings.index.key_fields:
+        return None
+    cluster, topic = settings.kafka.cluster_name, settings.kafka.topic(KEYS)
+    return KeyMessages(hash_key, cluster=cluster, collector=collector, topic=topic, schema_id=schema_id)
 
 
 def _find_links(settings: Settings, keys: Iterable[EpochPartition]) -> dict[EpochPartition, Head]:

@@ -1,4 +1,4 @@
-"""Finding records by a value that is in them, by reading a range of a topic."""
+"""Finding records by a value that is in them: by the index where the field is declared, else by reading a range."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.collect.schema_key import SchemaCodes
 from stream_lineage.collect.value_search import ValueSearch
 from stream_lineage.errors import NotFound
+from stream_lineage.index.key_rows import KeysFound, find_keys
+from stream_lineage.index.reader import ProvenanceIndex
+from stream_lineage.profile.key_hashes import KeyHasher
 from stream_lineage.settings import Settings
 from stream_lineage.wire import acknowledged, kafka
 from stream_lineage.wire.log_offsets import listed_offsets
@@ -33,6 +36,20 @@ class Hits:
     records: int
     unreadable: int
     cut: bool
+
+
+def find_indexed(settings: Settings, index: ProvenanceIndex, topic: str, path: str, value: str) -> KeysFound:
+    """The records of a topic that have a value in a key field, as far as the index has its hashes. Kafka is asked for
+    the cluster's id where no ``hash_key`` is set.
+
+    Raises:
+        IndexUnusable: it is damaged.
+        KafkaUnavailable: nobody answered.
+    """
+    known = settings.collect.hash_key is not None
+    cluster_id = None if known else ClusterFacts(kafka.admin(settings.kafka)).cluster_id()
+    hasher = KeyHasher(connections.hash_key_of(settings, cluster_id), topic, path)
+    return find_keys(index, topic, path, hasher.check, hasher.wanted(value))
 
 
 def find_value(

@@ -19,7 +19,7 @@ _REPORT_SECONDS = 10.0
 
 
 @click.command()
-@settings_options("kafka", "registry", "collect", "telemetry")
+@settings_options("kafka", "registry", "collect", "telemetry", single=("key_fields",))
 @output_option
 def collect(settings: Settings, output: str) -> None:
     """Observe topics: which records there are, under which schema, and what their fields look like.

@@ -158,6 +158,7 @@ def _tell(settings: Settings, read: Read, output: str) -> None:
                 "messages": read.messages,
                 "observations": read.by_feed.get("observations", 0),
                 "edges": read.by_feed.get("edges", 0),
+                "keys": read.by_feed.get("keys", 0),
                 "alerts": read.by_feed.get("alerts", 0),
                 "left_out": read.left_out,
                 "lost": read.lost,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 from rich.text import Text
 
 from stream_lineage.cli.index import filling
@@ -53,8 +54,9 @@ def trace(
 ) -> None:
     """Find the records that the record at OFFSET of TOPIC's PARTITION was made from, back to the sources.
 
-    FIELD=VALUE stands for the one record that has this value in this field: the records of a time are read and decoded
-    for it. FIELD is a path as in profiles, or @key.
+    FIELD=VALUE stands for the one record that has this value in this field. Of key_fields the index knows it; else,
+    and where --since or --until is said, the records of a time are read and decoded for it. FIELD is a path as in
+    profiles, or @key.
 
     Needs records with lineage headers: docs/trace.md. The path comes from the provenance index, and outlives the
     records themselves; timestamps, runs and code versions are read from Kafka while it has them. Ranges that say more
@@ -65,19 +67,29 @@ def trace(
     stream-lineage trace clicks 0 17 --downstream --output mermaid
     stream-lineage trace prediction_id=p-123 --topic predictions --since 2h
     """
+    from stream_lineage.errors import NotFound
     from stream_lineage.index.kept import Kept
     from stream_lineage.index.reader import ProvenanceIndex
     from stream_lineage.index.trace import trace as trace_of
     from stream_lineage.tracing import kept as kept_of
 
-    if len(record) == 1 and "=" in record[0]:
-        if offline:
-            raise click.UsageError("FIELD=VALUE is looked for in Kafka: not --offline")
-        name, partition, offset = _found(settings, record[0], topic, since, until)
-    else:
-        name, partition, offset = _coordinates(record)
+    by_value = len(record) == 1 and "=" in record[0]
+    place = None if by_value else _coordinates(record)
     if update and not offline:
         _bring_up_to_date(settings)
+    if by_value:
+        asked = click.get_current_context().get_parameter_source
+        of_a_time = any(asked(name) is ParameterSource.COMMANDLINE for name in ("since", "until"))
+        topics = _topics(settings, record[0], topic)
+        hit = None if of_a_time else _by_index(settings, record[0], topics, topic_id, offline=offline)
+        if hit is not None:
+            place, topic_id = hit
+        elif offline:
+            raise NotFound("the index knows no record that has that value", hint="Without --offline Kafka is searched.")
+        else:
+            place = _found(settings, record[0], topics, since, until)
+    assert place is not None  # noqa: S101  (it is one or the other)
+    name, partition, offset = place
     with ProvenanceIndex(settings.index.index_path) as index, index.snapshot():
         direction = "downstream" if downstream else "upstream"
         found = trace_of(index, name, partition, offset, direction, topic_id=topic_id, depth=depth)  # type: ignore[arg-type]
@@ -90,8 +102,58 @@ def _coordinates(record: tuple[str, ...]) -> tuple[str, int, int]:
     return record[0], int(record[1]), int(record[2])
 
 
-def _found(settings: Settings, said: str, topic: str | None, since: str, until: str | None) -> tuple[str, int, int]:
-    """The one record that has the value."""
+Place = tuple[str, int, int]
+
+
+def _topics(settings: Settings, said: str, topic: str | None) -> list[str]:
+    """Where a value is to be looked for."""
+    path = said.partition("=")[0]
+    topics = settings.index.topics_with(path) if topic is None else [topic]
+    if not topics:
+        raise click.UsageError(f"--topic says where to look for {path}, unless it is one of key_fields")
+    return topics
+
+
+def _by_index(
+    settings: Settings, said: str, topics: list[str], topic_id: str | None, *, offline: bool
+) -> tuple[Place, str | None] | None:
+    """The one record that has the value, and the life of its topic, by the index alone; null where it knows none. Of
+    several lives of a topic the newest one that has the value is meant."""
+    from stream_lineage.errors import NotFound
+    from stream_lineage.index.reader import ProvenanceIndex
+    from stream_lineage.searching import find_indexed
+
+    path, _, value = said.partition("=")
+    if offline and settings.collect.hash_key is None:
+        raise click.UsageError("FIELD=VALUE with --offline needs hash_key: else Kafka is asked for the cluster's id")
+    hits: list[tuple[Place, str | None]] = []
+    with ProvenanceIndex(settings.index.index_path) as index, index.snapshot():
+        for name in topics:
+            found = find_indexed(settings, index, name, path, value)
+            if found.other_key and not found.hits:
+                click.echo(f"hashes of {name}:{path} are under another hash_key, and are not looked at", err=True)
+            lives = [each.log.topic_id for each in found.hits]
+            current = topic_id or next(
+                (life for life in reversed(index.logs.lives_of(name)) if life in lives), lives[-1] if lives else None
+            )
+            hits += [
+                ((name, each.log.partition, each.offset), each.log.topic_id)
+                for each in found.hits
+                if each.log.topic_id == current
+            ]
+    if len(hits) > 1:
+        raise NotFound(_several([place for place, _ in hits], "records in the index", path), hint="Say which one.")
+    return hits[0] if hits else None
+
+
+def _several(hits: list[Place], which: str, path: str) -> str:
+    shown = ", ".join(f"{name} {partition} {offset}" for name, partition, offset in hits[:10])
+    more = "" if len(hits) <= 10 else " and others"
+    return f"{len(hits)} {which} have that value in {path}: {shown}{more}"
+
+
+def _found(settings: Settings, said: str, topics: list[str], since: str, until: str | None) -> Place:
+    """The one record that has the value, by reading a stretch of time."""
     from stream_lineage.doctor.preflight import preflight
     from stream_lineage.errors import NotFound
     from stream_lineage.searching import find_value
@@ -99,11 +161,8 @@ def _found(settings: Settings, said: str, topic: str | None, since: str, until: 
     path, _, value = said.partition("=")
     now = datetime.now(UTC)
     start, end = moment_before(since, now), None if until is None else moment_before(until, now)
-    topics = settings.index.topics_with(path) if topic is None else [topic]
-    if not topics:
-        raise click.UsageError(f"--topic says where to look for {path}, unless it is one of key_fields")
     preflight(settings, "reader", named=topics)
-    hits: list[tuple[str, int, int]] = []
+    hits: list[Place] = []
     read = unreadable = 0
     for name in topics:
         with filling(f"looking through {name}") as progress:
@@ -119,9 +178,7 @@ def _found(settings: Settings, said: str, topic: str | None, since: str, until: 
             f"no record {where} has that value in {path}: {read:,} were looked at{rest}",
             hint="--since goes further back; `stream-lineage spans` shows what has been observed of a topic.",
         )
-    shown = ", ".join(f"{name} {partition} {offset}" for name, partition, offset in hits[:10])
-    more = "" if len(hits) <= 10 else " and others"
-    raise NotFound(f"{len(hits)} records {where} have that value in {path}: {shown}{more}", hint="Say which one.")
+    raise NotFound(_several(hits, f"records {where}", path), hint="Say which one.")
 
 
 def _bring_up_to_date(settings: Settings) -> None:

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from stream_lineage.collect.batch import Payloads
 from stream_lineage.errors import WorkerLost
@@ -70,6 +72,25 @@ class Undecodable:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldHashes:
+    """Of a field by which people ask for records: ``hashes[i]`` is of a value of the record at ``places[i]`` of the
+    batch. ``left_out`` records have values of which the place is not known."""
+
+    path: str
+    places: NDArray[np.int64]
+    hashes: NDArray[np.uint64]
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer:
+    """What is said of a batch: the records that do not decode, and the hashes of key fields."""
+
+    bad: list[Undecodable]
+    keys: tuple[FieldHashes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class BatchRequest:
     """Records of a group that are to be decoded; ``skips`` are the bytes of framing before each value and key."""
 
@@ -100,6 +121,7 @@ class WorkerOptions:
     memory_mb: int
     deadline_seconds: float
     quantiles_k: int = DEFAULT_QUANTILES_K
+    key_fields: tuple[str, ...] = ()
 
 
 class DecodeProcess:
@@ -165,6 +187,7 @@ class DecodeProcess:
             "max_fields": self._options.max_fields,
             "reveal_fields": self._options.reveal_fields,
             "quantiles_k": self._options.quantiles_k,
+            "key_fields": self._options.key_fields,
         }
         self._send(orjson.dumps(options))
         self._receive(_START_SECONDS)
@@ -207,14 +230,13 @@ class DecodeProcess:
         value_schema: DecodeSchema,
         key_schema: DecodeSchema,
         skips: tuple[int, int],
-    ) -> list[Undecodable]:
-        """Decode a batch into its group's profile; the records that do not decode."""
+    ) -> BatchAnswer:
+        """Decode a batch into its group's profile."""
         request = self._request("batch", topic, value_schema, key_schema, skips) | {"group": group}
         self._send_batch(request, values, keys)
-        answer = orjson.loads(self._receive(self._options.deadline_seconds))
-        return [Undecodable(*row) for row in answer["bad"]]
+        return _answer(orjson.loads(self._receive(self._options.deadline_seconds)), len(values))
 
-    def batches(self, batches: Sequence[BatchRequest]) -> list[list[Undecodable]]:
+    def batches(self, batches: Sequence[BatchRequest]) -> list[BatchAnswer]:
         """The same for several small ones in one go: each answer that is waited for is a turn of the processor."""
         requests = [
             self._request("batch", each.topic, each.value_schema, each.key_schema, each.skips) | {"group": each.group}
@@ -224,7 +246,7 @@ class DecodeProcess:
         for each in batches:
             self._send_payloads(each.values, each.keys)
         answers = orjson.loads(self._receive(self._options.deadline_seconds))
-        return [[Undecodable(*row) for row in answer["bad"]] for answer in answers]
+        return [_answer(answer, len(each.values)) for each, answer in zip(batches, answers, strict=True)]
 
     def probe(
         self,
@@ -372,3 +394,15 @@ def _reason(status: int | None) -> str:
 
 def _timeval(seconds: float) -> bytes:
     return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+
+
+def _answer(answer: dict[str, Any], records: int) -> BatchAnswer:
+    """Only what can be so is believed of a process that reads hostile bytes."""
+    keys = []
+    for path, places, hashes, left_out in answer.get("keys", ()):
+        at = np.frombuffer(bytes.fromhex(places), "<i4").astype(np.int64)
+        own = np.frombuffer(bytes.fromhex(hashes), "<u8").astype(np.uint64)
+        if len(at) != len(own) or (len(at) and not 0 <= int(at.min()) <= int(at.max()) < records):
+            raise WorkerLost("the decode worker answered what cannot be")
+        keys.append(FieldHashes(path, at, own, left_out))
+    return BatchAnswer([Undecodable(*row) for row in answer["bad"]], tuple(keys))

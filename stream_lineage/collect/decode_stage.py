@@ -14,16 +14,19 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream_lineage.collect.batch import Payloads, joined
 from stream_lineage.collect.decode_process import (
     MOST_FINISHES,
+    BatchAnswer,
     BatchRequest,
     DecodeSchema,
+    FieldHashes,
     FinishRequest,
     Undecodable,
 )
@@ -71,7 +74,7 @@ class Worker(Protocol):
         value_schema: DecodeSchema,
         key_schema: DecodeSchema,
         skips: tuple[int, int],
-    ) -> list[Undecodable]: ...
+    ) -> BatchAnswer: ...
 
     def probe(
         self,
@@ -86,7 +89,7 @@ class Worker(Protocol):
         seconds: float,
     ) -> str | None: ...
 
-    def batches(self, batches: Sequence[BatchRequest]) -> list[list[Undecodable]]: ...
+    def batches(self, batches: Sequence[BatchRequest]) -> list[BatchAnswer]: ...
 
     def finish(self, group: int, budget: int, left_out: int) -> bytes | None: ...
 
@@ -109,6 +112,7 @@ class _Work:
     number: int
     plan: Plan
     bad: list[tuple[int, Undecodable]] = field(default_factory=list)  # piece, record
+    keys: list[tuple[int, FieldHashes]] = field(default_factory=list)  # by piece, with places in it
     excluded: dict[int, set[int]] = field(default_factory=dict)
     careful: set[int] = field(default_factory=set)
     lost: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # by piece, first and last record tried
@@ -121,12 +125,24 @@ class _Work:
 
 
 @dataclass(slots=True)
+class FoundKeys:
+    """Hashes of a field by which people ask for records, in no order. ``left_out`` records have values without one."""
+
+    path: str
+    partitions: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    hashes: NDArray[np.uint64]
+    left_out: int
+
+
+@dataclass(slots=True)
 class GroupResult:
     """``profile`` is the encoded Profile, null when it could not be made; ``bad`` holds (partition, offset, size,
     record) of what did not decode."""
 
     profile: bytes | None
     bad: list[tuple[int, int, int, Undecodable]]
+    keys: list[FoundKeys] = field(default_factory=list)
 
 
 class DecodeStage:
@@ -217,7 +233,8 @@ class DecodeStage:
             self._recover(flush, lost)
             return
         for (group, work), answer in zip(portion, answers, strict=True):
-            work.bad += [(group.sent - 1, record) for record in answer]
+            work.bad += [(group.sent - 1, record) for record in answer.bad]
+            work.keys += [(group.sent - 1, found) for found in answer.keys]
 
     def _prepared(self, flush: Flush, group: Group, plan: Plan) -> _Work | None:
         """What is fresh of a group as one piece; null where nothing is."""
@@ -266,7 +283,7 @@ class DecodeStage:
             size = max(int(payloads.lengths[record.index]), 0)
             bad.append((int(at.partitions[record.index]), int(at.offsets[record.index]), size, record))
         del self._work[group.key]
-        return GroupResult(profile, bad)
+        return GroupResult(profile, bad, [_found(group.pieces[piece], keys) for piece, keys in work.keys])
 
     def _profile(self, flush: Flush, group: Group, work: _Work, budget: int) -> bytes | None:
         for _ in range(_FINISH_ATTEMPTS):
@@ -284,6 +301,7 @@ class DecodeStage:
         """What is known of a schema has changed since the group's first pieces: they are decoded again."""
         work.plan = plan
         work.bad.clear()
+        work.keys.clear()
         work.excluded.clear()
         work.careful.clear()
         self._recover(flush, None)
@@ -302,7 +320,11 @@ class DecodeStage:
         values, keys = whole.values, whole.keys
         if places is not None:
             values, keys = _chosen(values, places), _chosen(keys, places)
-        for record in self._worker.batch(work.number, group.topic, values, keys, plan.value, plan.key, plan.skips):
+        answer = self._worker.batch(work.number, group.topic, values, keys, plan.value, plan.key, plan.skips)
+        for found in answer.keys:
+            own = found if places is None else replace(found, places=np.array(places, np.int64)[found.places])
+            work.keys.append((piece, own))
+        for record in answer.bad:
             place = record.index if places is None else places[record.index]
             work.bad.append((piece, Undecodable(place, record.role, record.kind, record.error)))
 
@@ -332,6 +354,7 @@ class DecodeStage:
         for key, work in self._work.items():
             group = flush.groups[key]
             work.bad = [row for row in work.bad if row[1].kind == WORKER_LOST]
+            work.keys.clear()
             for piece in range(group.sent):
                 try:
                     if piece not in work.careful:
@@ -424,6 +447,11 @@ class DecodeStage:
         for place in range(len(whole)):
             if place not in excluded and (values[place] >= 0 or keys[place] >= 0):
                 work.blame(piece, place, "value" if values[place] >= 0 else "key", reason)
+
+
+def _found(piece: Piece, keys: FieldHashes) -> FoundKeys:
+    at = keys.places
+    return FoundKeys(keys.path, piece.partitions[at], piece.offsets[at], keys.hashes, keys.left_out)
 
 
 def _left_out(group: Group, work: _Work) -> int:

@@ -12,6 +12,7 @@ from stream_lineage.collect.dead_letters import DeadLetter, message, summarised
 from stream_lineage.collect.decode_stage import GroupResult
 from stream_lineage.collect.flush import Flush, Group, GroupKey, Run, TimeStatistics
 from stream_lineage.collect.gaps import GapClassifier
+from stream_lineage.collect.key_messages import KeyMessages
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.progress import PartitionId
 from stream_lineage.collect.transaction import CommittedOffset, OutgoingMessage
@@ -96,6 +97,8 @@ class Recorder:
     schema_id: int | None
     edges_topic: str
     edge_schema_id: int | None
+    keys: KeyMessages | None = None
+    """Null where no key fields are declared."""
 
     def record(
         self,
@@ -146,6 +149,8 @@ class Recorder:
         drafts += [self._resolution(resolution, now) for resolution in resolved]
         self._link(flush, drafts, schemas, resolved, recording)
         recording.messages += self._edges(flush, now)
+        if self.keys is not None:
+            recording.messages += self.keys.write(results, flush.topic_ids, now)
         for letter in summarised(letters, self.dead_letter_limit):
             recording.messages.append(message(letter, to=self.dead_letters_topic, cluster=self.cluster, now=now))
             recording.dead_letters += letter.count

@@ -32,6 +32,7 @@ from stream_lineage.model.profile import Decoder
 from stream_lineage.model.schema import Framing, SchemaType
 from stream_lineage.profile.builder import ProfileBuilder
 from stream_lineage.profile.encoding import encode_profile
+from stream_lineage.profile.key_hashes import KEY, KeyHasher, fields_of
 from stream_lineage.profile.options import DEFAULT_QUANTILES_K, ProfileOptions, revealed_paths
 from stream_lineage.wire.columns import BadRecord, Batch, Decoded
 from stream_lineage.wire.decoder import DecodeLimits, RecordDecoder, decoder_for
@@ -71,9 +72,11 @@ class Worker:
     max_fields: int
     reveal_fields: tuple[str, ...]
     quantiles_k: int = DEFAULT_QUANTILES_K
+    key_fields: tuple[str, ...] = ()
     decoders: dict[int, RecordDecoder] = field(default_factory=dict)
     groups: dict[int, _Group] = field(default_factory=dict)
     _json: OrderedDict[tuple[int, str, str], JsonRecords] = field(default_factory=OrderedDict)
+    _hashers: dict[str, list[KeyHasher]] = field(default_factory=dict)
 
     def schema(self, request: dict[str, Any]) -> dict[str, Any]:
         """Prepare the decoder of a schema; a schema that cannot be used makes its records opaque."""
@@ -112,7 +115,19 @@ class Worker:
         group.builder.add(decoded_values, role="value")
         group.builder.add(decoded_keys, role="key")
         group.builder.add_keys(raw_keys.batch)
-        return {"bad": [*_bad("value", values, decoded_values.bad), *_bad("key", keys, decoded_keys.bad)]}
+        answer = {"bad": [*_bad("value", values, decoded_values.bad), *_bad("key", keys, decoded_keys.bad)]}
+        if self.key_fields and (hashers := self._key_hashers(request["topic"])):
+            answer["keys"] = [_hashed(hasher, value_decoder, values, decoded_values, raw_keys) for hasher in hashers]
+        return answer
+
+    def _key_hashers(self, topic: str) -> list[KeyHasher]:
+        """Those of the fields by which people ask for records of a topic."""
+        known = self._hashers.get(topic)
+        if known is None:
+            known = [KeyHasher(self.hash_key, topic, path) for path in fields_of(self.key_fields, topic)]
+            if known:
+                self._hashers[topic] = known
+        return known
 
     def finish(self, request: dict[str, Any]) -> bytes | None:
         """The encoded profile of a group, which is forgotten. Values that were ``left_out`` count as undecoded."""
@@ -171,6 +186,18 @@ def _payloads(data: bytes, starts: bytes, lengths: bytes, skip: int) -> _Payload
 
 def _bad(role: str, payloads: _Payloads, bad: list[BadRecord]) -> list[list[Any]]:
     return [[int(payloads.places[record.index]), role, record.kind, record.error] for record in bad]
+
+
+def _hashed(
+    hasher: KeyHasher, decoder: RecordDecoder, values: _Payloads, decoded: Decoded, keys: _Payloads
+) -> list[Any]:
+    """Path, places in the request and hashes as hexadecimal digits, and how many were left out."""
+    if hasher.path == KEY:
+        places, hashes, left_out = keys.places, hasher.raw(keys.batch), 0
+    else:
+        found = hasher.located(decoder.decode, values.batch, decoded)
+        places, hashes, left_out = values.places[found.places], found.hashes, found.left_out
+    return [hasher.path, places.astype("<i4").tobytes().hex(), hashes.astype("<u8").tobytes().hex(), left_out]
 
 
 def serve(connection: Connection, worker: Worker) -> None:
@@ -244,6 +271,7 @@ def main() -> None:
         options["max_fields"],
         tuple(options["reveal_fields"]),
         options["quantiles_k"],
+        tuple(options["key_fields"]),
     )
     _limit_memory(int(sys.argv[2]))
     connection.send_bytes(b"ready")

@@ -21,6 +21,7 @@ from stream_lineage.provenance.topics import (
     DRIFT_ALERTS,
     EDGES,
     GRAPH,
+    KEYS,
     METRICS,
     OBSERVATIONS,
     OPENLINEAGE,
@@ -107,6 +108,8 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("collector", "topic", topic(OBSERVATIONS), ("Read", "Write"), "write the log; find its last links"),
         Grant("collector", "topic", topic(DEAD_LETTERS), ("Write",), "report what cannot be decoded"),
         Grant("collector", "topic", topic(EDGES), ("Write",), "record which records others were made from"),
+        Grant("collector", "topic", topic(KEYS), ("Write",), "write hashes of the `key_fields`",
+              optional=not settings.index.key_fields),
         *(
             Grant("tap", "topic", name, ("Create", "Write", "Alter"), "create, write and enlarge traced topics",
                   prefixed=prefixed, watched=True)
@@ -164,7 +167,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
                 "reader", "topic", topic(name), ("Read",), "follow records, show alerts (`index`, `trace`)",
                 optional=True,
             )
-            for name in (EDGES, DRIFT_ALERTS, ANOMALY_ALERTS)
+            for name in (EDGES, KEYS, DRIFT_ALERTS, ANOMALY_ALERTS)
         ),
         Grant("serve", "topic", own, ("Describe",), "see which of our own topics exist", prefixed=True),
         *(

@@ -110,7 +110,27 @@ CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+_KEYS = """
+CREATE TABLE key_field (  -- a field by which people ask for records, under one key of its hashes
+    id INTEGER PRIMARY KEY,
+    topic TEXT NOT NULL,
+    path TEXT NOT NULL,
+    hash_check BLOB NOT NULL,
+    UNIQUE (topic, path, hash_check)
+);
+CREATE TABLE key_block (  -- oldest first
+    id INTEGER PRIMARY KEY,
+    field INTEGER NOT NULL,
+    log INTEGER NOT NULL,
+    first_offset INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    steps BLOB NOT NULL,  -- 4 bytes each: how far each offset is behind the first
+    hashes BLOB NOT NULL  -- 6 bytes each
+);
+CREATE INDEX key_block_by_field ON key_block (field, log, id);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _KEYS)
 """Statements that make version ``n + 1`` of a file of version ``n``, in order."""
 
 

@@ -228,7 +228,7 @@ class ProvenanceIndex:
 
     def status(self) -> Status:
         """How it stands. Counts every row."""
-        tables = ("log", "epoch", "reference", "span", "hole", "edge", "run", "alert")
+        tables = ("log", "epoch", "reference", "span", "hole", "edge", "run", "alert", "key_block")
         [version] = self.rows("PRAGMA user_version")[0]
         with self.explained():
             size = sum(
@@ -280,6 +280,10 @@ class Logs:
             if (found := self._by_log.get(Log(topic, topic_id, partition))) is not None:
                 return found
         return self._by_log.get(Log(topic, None, partition))
+
+    def lives_of(self, topic: str) -> list[str | None]:
+        """The lives that a topic is known to have had, the newest last."""
+        return [topic_id for _, topic_id in self._epochs.get(topic, [])]
 
     def lives(self, number: int) -> int:
         """How many lives the topic of a partition is known to have had."""

@@ -21,8 +21,9 @@ class IndexSettings(BaseModel):
     )
     key_fields: tuple[str, ...] = Field(
         default=(),
-        description="Fields by which people ask for records, as TOPIC:FIELD: `stream-lineage trace FIELD=VALUE` looks "
-        "in these topics. FIELD is @key for the record's key.",
+        description="Fields by which people ask for records, as TOPIC:FIELD. Collectors write keyed hashes of their "
+        "values, by which `stream-lineage trace FIELD=VALUE` finds a record in the index. FIELD is @key for the "
+        "record's key. Give collectors and readers the same.",
         examples=["predictions:prediction_id"],
     )
 

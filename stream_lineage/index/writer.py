@@ -12,13 +12,15 @@ from typing import Literal
 from stream_lineage.errors import DecodeError, ProvenanceError
 from stream_lineage.index.alert_rows import AlertRows
 from stream_lineage.index.file import explained, open_writer
+from stream_lineage.index.key_rows import KeyRows
 from stream_lineage.index.names import Names
 from stream_lineage.index.span_rows import SpanRows
 from stream_lineage.index.strips import EdgeRows
 from stream_lineage.provenance.codec import decode_with_digest
 from stream_lineage.provenance.edge_codec import decode_edges
+from stream_lineage.provenance.key_codec import decode_keys
 
-Feed = Literal["observations", "edges", "alerts"]
+Feed = Literal["observations", "edges", "keys", "alerts"]
 """What a topic of ours holds."""
 
 
@@ -53,6 +55,7 @@ class IndexWriter:
         self._names = Names(self._connection)
         self._spans = SpanRows(self._connection, self._names)
         self._edges = EdgeRows(self._connection, self._names)
+        self._keys = KeyRows(self._connection, self._names)
         self._alerts = AlertRows(self._connection)
 
     def positions(self) -> dict[tuple[str, int], tuple[int, str]]:
@@ -93,15 +96,16 @@ class IndexWriter:
                 self._spans.flush()
                 self._edges.flush()
                 counted["overlaps"] = self._spans.overlaps
+                counted["keys.dropped"] = self._keys.dropped
                 self._note(positions, facts or {}, counted)
                 self._connection.execute("COMMIT")
-                self._spans.overlaps = 0
+                self._spans.overlaps = self._keys.dropped = 0
                 return left_out
             except BaseException:
                 with suppress(sqlite3.Error):
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
-                for each in (self._names, self._spans, self._edges):
+                for each in (self._names, self._spans, self._edges, self._keys):
                     each.forget()
                 raise
 
@@ -120,6 +124,10 @@ class IndexWriter:
                 batch = decode_edges(entry.value)
                 self._edges.add(batch)
                 counted["edges.left_out"] = counted.get("edges.left_out", 0) + max(batch.left_out, 0)
+            elif entry.feed == "keys":
+                keys = decode_keys(entry.value)
+                self._keys.add(keys)
+                counted["keys.left_out"] = counted.get("keys.left_out", 0) + max(keys.left_out, 0)
             else:
                 self._alerts.add(entry.value, entry.event_id)
         except (DecodeError, ProvenanceError, ValueError, OverflowError):

@@ -20,6 +20,7 @@ ANOMALY_ALERTS = "anomaly-alerts"
 INCIDENTS = "incidents"
 GRAPH = "graph"
 EDGES = "edges"
+KEYS = "keys"
 STATE = "state"
 DEAD_LETTERS = "dead-letters"
 BASELINES = "baselines"
@@ -46,7 +47,7 @@ class OwnTopic:
     def config(self, settings: KafkaSettings) -> dict[str, str]:
         """How it is created."""
         own = {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)}
-        if self.name == EDGES:
+        if self.name in (EDGES, KEYS):
             own["retention.ms"] = str(int(settings.edges_retention_days * _DAY))
             if settings.edges_retention_bytes >= 0:
                 own["retention.bytes"] = str(settings.edges_retention_bytes // settings.observation_partitions)
@@ -60,6 +61,7 @@ OWN_TOPICS: tuple[OwnTopic, ...] = (
     OwnTopic(INCIDENTS, 1, "compact", _FOREVER, "incidents, the newest state of each"),
     OwnTopic(GRAPH, 1, "delete", _FOREVER, "evidence for nodes and edges of the lineage graph"),
     OwnTopic(EDGES, None, "delete", _YEAR, "record edges from headers, for as long and as many bytes as settings say"),
+    OwnTopic(KEYS, None, "delete", _YEAR, "hashes of declared key fields, for as long and as many bytes as edges"),
     OwnTopic(STATE, 1, "compact", _FOREVER, "mutes, labels, token hashes, checkpoints"),
     OwnTopic(BASELINES, 1, "compact", _FOREVER, "training baselines, the newest of each name"),
     OwnTopic(METRICS, 1, "delete", 90 * _DAY, "metrics that others measure and push"),

@@ -50,7 +50,8 @@ class Emission:
         Protobuf's defaults another, if there are any."""
         merged = [_merged([part for part in parts if size(part)]) for parts in self.parts]
         out = []
-        for path, scope, nulls, parts in zip(self._layout.paths, self._layout.scopes, self.nulls, merged, strict=True):
+        given = zip(self._layout.paths, self._layout.scopes, self.nulls, merged, self.parts, strict=True)
+        for path, scope, nulls, parts, single in given:
             present = nulls + sum(map(size, parts))
             if not present:
                 continue
@@ -59,7 +60,8 @@ class Emission:
                 missing = sum(size(part) for part in merged[scope] if _is_record(part)) - present
             elif scope == EVERY_RECORD:
                 missing = self._records - present
-            out.append(FieldColumn(path, present + missing, nulls, missing, parts))
+            joined = len(parts) < sum(1 for part in single if size(part))
+            out.append(FieldColumn(path, present + missing, nulls, missing, parts, joined))
         return out
 
 

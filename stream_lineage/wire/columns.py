@@ -73,7 +73,8 @@ class FieldColumn:
     """All values of one field path in a batch. A field of several types (a union, untyped JSON) has several parts.
 
     ``slots`` = nulls + missing + the values in all parts. A field at the top has a slot in every good record, a field
-    further down one in every record or object that there is at the path above it.
+    further down one in every record or object that there is at the path above it. ``joined``: values of several
+    branches of a union, or of several messages, are in one part, branch by branch.
     """
 
     path: str
@@ -81,6 +82,7 @@ class FieldColumn:
     nulls: int = 0
     missing: int = 0
     parts: list[Part] = field(default_factory=list)
+    joined: bool = False
 
 
 @dataclass(slots=True)
@@ -111,7 +113,8 @@ class Decoded:
     ``records`` counts all records, the bad ones too. Parts without a value are left out, and so are columns without
     any. ``truncated`` counts the field paths of the schema (for JSON: of this batch) that are beyond the bound of paths
     and have no column. ``compared`` is null where no structure is declared,
-    ``text`` where records are decoded: else it says whether they look like text.
+    ``text`` where records are decoded: else it says whether they look like text. ``in_order``: whether a column with
+    one value for each record has them in the order of the records.
     """
 
     records: int
@@ -120,6 +123,7 @@ class Decoded:
     truncated: int = 0
     compared: Compared | None = None
     text: bool | None = None
+    in_order: bool = True
 
 
 @dataclass(slots=True)

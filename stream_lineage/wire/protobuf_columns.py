@@ -59,7 +59,9 @@ class ProtobufColumns:
             run = self._run(good, messages)
             if not run.bad.any():
                 bad.sort(key=lambda record: record.index)
-                return Decoded(len(batch), run.emission.columns(), bad, self._layout.truncated, run.compared)
+                alike = bool((messages == messages[:1]).all())  # else they come message by message
+                columns = run.emission.columns()
+                return Decoded(len(batch), columns, bad, self._layout.truncated, run.compared, in_order=alike)
             bad += run.reasons(kept)
             fine = ~run.bad
             kept, messages = kept[fine], messages[fine]

@@ -111,14 +111,15 @@ class KafkaSettings(BaseModel):
         default=365.0,
         gt=0,
         le=36_500,
-        description="How long record edges are kept, when we create their topic: records cannot be traced for longer.",
+        description="How long record edges are kept, and hashes of key fields, when we create their topics: records "
+        "cannot be traced for longer.",
     )
     edges_retention_bytes: int = Field(
         default=10 * 1024**3,
         ge=-1,
         le=2**62,
         description="Bytes of record edges that are kept on each replica, over all partitions, when we create their "
-        "topic: the oldest are deleted. -1: as many as there are.",
+        "topic: the oldest are deleted. As many of hashes of key fields. -1: as many as there are.",
     )
 
     @field_validator("bootstrap_servers")

@@ -162,7 +162,7 @@ def created(lab: Lab, topic: str) -> bool:
     return lab.admin.create_topics([NewTopic(topic, 2)])[topic].exception(30) is None
 
 
-def test_a_record_is_found_by_a_value_in_it(lab: Lab) -> None:
+def test_a_record_is_found_by_a_value_in_it(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     known = Acknowledged()
     clicks, words, numbers = lab.topic("clicks", partitions=2), lab.topic("words"), lab.topic("numbers")
     for partition in (0, 1):
@@ -195,3 +195,21 @@ def test_a_record_is_found_by_a_value_in_it(lab: Lab) -> None:
     declared = trace(lab, "id=p-11", "--key-fields", f"{words}:id", "--output", "json", *flags)
     assert declared.json["record"]["offset"] == 11
     assert found("id=p-345", words, "--since", "2030-01-01T00:00Z").code != 0
+    # By the index, once the collector writes hashes: without asking Kafka, and after retention.
+    later = [{"id": f"q-{n}", "nested": {"n": n}} for n in range(50)]
+    lab.send(words, [(json.dumps(text).encode(), None) for text in later], known, key=b"k-9")
+    lab.send(clicks, lab.clicks(clicks, CLICK, 1_000)[900:], known, partition=1)
+    keyed = [word for field in (f"{words}:id", f"{words}:@key", f"{clicks}:user") for word in ("--key-fields", field)]
+    lab.environment["STREAM_LINEAGE_HASH_KEY"] = "a key that nobody guesses"
+    monkeypatch.setenv("STREAM_LINEAGE_HASH_KEY", "a key that nobody guesses")
+    lab.collect_until_end(*keyed)
+    assert found("id=q-30", words).json["record"]["offset"] == 731
+    record = found("user=942", clicks, "--offline").json["record"]
+    assert (record["partition"], record["offset"]) == (1, 942)
+    assert f"50 records in the index have that value in @key: {words} 0 701" in found("@key=k-9", words).err
+    assert "Without --offline" in found("id=p-11", words, "--offline").err  # from before the field was declared
+    assert found("id=p-11", words).json["record"]["offset"] == 11
+    lab.delete_records(words, 0, 740)
+    assert found("id=q-30", words).json["record"]["in_kafka"] == "none"
+    monkeypatch.setenv("STREAM_LINEAGE_HASH_KEY", "another key than that one")
+    assert "another hash_key" in found("id=q-45", words).err

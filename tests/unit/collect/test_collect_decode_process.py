@@ -48,7 +48,7 @@ def no_keys(count: int) -> Payloads:
 
 
 def give(process: DecodeProcess, group: int, topic: str, values: Payloads, schema: DecodeSchema = JSON) -> list[Any]:
-    return process.batch(group, topic, values, no_keys(len(values)), schema, OPAQUE, (0, 0))
+    return process.batch(group, topic, values, no_keys(len(values)), schema, OPAQUE, (0, 0)).bad
 
 
 def probe(process: DecodeProcess, group: int, values: Payloads, seconds: float = 5.0) -> str | None:

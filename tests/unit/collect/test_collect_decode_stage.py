@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 
 from stream_lineage.collect import decode_stage
 from stream_lineage.collect.batch import Payloads, joined
-from stream_lineage.collect.decode_process import BatchRequest, DecodeSchema, FinishRequest, Undecodable
+from stream_lineage.collect.decode_process import (
+    BatchAnswer,
+    BatchRequest,
+    DecodeSchema,
+    FieldHashes,
+    FinishRequest,
+    Undecodable,
+)
 from stream_lineage.collect.decode_stage import DecodeStage, GroupResult, Plan
 from stream_lineage.collect.flush import Flush, Group, Piece
 from stream_lineage.errors import WorkerLost
@@ -78,7 +85,7 @@ class FakeWorker:
         value_schema: DecodeSchema,
         key_schema: DecodeSchema,
         skips: tuple[int, int],
-    ) -> list[Undecodable]:
+    ) -> BatchAnswer:
         self._happens()
         self.plans.append(value_schema)
         if self._fatal(values, keys):
@@ -86,7 +93,11 @@ class FakeWorker:
         own = items(values)
         good = [value for value in own if value not in self.rotten]
         self.groups.setdefault(group, []).extend(good)
-        return [Undecodable(i, "value", "rotten", "it smells") for i, value in enumerate(own) if value in self.rotten]
+        bad = [Undecodable(i, "value", "rotten", "it smells") for i, value in enumerate(own) if value in self.rotten]
+        fine = [(i, value) for i, value in enumerate(own) if value is not None and value in good and b"/" in value]
+        hashed = [(i, int(value.rpartition(b"/")[2])) for i, value in fine]
+        places, hashes = np.array(hashed, np.int64).reshape(-1, 2).T
+        return BatchAnswer(bad, (FieldHashes("id", places, hashes.astype(np.uint64), len(bad)),))
 
     def probe(
         self,
@@ -112,7 +123,7 @@ class FakeWorker:
         self.left_out[group] = left_out
         return orjson.dumps([None if value is None else value.decode() for value in self.groups.pop(group)])
 
-    def batches(self, batches: Sequence[BatchRequest]) -> list[list[Undecodable]]:
+    def batches(self, batches: Sequence[BatchRequest]) -> list[BatchAnswer]:
         return [self.batch(b.group, b.topic, b.values, b.keys, b.value_schema, b.key_schema, b.skips) for b in batches]
 
     def finishes(self, requests: Sequence[FinishRequest]) -> Iterator[bytes | None]:
@@ -206,6 +217,12 @@ def test_exactly_the_killers_are_left_out(feeds: list[tuple[int, int]], data: st
         assert sorted(profiled(result)) == sorted(expected)
         assert named(result, "worker-lost") == sorted(i for group, i in killers if group == number)
         assert named(result, "rotten") == sorted(i for group, i in rotten if group == number)
+        pairs = [(each.offsets.tolist(), each.hashes.tolist()) for each in result.keys]
+        keyed = {pair for offsets, hashes in pairs for pair in zip(offsets, hashes, strict=True)}
+        left = {i for group, i in killers | rotten if group == number}
+        assert keyed == {(i, i) for i in range(sizes[number]) if i not in left}
+        assert sum(len(each.offsets) for each in result.keys) == len(keyed)
+        assert sum(each.left_out for each in result.keys) == len(named(result, "rotten"))
         assert len(result.bad) == len(named(result, "worker-lost")) + len(named(result, "rotten"))
 
 
@@ -250,7 +267,7 @@ def test_a_record_that_is_too_large_to_be_received_is_told_from_ends_by_others()
                 self._die()
             return super().probe(group, topic, values, *rest, **more)
 
-        def batch(self, group: int, topic: str, values: Payloads, *rest: Any) -> list[Undecodable]:
+        def batch(self, group: int, topic: str, values: Payloads, *rest: Any) -> BatchAnswer:
             if values.byte_count > 100:
                 self._die()
             return super().batch(group, topic, values, *rest)
@@ -335,9 +352,9 @@ def test_the_time_for_recovery_is_bounded_for_the_whole_flush(monkeypatch: pytes
             now[0] += 0.5
             super().start()
 
-        def batch(self, *_: object, **__: object) -> list[Undecodable]:
+        def batch(self, *_: object, **__: object) -> BatchAnswer:
             self._die()
-            return []
+            return BatchAnswer([])
 
     worker = Ended()
     results = run(worker, [(0, 2)] * 20, seconds=60)

@@ -184,7 +184,7 @@ def test_damage_inside_the_file_is_said(tmp_path: Path) -> None:
     for page in range(20, len(content) // 4096):
         content[page * 4096 : page * 4096 + 64] = bytes(64)
     path.write_bytes(content)
-    with ProvenanceIndex(path) as index, pytest.raises(IndexUnusable, match="damaged") as said:
+    with pytest.raises(IndexUnusable, match="damaged") as said, ProvenanceIndex(path) as index:
         list(index.spans(TopicEpoch("clicks", "id")))
     assert "index rebuild" in str(said.value.hint)
     # A new one takes its place.

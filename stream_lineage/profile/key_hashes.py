@@ -1,0 +1,163 @@
+"""Keyed hashes of the values by which people ask for records, with where in a batch each of them stands.
+
+Columns hold values and not whose they are. Where each record of a batch has exactly one, they stand in the order of
+the records; else the batch is cut in halves until that is so, as often as a batch may be decoded again. 48 bits are
+kept of a hash: among a thousand million records one is found wrongly with a chance of 1 to 300,000.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_lineage.profile.hashing import ValueHasher
+from stream_lineage.wire.columns import Batch, Containers, Decoded, Numbers, Part, Symbols, Texts
+
+KEY = "@key"
+"""Stands for the record's key, as it is."""
+CHECK_BYTES = 8
+HASH_BITS = 48
+MOST_DECODES = 64
+"""How often parts of a batch are decoded again to tell whose a value is. Each costs some tenths of a millisecond."""
+_LOW = np.uint64((1 << HASH_BITS) - 1)
+_INSIDE = ("[]", "{}")
+Hashes = NDArray[np.uint64]
+Decode = Callable[[Batch], Decoded]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """``hashes[i]`` is of a value of the record ``places[i]`` of the batch. ``left_out`` records have values of which
+    that is not known."""
+
+    places: NDArray[np.int64]
+    hashes: Hashes
+    left_out: int = 0
+
+
+class KeyHasher:
+    """The hashes of one field of one topic: the same value hashes otherwise in every other field."""
+
+    def __init__(self, hash_key: bytes, topic: str, path: str) -> None:
+        self.path = path
+        own = blake2b(b"key field", key=hash_key[:64], digest_size=32)
+        for name in (topic, path):
+            encoded = name.encode(errors="surrogatepass")
+            own.update(len(encoded).to_bytes(4, "little") + encoded)
+        digest = own.digest()
+        self._hasher = ValueHasher(digest)
+        self.check = blake2b(b"check", key=digest, digest_size=CHECK_BYTES).digest()
+        """Tells whether two processes hash with the same key."""
+
+    def raw(self, batch: Batch) -> Hashes:
+        """Of payloads as they are."""
+        return self._hasher.texts(batch.data, batch.starts, batch.lengths) & _LOW
+
+    def wanted(self, text: str) -> frozenset[int]:
+        """The hashes that a value may have which somebody typed: as text, and as a number if it looks like one."""
+        raw = text.encode("utf-8", "surrogateescape")
+        data = np.frombuffer(raw + bytes(16), np.uint8)
+        found = [self._hasher.texts(data, np.array([0]), np.array([len(raw)]))]
+        with suppress(ValueError):
+            number = float(text)
+            found.append(self._hasher.numbers(np.array([number])))
+            with suppress(ValueError, OverflowError):
+                integer = int(text) if _looks_whole(text) else _whole_number(number)
+                found.append(self._hasher.integers(np.array([integer], np.int64)))
+        return frozenset(int(hashes[0] & _LOW) for hashes in found)
+
+    def located(self, decode: Decode, batch: Batch, decoded: Decoded) -> Located:
+        """Of the field in a batch of values, which was ``decoded``."""
+        if any(sign in self.path for sign in _INSIDE):
+            return Located(np.zeros(0, np.int64), np.zeros(0, np.uint64), _values(decoded, self.path))
+        places: list[NDArray[np.int64]] = []
+        hashes: list[Hashes] = []
+        left_out, budget = 0, MOST_DECODES
+        waiting = [(np.arange(len(batch)), decoded)]
+        while waiting:
+            rows, part = waiting.pop()
+            count = _values(part, self.path)
+            if not count:
+                continue
+            good = np.delete(rows, [record.index for record in part.bad])
+            own = self._whole(part, len(good))
+            if own is not None:
+                places.append(good)
+                hashes.append(own)
+            elif len(good) == 1 or budget < 2:
+                left_out += count
+            else:
+                budget -= 2
+                middle = len(good) // 2
+                for half in (good[middle:], good[:middle]):
+                    waiting.append((half, decode(Batch(batch.data, batch.starts[half], batch.lengths[half]))))
+        if not places:
+            return Located(np.zeros(0, np.int64), np.zeros(0, np.uint64), left_out)
+        return Located(np.concatenate(places), np.concatenate(hashes), left_out)
+
+    def _whole(self, decoded: Decoded, records: int) -> Hashes | None:
+        """The hashes where each record has exactly one value, in the order of the records."""
+        columns = [column for column in decoded.columns if column.path == self.path] if decoded.in_order else []
+        if len(columns) != 1 or columns[0].joined or columns[0].slots != records or len(columns[0].parts) != 1:
+            return None
+        hashes = self._hashes(columns[0].parts[0])
+        return hashes if hashes is not None and len(hashes) == records else None
+
+    def _hashes(self, part: Part) -> Hashes | None:
+        if isinstance(part, Texts):
+            return self._hasher.texts(part.data, part.starts, part.lengths) & _LOW
+        if isinstance(part, Symbols):
+            return self._hasher.symbols(part.symbols)[part.codes] & _LOW
+        if isinstance(part, Containers) or part.type == "boolean":
+            return None
+        values = part.values
+        found = (
+            self._hasher.integers(values.astype(np.int64))
+            if part.type == "integer"
+            else self._hasher.numbers(values.astype(np.float64))
+        )
+        return found & _LOW
+
+
+def _looks_whole(text: str) -> bool:
+    with suppress(ValueError):
+        int(text)
+        return True
+    return False
+
+
+def _whole_number(number: float) -> int:
+    """
+    Raises:
+        ValueError: it is none.
+    """
+    if not number.is_integer():
+        raise ValueError("not a whole number")
+    return int(number)
+
+
+def _values(decoded: Decoded, path: str) -> int:
+    return sum(map(_count, (part for column in decoded.columns if column.path == path for part in column.parts)))
+
+
+def _count(part: Part) -> int:
+    match part:
+        case Containers():
+            return 0
+        case Texts():
+            return len(part.lengths)
+        case Symbols():
+            return len(part.codes)
+        case Numbers():
+            return len(part.values)
+
+
+def fields_of(key_fields: Iterable[str], topic: str) -> list[str]:
+    """The key fields of a topic, of those that are declared as ``TOPIC:FIELD``."""
+    found = (each.partition(":") for each in key_fields)
+    return list(dict.fromkeys(path for name, _, path in found if name == topic))
