@@ -111,13 +111,13 @@ def pieces(runs: Iterable[KeyRun]) -> Iterator[KeyRun]:
 
 
 def pack_steps(offsets: NDArray[np.int64]) -> bytes:
-    return (offsets - offsets[0]).astype("<u4").tobytes()
+    packed: bytes = (offsets - int(offsets[0])).astype("<u4").tobytes()
+    return packed
 
 
 def pack_hashes(hashes: NDArray[np.uint64]) -> bytes:
     whole = np.frombuffer(hashes.astype("<u8").tobytes(), np.uint8)
-    packed: bytes = whole.reshape(-1, 8)[:, :HASH_BYTES].tobytes()
-    return packed
+    return whole.reshape(-1, 8)[:, :HASH_BYTES].tobytes()
 
 
 def unpack_hashes(data: bytes) -> NDArray[np.uint64]:
