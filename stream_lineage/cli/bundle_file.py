@@ -1,15 +1,36 @@
-"""Bundles from files or stdin."""
+"""Bundles from files or stdin, and to files."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from stream_lineage.errors import DecodeError, NotFound
 from stream_lineage.explain.bundle import parse_bundle
 from stream_lineage.explain.recording import Recording
 
 MOST_BYTES = 1_000_000_000
+
+
+def write_bundle(path: Path, document: dict[str, Any]) -> None:
+    """Write a bundle, whole or not at all, readable by its owner only.
+
+    Raises:
+        NotFound: the file cannot be written.
+    """
+    building = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(building, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(orjson.dumps(document) + b"\n")
+        building.replace(path)
+    except OSError as error:
+        building.unlink(missing_ok=True)
+        raise NotFound(f"{path} cannot be written: {error.strerror}") from error
 
 
 def read_bundle(path: str) -> Recording:

@@ -2,44 +2,110 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.text import Text
 
+from stream_lineage.cli.options import TO_READ_METRICS, TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, console, output_option, print_json, print_table
+from stream_lineage.cli.reading import reading
+from stream_lineage.cli.times import moment_before
 from stream_lineage.errors import StreamLineageError
+from stream_lineage.settings import Settings
 
 if TYPE_CHECKING:
     from stream_lineage.explain.answer import Answer, Ranked
+    from stream_lineage.explain.recording import Recording
 
 _SHOWN = 12
 _TREND_WIDTH = 48
 
 
 @click.command()
-@click.argument("bundle", metavar="BUNDLE.json")
+@click.argument("target", metavar="BUNDLE.json|TARGET")
+@click.option("--metric", metavar="METRIC", help="Ask about this metric of TARGET, in the live graph.")
+@click.option("--field", metavar="FIELD", help="The field of TARGET that the metric is of.")
+@click.option("--at", metavar="TIME", help="When it was noticed: a time, or how long ago: 3d, 12h.  [default: now]")
+@click.option("--history", metavar="AGE", help="How long before that to look: 2h, 7d.  [default: as long as needed]")
+@click.option(
+    "--export", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write the bundle there, too."
+)
 @output_option
-def explain(bundle: str, output: str) -> None:
-    """Find what broke first, in a recorded incident.
+@settings_options(single=(*TO_READ_OURS, *TO_READ_METRICS), defer=True)
+def explain(
+    settings: Callable[[], Settings],
+    target: str,
+    metric: str | None,
+    field: str | None,
+    at: str | None,
+    history: str | None,
+    export: Path | None,
+    output: str,
+) -> None:
+    """Find what broke first, in a recorded incident or in the live graph.
 
-    BUNDLE.json holds the graph, the series of metrics, events and the breach (docs/root-cause.md); - is stdin. The
-    answer is the upstream-most node whose own data deviate on a real path to the breach, with path, evidence, what was
-    rejected and what else is hit; or inconclusive, with what would settle it. Both end with exit code 0.
+    The answer is the upstream-most node whose own data deviate on a real path to the breach, with path, evidence, what
+    was rejected and what else is hit; or inconclusive, with what would settle it. Both end with exit code 0.
+
+    BUNDLE.json holds the graph, the series of metrics, events and the breach (docs/root-cause.md); - is stdin. With
+    --metric, TARGET is a node of the lineage graph, or TOPIC:FIELD, and all that is read from Kafka and the metric
+    store.
 
     \b
     stream-lineage explain incident.json
-    stream-lineage explain incident.json --output json | jq .ranking[0].node
+    stream-lineage explain predictions --metric ctr --at 2026-03-01T12:00Z
+    stream-lineage explain orders --metric null_ratio --field amount --export incident.json
     """
-    from stream_lineage.cli.bundle_file import read_bundle
+    from stream_lineage.cli.bundle_file import read_bundle, write_bundle
+    from stream_lineage.explain.bundle import recording_of
+
+    if metric is None:
+        for name, given in (("--field", field), ("--at", at), ("--history", history), ("--export", export)):
+            if given is not None:
+                raise click.UsageError(f"{name} is about the live graph: give --metric, too.")
+        _answer(read_bundle(target), target, output)
+        return
+    document, notes = _asked(settings(), target, metric, field, at, history)
+    if export is not None:
+        write_bundle(export, document)
+    recording = recording_of(document)
+    _answer(replace(recording, notes=(*recording.notes, *notes)), target, output)
+
+
+def _asked(
+    settings: Settings, target: str, metric: str, field: str | None, at: str | None, history: str | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    from stream_lineage.explaining import Asked, bundle_of, meant_by
+
+    now = datetime.now(UTC)
+    when = now if at is None else moment_before(at, now)
+    if when > now:
+        raise click.UsageError("--at is in the future.")
+    age = None if history is None else now - moment_before(history, now)
+    if age is not None and age <= timedelta(0):
+        raise click.UsageError("--history is how long: 2h, 7d.")
+    asked = Asked(target, metric, field, when, age)
+    with reading("reading the lineage graph") as progress:
+        meant = meant_by(settings, asked, progress)
+    with reading("reading series of nodes") as progress:
+        bundle = bundle_of(settings, meant, progress)
+    width = f"Windows are {bundle.window_seconds} s wide."
+    return bundle.document, (width, *bundle.notes)
+
+
+def _answer(recording: Recording, name: str, output: str) -> None:
     from stream_lineage.explain.root_cause import explain as explained
 
-    recording = read_bundle(bundle)
     try:
         answer = explained(recording)
     except Exception as error:
         raise StreamLineageError(
-            f"no answer for {bundle}: {type(error).__name__}: {error}",
+            f"no answer for {name}: {type(error).__name__}: {error}",
             hint="That is a fault of the search, not of the bundle; --debug shows where.",
         ) from error
     if output == JSON:
