@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,10 +11,11 @@ from pathlib import Path
 
 from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.connections import log_reader
-from stream_lineage.errors import ConnectionFailed, NotFound
-from stream_lineage.index.feed import OwnTopic, Progress, Read, own_ends, read_into
+from stream_lineage.errors import ConnectionFailed, NotFound, StreamLineageError
+from stream_lineage.index.feed import OwnTopic, Progress, Read, own_bounds, read_into
 from stream_lineage.index.file import explained, replace_contents, sole_writer
 from stream_lineage.index.reader import ProvenanceIndex, Status
+from stream_lineage.index.walk import Direction
 from stream_lineage.index.writer import Feed, IndexWriter
 from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, EDGES, KEYS, OBSERVATIONS
 from stream_lineage.settings import Settings
@@ -118,16 +119,63 @@ def standing(settings: Settings) -> Standing:
     with ProvenanceIndex(settings.index.index_path) as index:
         status = index.status()
     try:
-        topics = _topics(settings)
-        with closing(log_reader(settings)) as consumer:
-            ends = own_ends(consumer, topics)
+        return Standing(status, lag(settings, status.positions))
     except ConnectionFailed as error:
         return Standing(status, None, error.message)
-    lag = {}
-    for source, (low, high) in ends.items():
-        position = status.positions.get((source.topic, source.number), low)
-        lag[(source.topic, source.number)] = max(high - position, 0)
-    return Standing(status, lag)
+
+
+def lag(settings: Settings, positions: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+    """How many messages each partition of our own topics has beyond these positions, whether or not they can be read by
+    now.
+
+    Raises:
+        KafkaUnavailable: no broker answered.
+    """
+    found = {}
+    for source, (low, high) in own_bounds(kafka.admin(settings.kafka), _topics(settings)).by_partition.items():
+        place = (source.topic, source.number)
+        found[place] = max(high - positions.get(place, low), 0)
+    return found
+
+
+def behind(
+    settings: Settings,
+    index: ProvenanceIndex,
+    direction: Direction,
+    read: Read | None = None,
+    *,
+    offline: bool = False,
+    fresh_seconds: float = 0.0,
+) -> list[str]:
+    """Why the index may lack what our topics have by now, in sentences; none where it has all.
+
+    Args:
+        settings: where Kafka is.
+        index: in the snapshot that is going to be asked.
+        direction: upstream it is enough that all topics were read up to one moment: what came later is not observed.
+        read: how the index was just brought up to date; null where that was not done.
+        offline: by the index alone, without asking Kafka.
+        fresh_seconds: and it is taken for up to date where it was read to the end so lately.
+    """
+    whole, positions = index.whole_at(), index.positions()
+    if settings.kafka.topic(EDGES) not in {topic for topic, _ in positions}:
+        return ["no edges have been read: nothing is known of what records were made from"]
+    if offline:
+        if whole is None:
+            return ["the index may lack what was being read into it: Kafka was not asked"]
+        age = datetime.now(UTC) - datetime.fromisoformat(whole)
+        if direction == "upstream" or age.total_seconds() <= fresh_seconds:
+            return []
+        return [f"the index is as of {whole}: Kafka was not asked for what came later"]
+    if read is not None and whole is not None:
+        return []
+    if read is not None and read.behind:
+        return [f"{read.behind:,} messages of our own topics cannot be read yet: a transaction is open"]
+    try:
+        missing = sum(lag(settings, positions).values())
+    except StreamLineageError as error:
+        return [f"how far the index is behind is not known: {error.message}"]
+    return [f"the index has not read {missing:,} messages of our own topics yet"] if missing else []
 
 
 def _read(
@@ -139,7 +187,8 @@ def _read(
 ) -> Read:
     topics = _require_log(settings)
     with closing(log_reader(settings)) as consumer:
-        return read_into(writer, consumer, topics, follow=follow, progress=progress)
+        admin = kafka.admin(settings.kafka)
+        return read_into(writer, consumer, topics, lambda: own_bounds(admin, topics), follow=follow, progress=progress)
 
 
 def _require_log(settings: Settings) -> list[OwnTopic]:

@@ -30,6 +30,12 @@ def kept(settings: Settings, found: Trace, *, most: int = _MOST_READ) -> Kept:
         ids = facts.topic_ids({each.log.topic for each in stretches})
         there = {each.number: each for each in stretches if _is_there(each, ids)}
         starts = facts.log_starts({(each.log.topic, each.log.partition) for each in there.values()})
+        for topic in sorted({each.log.topic for each in there.values()}):
+            policy = facts.cleanup_policy(topic)
+            if policy is None:
+                answer.unsure.add(topic)
+            elif "compact" in policy:
+                answer.compacted.add(topic)
         answer.asked = True
         for each in stretches:
             start = starts.get((each.log.topic, each.log.partition)) if each.number in there else None

@@ -149,6 +149,12 @@ def filling(what: str) -> Iterator[Progress | None]:
 def _tell(settings: Settings, read: Read, output: str) -> None:
     if read.left_out:
         click.echo(f"{read.left_out:,} messages are not what they should be, and were left out", err=True)
+    if read.removed:
+        parts = ", ".join(f"{count:,} of {feed}" for feed, count in sorted(read.removed.items()))
+        click.echo(
+            f"retention had removed messages before the index was made: up to {parts}; what they said is not in it",
+            err=True,
+        )
     if read.lost:
         click.echo(f"{read.lost:,} messages had been deleted by retention before they were read", err=True)
     if output == JSON:
@@ -162,6 +168,7 @@ def _tell(settings: Settings, read: Read, output: str) -> None:
                 "alerts": read.by_feed.get("alerts", 0),
                 "left_out": read.left_out,
                 "lost": read.lost,
+                "removed": {feed: read.removed.get(feed, 0) for feed in ("observations", "edges", "keys", "alerts")},
                 "behind": read.behind,
                 "seconds": round(read.seconds, 3),
             }
@@ -174,5 +181,9 @@ def _tell(settings: Settings, read: Read, output: str) -> None:
 def _report(read: Read) -> None:
     if read.left_out:
         _log.warning("messages left out", left_out=read.left_out)
+    if read.removed:
+        _log.warning("messages removed by retention before the index was made", **read.removed)
+    if read.lost:
+        _log.warning("messages removed by retention before they were read", lost=read.lost)
     if read.messages:
-        _log.info("followed", messages=read.messages, lost=read.lost)
+        _log.info("followed", messages=read.messages, lost=read.lost, behind=read.behind)

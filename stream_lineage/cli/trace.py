@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,15 @@ from stream_lineage.cli.times import moment_before
 from stream_lineage.settings import Settings
 
 if TYPE_CHECKING:
+    from stream_lineage.index.feed import Read
     from stream_lineage.index.kept import Kept
     from stream_lineage.index.reader import ProvenanceIndex
     from stream_lineage.index.trace import Trace
+    from stream_lineage.index.walk import Direction
 
+_PATIENCE_SECONDS = 5.0
+"""How long another process that writes to the index is waited for to read what there is."""
+_LOOK_SECONDS = 0.3
 TREE, MERMAID = "tree", "mermaid"
 
 
@@ -71,12 +77,12 @@ def trace(
     from stream_lineage.index.kept import Kept
     from stream_lineage.index.reader import ProvenanceIndex
     from stream_lineage.index.trace import trace as trace_of
+    from stream_lineage.indexing import behind
     from stream_lineage.tracing import kept as kept_of
 
     by_value = len(record) == 1 and "=" in record[0]
     place = None if by_value else _coordinates(record)
-    if update and not offline:
-        _bring_up_to_date(settings)
+    read = _bring_up_to_date(settings) if update and not offline else None
     if by_value:
         asked = click.get_current_context().get_parameter_source
         of_a_time = any(asked(name) is ParameterSource.COMMANDLINE for name in ("since", "until"))
@@ -90,10 +96,19 @@ def trace(
             place = _found(settings, record[0], topics, since, until)
     assert place is not None  # noqa: S101  (it is one or the other)
     name, partition, offset = place
-    with ProvenanceIndex(settings.index.index_path) as index, index.snapshot():
-        direction = "downstream" if downstream else "upstream"
-        found = trace_of(index, name, partition, offset, direction, topic_id=topic_id, depth=depth)  # type: ignore[arg-type]
-        _print(index, found, Kept() if offline else kept_of(settings, found), output)
+    direction: Direction = "downstream" if downstream else "upstream"
+    with ProvenanceIndex(settings.index.index_path) as index:
+        patience = time.monotonic() + (_PATIENCE_SECONDS if update and read is None else 0)
+        while True:
+            with index.snapshot():
+                doubts = behind(settings, index, direction, read, offline=offline)
+                if not doubts or time.monotonic() >= patience:
+                    found = trace_of(
+                        index, name, partition, offset, direction, topic_id=topic_id, depth=depth, doubts=doubts
+                    )
+                    _print(index, found, Kept() if offline else kept_of(settings, found), output)
+                    return
+            time.sleep(_LOOK_SECONDS)
 
 
 def _coordinates(record: tuple[str, ...]) -> tuple[str, int, int]:
@@ -181,7 +196,8 @@ def _found(settings: Settings, said: str, topics: list[str], since: str, until: 
     raise NotFound(_several(hits, f"records {where}", path), hint="Say which one.")
 
 
-def _bring_up_to_date(settings: Settings) -> None:
+def _bring_up_to_date(settings: Settings) -> Read | None:
+    """What was read; null where another process is about it."""
     from stream_lineage import indexing
     from stream_lineage.doctor.preflight import preflight
     from stream_lineage.errors import IndexBusy
@@ -189,34 +205,27 @@ def _bring_up_to_date(settings: Settings) -> None:
     preflight(settings, "reader")
     try:
         with filling("reading into the index") as progress:
-            indexing.update(settings, progress)
+            return indexing.update(settings, progress)
     except IndexBusy:
-        return  # somebody keeps it up to date
+        return None
 
 
 def _print(index: ProvenanceIndex, found: Trace, kept: Kept, output: str) -> None:
-    from stream_lineage.index.documents import notes, trace_document
+    from stream_lineage.index.documents import inexact, notes, trace_document
 
     if output == JSON:
         print_json(trace_document(index, found, kept))
         return
-    from stream_lineage.cli.trace_tree import drawn, mermaid
+    from stream_lineage.cli.trace_tree import counted, drawn, mermaid
     from stream_lineage.index.path_tree import path_tree
 
     tree = path_tree(found, index.logs)
     if output == MERMAID:
-        click.echo(mermaid(tree, found, index.logs))
+        click.echo(mermaid(tree, found, index.logs, inexact(index, found)))
         return
     screen = console()
     screen.print(drawn(tree, found, index.logs, kept), soft_wrap=True)
-    walk = found.walk
-    where = "sources" if walk.direction == "upstream" else "ends"
-    ends = sum(ranges.count for ranges in found.ends.values()) if walk.reached else 0
-    if walk.reached:
-        screen.print(Text(f"{walk.count():,} records in {len(walk.hops)} hops, {ends:,} of them {where}", style="dim"))
-    else:
-        word = "made it" if walk.direction == "upstream" else "was made of it"
-        screen.print(Text(f"nothing is recorded of what {word}", style="dim"))
+    screen.print(Text(counted(found), style="dim"))
     for alert in found.alerts[:10]:
         line = f"{alert.severity}: {alert.summary}" + (
             "" if alert.closed_at is None else f" (over {alert.closed_at:%F %T}Z)"

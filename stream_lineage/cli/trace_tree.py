@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.text import Text
 from rich.tree import Tree
@@ -16,6 +16,7 @@ from stream_lineage.index.trace import Stretch, Trace
 _RANGES_SHOWN = 3
 _PARTITIONS_SHOWN = 3
 _SCHEMAS_SHOWN = 3
+_DOUBTS_SHOWN = 5
 
 
 def drawn(root: Branch, found: Trace, logs: Logs, kept: Kept) -> Tree:
@@ -31,8 +32,22 @@ def drawn(root: Branch, found: Trace, logs: Logs, kept: Kept) -> Tree:
     return top
 
 
-def mermaid(root: Branch, found: Trace, logs: Logs) -> str:
-    """A flowchart in Mermaid's language: arrows go the way that the data went."""
+def counted(found: Trace) -> str:
+    """How much was found, and whether that is exact, in a line."""
+    walk, exact = found.walk, "exact" if found.exact else "not exact"
+    if not walk.reached:
+        return f"nothing is recorded of what {'made it' if walk.direction == 'upstream' else 'was made of it'}; {exact}"
+    ends = {"known": 0, "open": 0}
+    for _, kind, ranges in found.ends_by_kind():
+        ends["known" if kind in ("source", "outcome") else "open"] += ranges.count
+    where = "sources" if walk.direction == "upstream" else "ends"
+    more = f" and {ends['open']:,} from which it may go on" if ends["open"] else ""
+    return f"{walk.count():,} records in {len(walk.hops)} hops, {ends['known']:,} of them {where}{more}; {exact}"
+
+
+def mermaid(root: Branch, found: Trace, logs: Logs, doubts: Sequence[str] = ()) -> str:
+    """A flowchart in Mermaid's language: arrows go the way that the data went. ``doubts`` stand beside it: why it is
+    not exact."""
     lines = ["flowchart LR"]
     waiting, number = [(root, 0)], 0
     lines.append(f"    n0[{_quoted(places(root, logs))}]")
@@ -42,11 +57,13 @@ def mermaid(root: Branch, found: Trace, logs: Logs) -> str:
             number += 1
             lines.append(f"    n{number}[{_quoted(places(child, logs))}]")
             ends = (f"n{number}", f"n{parent}") if found.walk.direction == "upstream" else (f"n{parent}", f"n{number}")
-            arrow = "-. widened .->" if child.widened else "-->"
+            arrow = "-. widened .->" if child.widened else "-. uncertain .->" if child.unclear else "-->"
             lines.append(f"    {ends[0]} {arrow} {ends[1]}")
             waiting.append((child, number))
         if branch.more:
             lines.append(f"    more{parent}([{_quoted('and more')}]) -.- n{parent}")
+    shown = [*doubts[:_DOUBTS_SHOWN], *(["and more: --output json has all"] if len(doubts) > _DOUBTS_SHOWN else [])]
+    lines += [f"    doubt{at}>{_quoted(f'not exact: {doubt}')}]" for at, doubt in enumerate(shown)]
     return "\n".join(lines)
 
 
@@ -96,10 +113,12 @@ def _facts(branch: Branch, found: Trace, kept: Kept) -> Iterator[tuple[str, str]
         yield f"{branch.itself:,} of them made by one another", "dim"
     if branch.widened:
         yield "widened", "yellow"
-    if any(
-        branch.records[number] & ranges for number, ranges in found.walk.unknown.items() if number in branch.records
-    ):
-        yield "has parents that no header names", "yellow"
+    elif branch.unclear:
+        yield "may be of another life of the topic", "yellow"
+    if _any(branch, found.walk.unknown):
+        yield "has, or may have, parents that no header names", "yellow"
+    if _any(branch, found.gaps.ends):
+        yield "what it was made from may have been lost", "yellow"
     gone = sum((ranges & kept.gone.get(log, Ranges.empty())).count for log, ranges in branch.records.items())
     if gone:
         yield "no longer in Kafka" if gone == branch.count else f"{gone:,} no longer in Kafka", "yellow"
@@ -107,6 +126,10 @@ def _facts(branch: Branch, found: Trace, kept: Kept) -> Iterator[tuple[str, str]
         yield alerts, "red"
     if branch.above:
         yield "(see above)", "dim"
+
+
+def _any(branch: Branch, ranges: Mapping[int, Ranges]) -> bool:
+    return any(mine & ranges[number] for number, mine in branch.records.items() if number in ranges)
 
 
 def _times(branch: Branch, mine: list[Stretch], kept: Kept) -> str:

@@ -158,9 +158,12 @@ class FlushEdges:
                 known = incomplete = True
         if not known:
             origin = origin_in(headers)
-            if origin is None:
+            if origin is not None:
+                source, parents = origin[0], (origin[1],)
+            elif PARENTS_HEADER in last:
+                incomplete = True  # a copied header: made from something, and nobody says from what
+            else:
                 return
-            source, parents = origin[0], (origin[1],)
         counts.edges += 1
         writer.add(*place, parents, source=source, incomplete=incomplete, run_id=ids[0], trace_id=ids[1])
 

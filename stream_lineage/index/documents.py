@@ -7,6 +7,7 @@ from typing import Any
 from stream_lineage.index.kept import Kept
 from stream_lineage.index.ranges import Ranges
 from stream_lineage.index.reader import Log, ProvenanceIndex
+from stream_lineage.index.strip_table import widened
 from stream_lineage.index.trace import Stretch, Trace, links
 from stream_lineage.provenance.documents import schema_document
 
@@ -23,7 +24,10 @@ def trace_document(index: ProvenanceIndex, found: Trace, kept: Kept) -> dict[str
         "count": walk.count(),
         "hops": len(walk.hops),
         "records": [_stretch(each, kept) for each in found.stretches],
-        "ends": [_ended(number, index.logs[number], ranges, kept) for number, ranges in sorted(found.ends.items())],
+        "ends": [
+            {"kind": kind, **_ended(number, index.logs[number], part, kept)}
+            for number, kind, part in found.ends_by_kind()
+        ],
         "unknown_parents": [
             {**_place(index.logs[number]), **_ranges(ranges)} for number, ranges in sorted(walk.unknown.items())
         ],
@@ -34,6 +38,7 @@ def trace_document(index: ProvenanceIndex, found: Trace, kept: Kept) -> dict[str
                 "parents_each": link.each or None,
                 "widened": link.widened,
                 "incomplete": link.incomplete,
+                "unclear": link.unclear,
                 "source": None if link.source is None else link.source.value,
                 "run_id": link.run_id,
                 "first_timestamp": None if link.first_timestamp is None else link.first_timestamp.isoformat(),
@@ -62,21 +67,16 @@ def trace_document(index: ProvenanceIndex, found: Trace, kept: Kept) -> dict[str
 
 
 def notes(index: ProvenanceIndex, found: Trace, kept: Kept) -> list[str]:
-    """What a reader has to know of an answer, in sentences."""
-    walk, said = found.walk, []
-    if walk.cut:
-        said.append("not everything was looked at: the path goes on beyond what was asked for")
-    if walk.uncertain:
-        count = sum(ranges.count for ranges in walk.uncertain.values())
-        said.append(
-            f"widened: {count:,} of the records lie in ranges that cover the real ones, and may be none of them"
-        )
-    for number, ranges in walk.unknown.items():
-        said.append(
-            f"{_said(index.logs[number])}: {ranges.count:,} records have parents that their headers do not name"
-        )
-    if walk.back:
+    """What a reader has to know of an answer, in sentences; first what speaks against its being exact."""
+    said = inexact(index, found)
+    if found.walk.back:
         said.append("the path leads back to records that it has passed: they are shown once")
+    for topic in sorted(kept.compacted):
+        said.append(f"{topic} is compacted: Kafka has those of these records that were read again, and may lack others")
+    for topic in sorted(kept.unsure):
+        said.append(
+            f"{topic}: we may not ask whether it is compacted, so it is not known what Kafka has of these records"
+        )
     for number, gone in kept.gone.items():
         said.append(
             f"{_said(index.logs[number])}: {gone.count:,} of these records are no longer in Kafka; "
@@ -84,6 +84,29 @@ def notes(index: ProvenanceIndex, found: Trace, kept: Kept) -> list[str]:
         )
     if kept.trouble is not None:
         said.append(f"Kafka was not asked: {kept.trouble}")
+    return said
+
+
+def inexact(index: ProvenanceIndex, found: Trace) -> list[str]:
+    """Why an answer is not exact, in sentences; none where it is."""
+    walk, said = found.walk, [*found.doubts, *found.gaps.notes]
+    if walk.cut:
+        said.append("not everything was looked at: the path goes on beyond what was asked for")
+    if walk.uncertain:
+        count = sum(ranges.count for ranges in walk.uncertain.values())
+        lie = "lie in ranges that cover the real ones, and " if widened(walk.strips).any() else ""
+        said.append(f"{'widened' if lie else 'uncertain'}: {count:,} of the records {lie}may be none of them")
+    for topic in sorted({index.logs[number].topic for number in walk.unclear}):
+        said.append(f"{topic} was deleted and made again about then: headers do not say which of the two they mean")
+    for number, ranges in walk.unknown.items():
+        said.append(
+            f"{_said(index.logs[number])}: {ranges.count:,} records have, or may have, parents that no header names"
+        )
+    for number, ranges in found.unobserved.items():
+        said.append(
+            f"{_said(index.logs[number])}: {ranges.count:,} records at which the path ends were not observed: whether "
+            "it goes on is not known"
+        )
     return said
 
 

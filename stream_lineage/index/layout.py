@@ -9,6 +9,9 @@ from stream_lineage.errors import IndexUnusable
 APPLICATION_ID = 0x534C_6978
 """Stands in the header of our files, so that another SQLite file is not taken for an index."""
 
+WHOLE_AT = "whole_at"
+"""The fact that names the moment up to which all topics were read; empty where one of them is ahead of another."""
+
 _FIRST = """
 CREATE TABLE log (  -- one partition of one life of a topic; topic_id '' where nobody has said which life it is
     id INTEGER PRIMARY KEY,
@@ -130,7 +133,30 @@ CREATE TABLE key_block (  -- oldest first
 CREATE INDEX key_block_by_field ON key_block (field, log, id);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _KEYS)
+_GAPS = """
+CREATE TABLE gap (  -- what is not known of the records of a topic; topic '' may be any
+    topic TEXT NOT NULL,
+    topic_id TEXT NOT NULL,  -- '' may be any
+    why TEXT NOT NULL,  -- no-room: the collector left edges out; unreadable: a message of edges; removed: by retention
+    count INTEGER NOT NULL,  -- records where there was no room, else messages
+    first_seen INTEGER NOT NULL,  -- when that was observed, in milliseconds; 0: not known
+    last_seen INTEGER NOT NULL,
+    PRIMARY KEY (topic, topic_id, why)
+) WITHOUT ROWID;
+CREATE TABLE unrecorded (  -- offsets whose edges retention may have removed before they were read
+    log INTEGER PRIMARY KEY,
+    last_offset INTEGER NOT NULL  -- up to here
+);
+CREATE INDEX edge_incomplete ON edge (out_log, out_first) WHERE flags & 2;
+INSERT INTO gap SELECT '', '', 'no-room', value, 0, 0 FROM counter WHERE name = 'edges.left_out' AND value > 0;
+INSERT INTO gap SELECT '', '', 'unreadable', value, 0, 0 FROM counter WHERE name = 'unreadable.edges' AND value > 0;
+INSERT INTO gap SELECT '', '', 'removed', value, 0, 0 FROM counter WHERE name = 'lost.edges' AND value > 0;
+INSERT INTO unrecorded SELECT log, max(last_offset) FROM span
+    WHERE EXISTS (SELECT 1 FROM counter WHERE name = 'lost.edges' AND value > 0) GROUP BY log;
+UPDATE edge SET flags = flags | 2 WHERE source > 1  -- incomplete: headers of other systems name one ancestor
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _KEYS, _GAPS)
 """Statements that make version ``n + 1`` of a file of version ``n``, in order."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from stream_lineage.index.ranges import Ranges
 from stream_lineage.index.reader import Logs
-from stream_lineage.index.strip_table import by_log, widened
+from stream_lineage.index.strip_table import by_log, unclear, widened
 from stream_lineage.index.trace import Trace
 from stream_lineage.index.walk import near_and_far, stacked_touching
 
@@ -20,12 +20,14 @@ _Name = tuple[str, str | None, str | None]
 class Branch:
     """Records of one topic, by the numbers of their partitions, and where they lead.
 
-    ``itself``: how many of them were reached from others among them. ``above``: where they lead is shown elsewhere.
+    ``unclear``: they may be of another life of the topic. ``itself``: how many of them were reached from others among
+    them. ``above``: where they lead is shown elsewhere.
     ``more``: they lead further, for which there was no room.
     """
 
     records: dict[int, Ranges]
     widened: bool = False
+    unclear: bool = False
     itself: int = 0
     above: bool = False
     more: bool = False
@@ -66,12 +68,13 @@ def _children(found: Trace, logs: Logs, records: Mapping[int, Ranges]) -> list[B
         known = logs[log]
         groups.setdefault((known.topic, known.topic_id, known.cluster), {})[log] = ranges
     inexact = set(strips[widened(strips)][:, far[0]].tolist())
+    doubtful = set(strips[unclear(strips)][:, far[0]].tolist())
     out: list[Branch] = []
     for _, group in sorted(groups.items(), key=lambda item: tuple(part or "" for part in item[0])):
-        branch = Branch(group, bool(inexact & group.keys()))
+        branch = Branch(group, bool(inexact & group.keys()), bool(doubtful & group.keys()))
         if 1 < branch.count <= _SINGLE and not branch.widened:
             out += [
-                Branch({log: Ranges.single(offset)})
+                Branch({log: Ranges.single(offset)}, unclear=branch.unclear)
                 for log, ranges in sorted(group.items())
                 for first, last in ranges
                 for offset in range(first, last + 1)

@@ -14,7 +14,7 @@ from typing import Any
 
 from stream_lineage.errors import IndexUnusable
 from stream_lineage.index.file import explained, open_reader
-from stream_lineage.index.layout import MIGRATIONS
+from stream_lineage.index.layout import MIGRATIONS, WHOLE_AT
 from stream_lineage.index.names import reference_of
 from stream_lineage.index.ranges import Ranges
 from stream_lineage.index.span_rows import wire_text
@@ -24,6 +24,9 @@ from stream_lineage.provenance.spans import IndexedSpan, TopicEpoch
 
 SpanRow = tuple[int, int, SchemaReference, SchemaReference]
 """First and last offset, value and key schema."""
+_HOLES_EACH = 8
+_CLEARLY_MS = 60_000
+"""What is so long after another thing is after it whatever clocks and flushes do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ class ProvenanceIndex:
         """Every partition that is named anywhere, as of now."""
         return Logs(
             self.rows("SELECT id, cluster, topic, topic_id, number FROM log"),
-            self.rows("SELECT topic, topic_id, first_seen FROM epoch ORDER BY first_seen, topic_id"),
+            self.rows("SELECT topic, topic_id, first_seen, last_seen FROM epoch ORDER BY first_seen, topic_id"),
         )
 
     def reference(self, number: int) -> SchemaReference:
@@ -194,6 +197,28 @@ class ProvenanceIndex:
         )
         return None if not row or row[0][1] < offset else _missing(row[0])
 
+    def holes_in(self, log: int, wanted: Ranges) -> Ranges:
+        """Those of the offsets that hold no record."""
+        first, last = int(wanted.firsts[0]), int(wanted.lasts[-1])
+        most = _HOLES_EACH * len(wanted)
+        rows = self.rows(
+            "SELECT first_offset, last_offset FROM hole WHERE log = ?1 AND first_offset <= ?3 AND first_offset >="
+            " coalesce((SELECT max(first_offset) FROM hole WHERE log = ?1 AND first_offset <= ?2), ?2) LIMIT ?4",
+            (log, first, last, most),
+        )
+        if len(rows) == most:
+            # Far more holes than ranges, which is what transactions make: looked up for each range.
+            rows = [
+                row
+                for low, high in wanted
+                for row in self.rows(
+                    "SELECT first_offset, last_offset FROM hole WHERE log = ?1 AND first_offset <= ?3 AND first_offset"
+                    " >= coalesce((SELECT max(first_offset) FROM hole WHERE log = ?1 AND first_offset <= ?2), ?2)",
+                    (log, low, high),
+                )
+            ]
+        return wanted & Ranges.of([row[0] for row in rows], [row[1] for row in rows]) if rows else Ranges.empty()
+
     def schemas_of(self, log: int, topic: str, wanted: Ranges) -> list[tuple[Ranges, SchemaReference, SchemaReference]]:
         """Offsets by the schemas that they were written with, in the order of their first. What lies in no span is left
         out."""
@@ -226,6 +251,15 @@ class ProvenanceIndex:
 
     # As a whole
 
+    def positions(self) -> dict[tuple[str, int], int]:
+        """The next offset of each partition of our own topics that was read."""
+        return {(row[0], row[1]): row[2] for row in self.rows("SELECT topic, number, next_offset FROM position")}
+
+    def whole_at(self) -> str | None:
+        """The moment up to which all of our topics were read; null where one of them was read further than another."""
+        rows = self.rows("SELECT value FROM fact WHERE name = ?", (WHOLE_AT,))
+        return str(rows[0][0]) or None if rows else None
+
     def status(self) -> Status:
         """How it stands. Counts every row."""
         tables = ("log", "epoch", "reference", "span", "hole", "edge", "run", "alert", "key_block")
@@ -241,7 +275,7 @@ class ProvenanceIndex:
             size,
             version,
             {table: self.rows(f"SELECT count(*) FROM {table}")[0][0] for table in tables},  # noqa: S608
-            {(row[0], row[1]): row[2] for row in self.rows("SELECT topic, number, next_offset FROM position")},
+            self.positions(),
             dict(self.rows("SELECT name, value FROM fact")),
             dict(self.rows("SELECT name, value FROM counter WHERE name <> 'edge.ids'")),
         )
@@ -255,14 +289,16 @@ class ProvenanceIndex:
 class Logs:
     """Partitions by number and by name, and which life of a topic is meant where nobody says so."""
 
-    def __init__(self, rows: Sequence[tuple[int, str, str, str, int]], epochs: Sequence[tuple[str, str, int]]) -> None:
+    def __init__(
+        self, rows: Sequence[tuple[int, str, str, str, int]], epochs: Sequence[tuple[str, str, int, int]]
+    ) -> None:
         self._by_id = {
             id_: Log(topic, topic_id or None, number, cluster or None) for id_, cluster, topic, topic_id, number in rows
         }
         self._by_log = {log: id_ for id_, log in self._by_id.items()}
-        self._epochs: dict[str, list[tuple[int, str | None]]] = {}
-        for topic, topic_id, seen in epochs:
-            self._epochs.setdefault(topic, []).append((seen, topic_id or None))
+        self._epochs: dict[str, list[tuple[int, int, str | None]]] = {}
+        for topic, topic_id, first, last in epochs:
+            self._epochs.setdefault(topic, []).append((first, last, topic_id or None))
 
     def __getitem__(self, number: int) -> Log:
         return self._by_id[number]
@@ -276,14 +312,14 @@ class Logs:
 
     def current(self, topic: str, partition: int) -> int | None:
         """A partition of the newest life of a topic that has it."""
-        for _, topic_id in reversed(self._epochs.get(topic, [])):
+        for _, _, topic_id in reversed(self._epochs.get(topic, [])):
             if (found := self._by_log.get(Log(topic, topic_id, partition))) is not None:
                 return found
         return self._by_log.get(Log(topic, None, partition))
 
     def lives_of(self, topic: str) -> list[str | None]:
         """The lives that a topic is known to have had, the newest last."""
-        return [topic_id for _, topic_id in self._epochs.get(topic, [])]
+        return [topic_id for *_, topic_id in self._epochs.get(topic, [])]
 
     def lives(self, number: int) -> int:
         """How many lives the topic of a partition is known to have had."""
@@ -301,14 +337,38 @@ class Logs:
     def life_at(self, topic: str, seen: int) -> str | None:
         """The topic id that was current at a time in milliseconds; null where none is known."""
         epochs = self._epochs.get(topic)
-        if not epochs:
-            return None
-        return epochs[max(bisect_right([first for first, _ in epochs], seen) - 1, 0)][1]
+        return epochs[_current(epochs, seen)][2] if epochs else None
+
+    def is_clear(self, number: int, seen: int, first_time: int, last_time: int) -> bool:
+        """Whether the parents that stand in this partition can be of no other life of its topic than ``resolved`` says.
+
+        Headers do not name the life, and a life is known from its first observation on only, so that both the outputs
+        (by their timestamps) and their observation have to lie well within the time in which this life was observed.
+
+        Args:
+            number: the partition, as in the edge.
+            seen: when the edge was observed, in milliseconds as the others.
+            first_time, last_time: lowest and highest timestamp of the outputs; negative for none.
+        """
+        log = self._by_id[number]
+        epochs = self._epochs.get(log.topic, [])
+        if log.topic_id is not None or log.cluster is not None or len(epochs) < 2:
+            return True
+        if first_time < 0:
+            return False
+        at = _current(epochs, seen)
+        first, last, _ = epochs[at]
+        begun = at == 0 or min(seen, first_time) >= first + _CLEARLY_MS
+        return begun and (at == len(epochs) - 1 or max(seen, last_time) <= last - _CLEARLY_MS)
 
     def unnamed(self, number: int) -> int | None:
         """The partition without a named life under which the children of this one's records may stand."""
         log = self._by_id[number]
         return None if log.topic_id is None else self._by_log.get(Log(log.topic, None, log.partition, log.cluster))
+
+
+def _current(epochs: Sequence[tuple[int, int, str | None]], seen: int) -> int:
+    return max(bisect_right([first for first, _, _ in epochs], seen) - 1, 0)
 
 
 def moment(milliseconds: int) -> datetime:

@@ -27,15 +27,18 @@ class _Tail:
 
 
 class SpanRows:
-    """Writes spans inside a transaction that somebody else opens and commits, after ``flush``."""
+    """Writes spans inside a transaction that somebody else opens and commits, after ``flush``. ``edges_since``: of what
+    was observed before this, in milliseconds, the edges may have been removed, which is noted."""
 
     def __init__(self, connection: sqlite3.Connection, names: Names) -> None:
         self._connection, self._names = connection, names
+        self.edges_since = 0
         self.forget()
 
     def forget(self) -> None:
         """After a transaction that was rolled back."""
         self._tails: dict[int, _Tail | None] = {}
+        self._unrecorded: dict[int, int] = {}
         self.overlaps = 0
 
     def add(self, observation: Observation) -> None:
@@ -54,13 +57,22 @@ class SpanRows:
         value = self._names.reference(observation.value_schema)
         key = self._names.reference(observation.key_schema)
         for span in observation.spans:
-            self._span(self._names.log(observation.topic, observation.topic_id, span.partition), span, value, key)
+            log = self._names.log(observation.topic, observation.topic_id, span.partition)
+            self._span(log, span, value, key)
+            if seen < self.edges_since:
+                self._unrecorded[log] = max(span.last_offset, self._unrecorded.get(log, 0))
 
     def flush(self) -> None:
         """Write what has only been noted."""
         for log, tail in self._tails.items():
             if tail is not None and tail.dirty:
                 self._write_tail(log, tail)
+        self._connection.executemany(
+            "INSERT INTO unrecorded VALUES (?, ?) ON CONFLICT DO UPDATE SET"
+            " last_offset = max(last_offset, excluded.last_offset)",
+            list(self._unrecorded.items()),
+        )
+        self._unrecorded = {}
 
     def _write_tail(self, log: int, tail: _Tail) -> None:
         self._connection.execute(

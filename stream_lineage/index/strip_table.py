@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain, pairwise
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_lineage.index.ranges import Offsets, Ranges
+from stream_lineage.index.reader import Logs
 from stream_lineage.index.strips import INCOMPLETE, WIDENED
 
 OUT_LOG, OUT_FIRST, OUT_LAST, PARENT_LOG, PARENT_FIRST, PARENT_LAST = range(6)
@@ -23,6 +24,8 @@ _ONE_BY_ONE = 12
 """Up to so many ranges are asked for in a query each: less work than a table of them."""
 FROM_FIRST, TO_LAST = 4, 8
 """Flags of a strip that is cut to parents: the first one, the last one is among them."""
+UNCLEAR = 16
+"""Flag of a strip whose parents may be of another life of their topic than the one that stands there."""
 Table = npt.NDArray[np.int64]
 """A row for each strip, columns as above."""
 
@@ -126,16 +129,23 @@ def incomplete(strips: Table) -> npt.NDArray[np.bool_]:
     return found
 
 
-def renamed(strips: Table, resolved: Callable[[int, int], int], several: Callable[[int], bool]) -> Table:
-    """Parents' partitions with the life of their topic that is meant."""
+def unclear(strips: Table) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = (strips[:, FLAGS] & UNCLEAR) > 0
+    return found
+
+
+def renamed(strips: Table, logs: Logs) -> Table:
+    """Parents' partitions with the life of their topic that is meant, marked where that may be another one."""
     given = strips[:, PARENT_LOG]
     out = strips.copy()
     for number in np.unique(given[given >= 0]).tolist():
         at = np.flatnonzero(given == number)
-        if several(number):
-            out[at, PARENT_LOG] = [resolved(number, seen) for seen in strips[at, SEEN].tolist()]
+        if logs.lives(number) > 1:
+            times = strips[at][:, [SEEN, FIRST_TIME, LAST_TIME]].tolist()
+            out[at, PARENT_LOG] = [logs.resolved(number, seen) for seen, _, _ in times]
+            out[at, FLAGS] |= np.array([0 if logs.is_clear(number, *each) else UNCLEAR for each in times], np.int64)
         else:
-            out[at, PARENT_LOG] = resolved(number, int(strips[at[0], SEEN]))
+            out[at, PARENT_LOG] = logs.resolved(number, int(strips[at[0], SEEN]))
     return out
 
 

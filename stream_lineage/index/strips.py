@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from stream_lineage.index.gap_rows import GapRows
 from stream_lineage.index.names import NONE, Names
 from stream_lineage.index.span_rows import note_epoch
 from stream_lineage.model.record_edge import EdgeBatch, EdgeSource, RecordEdge
@@ -106,8 +107,8 @@ class Strip:
 class EdgeRows:
     """Writes edges inside a transaction that somebody else opens and commits, after ``flush``."""
 
-    def __init__(self, connection: sqlite3.Connection, names: Names) -> None:
-        self._connection, self._names = connection, names
+    def __init__(self, connection: sqlite3.Connection, names: Names, gaps: GapRows) -> None:
+        self._connection, self._names, self._gaps = connection, names, gaps
         self.forget()
 
     def forget(self) -> None:
@@ -128,6 +129,8 @@ class EdgeRows:
             raise ValueError("an offset is out of range")
         seen = int(batch.observed_at.timestamp() * 1000)
         note_epoch(self._connection, batch.topic, batch.topic_id, seen)
+        if batch.left_out > 0:
+            self._gaps.add(batch.topic, batch.topic_id, "no-room", batch.left_out, seen)
         for edge in batch.edges:
             out_log = self._names.log(batch.topic, batch.topic_id, edge.partition)
             if out_log not in self._latest:
@@ -170,7 +173,9 @@ class EdgeRows:
         source = SOURCES.index(edge.source) if edge.source in SOURCES else 0
         run = self._names.run(edge.run_id)
         time = -1 if edge.timestamp is None else (edge.timestamp - _EPOCH) // timedelta(milliseconds=1)
-        incomplete = INCOMPLETE if edge.incomplete else 0
+        # Headers of other systems do not say of which record they were written, and are copied on: what they name is an
+        # ancestor, not all there is.
+        incomplete = INCOMPLETE if edge.incomplete or edge.source is not EdgeSource.LINEAGE else 0
         if not edge.parents:
             yield Strip(
                 out_log, edge.offset, edge.offset, NONE, 0, 0, 0, incomplete, source, run, seen, time, time

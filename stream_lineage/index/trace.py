@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from stream_lineage.errors import NotFound
 from stream_lineage.index.alert_paths import AlertOnPath, alerts_on
+from stream_lineage.index.gaps import Gaps, gaps_of
 from stream_lineage.index.ranges import Ranges
 from stream_lineage.index.reader import Log, ProvenanceIndex, moment
 from stream_lineage.index.strip_table import (
@@ -22,12 +24,18 @@ from stream_lineage.index.strip_table import (
     PARENT_LOG,
     RUN,
     SOURCE,
+    UNCLEAR,
     WIDTH,
 )
 from stream_lineage.index.strips import INCOMPLETE, SOURCES, WIDENED
 from stream_lineage.index.walk import MOST_STRIPS, Direction, Walk, walk
 from stream_lineage.model.record_edge import EdgeSource
 from stream_lineage.model.schema import SchemaReference
+
+EndKind = Literal["source", "outcome", "unknown-parents", "not-observed", "in-doubt"]
+"""What a record is at which a path ends: a ``source``, downstream an ``outcome`` of which nothing was made, as far as
+the index knows. Or that is not known: its header names no parents though there are some (``unknown-parents``), nobody
+has observed it (``not-observed``), or its topic's edges were not all recorded (``in-doubt``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class Link:
     each: int
     widened: bool
     incomplete: bool
+    unclear: bool
     source: EdgeSource | None
     run_id: str | None
     first_timestamp: datetime | None
@@ -70,7 +79,9 @@ class Link:
 
 @dataclass(slots=True)
 class Trace:
-    """What a record was made from, or what became of it. ``walk`` has it by partition."""
+    """What a record was made from, or what became of it. ``walk`` has it by partition. ``unobserved`` are ends that
+    nobody has observed; ``gaps`` what the index knows not to know; ``doubts`` what else speaks against its being whole,
+    in sentences."""
 
     number: int
     log: Log
@@ -79,16 +90,35 @@ class Trace:
     start: Stretch
     stretches: list[Stretch]
     alerts: list[AlertOnPath]
+    unobserved: dict[int, Ranges] = field(default_factory=dict)
+    gaps: Gaps = field(default_factory=Gaps)
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def exact(self) -> bool:
         """Whether it names every record, and no other."""
-        return not (self.walk.uncertain or self.walk.unknown or self.walk.cut)
+        walk = self.walk
+        not_sure = walk.uncertain or walk.unknown or walk.unclear or walk.cut
+        return not (not_sure or self.unobserved or self.gaps or self.doubts)
 
     @property
     def ends(self) -> dict[int, Ranges]:
         """Where the path ends, by the numbers of partitions: sources upstream."""
         return self.walk.ends
+
+    def ends_by_kind(self) -> Iterator[tuple[int, EndKind, Ranges]]:
+        """The ends with what they are, each in one kind, by the numbers of partitions."""
+        kinds: list[tuple[EndKind, dict[int, Ranges]]] = [("not-observed", self.unobserved)]
+        last: EndKind = "outcome"
+        if self.walk.direction == "upstream":
+            kinds = [("unknown-parents", self.walk.unknown), *kinds, ("in-doubt", self.gaps.ends)]
+            last = "source"
+        for number, rest in sorted(self.ends.items()):
+            for kind, known in [*kinds, (last, self.ends)]:
+                part = rest & known.get(number, Ranges.empty())
+                if part:
+                    yield number, kind, part
+                    rest = rest - part
 
 
 def trace(
@@ -101,15 +131,29 @@ def trace(
     topic_id: str | None = None,
     depth: int | None = None,
     most_strips: int = MOST_STRIPS,
+    doubts: Iterable[str] = (),
 ) -> Trace:
     """The path of one record, of the newest life of its topic unless ``topic_id`` names another.
+
+    Args:
+        index: where the edges are.
+        topic, partition, offset: the record.
+        direction: ``upstream`` to the sources.
+        topic_id: of the life of the topic.
+        depth: hops at most; all where null.
+        most_strips: how large the answer may become.
+        doubts: why the index may not have everything, in sentences: nothing is called exact then.
 
     Raises:
         NotFound: the index knows nothing of it, or knows that the offset holds no record.
         IndexUnusable: the index is damaged.
     """
     with index.snapshot():
-        return _traced(index, (topic, topic_id, partition), offset, direction, depth, most_strips)
+        found = _traced(index, (topic, topic_id, partition), offset, direction, depth, most_strips)
+        found.unobserved = _unobserved(index, [found.start, *found.stretches])
+        found.gaps = gaps_of(index, found.walk)
+    found.doubts += doubts
+    return found
 
 
 def _traced(
@@ -158,11 +202,22 @@ def links(index: ProvenanceIndex, found: Walk) -> Iterator[Link]:
             row[WIDTH],
             bool(row[FLAGS] & WIDENED),
             bool(row[FLAGS] & INCOMPLETE),
+            bool(row[FLAGS] & UNCLEAR),
             SOURCES[row[SOURCE]] if 0 <= row[SOURCE] < len(SOURCES) else None,
             runs[run],
             moment(row[FIRST_TIME]) if row[FIRST_TIME] >= 0 else None,
             moment(row[LAST_TIME]) if row[LAST_TIME] >= 0 else None,
         )  # fmt: skip
+
+
+def _unobserved(index: ProvenanceIndex, stretches: Iterable[Stretch]) -> dict[int, Ranges]:
+    """Where the path ends without anybody's having observed a record there: whether it goes on is not known."""
+    out: dict[int, Ranges] = {}
+    for each in stretches:
+        part = each.ends if each.schema is None or not each.ends else index.holes_in(each.number, each.ends)
+        if part:
+            out[each.number] = out[each.number] | part if each.number in out else part
+    return out
 
 
 def _nearest(found: Walk, number: int) -> int:

@@ -32,6 +32,7 @@ from stream_lineage.index.strip_table import (
     incomplete,
     renamed,
     stacked,
+    unclear,
     widened,
 )
 
@@ -45,9 +46,10 @@ class Walk:
     """What was found, by partition.
 
     ``reached`` is everything but the start, ``hops`` the same by distance. ``uncertain`` is what only a widened range
-    says: it may be no ancestor (or no descendant) at all. ``ends`` is what leads no further, the start among it if it
-    does not. ``unknown``: records that have parents of which nobody knows. ``back`` tells that something led back to
-    what had been visited before; ``cut`` that not everything was looked at.
+    says, or one that may be of another life of its topic: it may be no ancestor (or no descendant) at all. ``ends`` is
+    what leads no further, the start among it if it does not. ``unknown``: records that have, or may have, parents of
+    which nobody knows. ``unclear``: parents that are of this life of their topic or of another. ``back`` tells that
+    something led back to what had been visited before; ``cut`` that not everything was looked at.
     """
 
     direction: Direction
@@ -58,6 +60,7 @@ class Walk:
     uncertain: dict[int, Ranges] = field(default_factory=dict)
     ends: dict[int, Ranges] = field(default_factory=dict)
     unknown: dict[int, Ranges] = field(default_factory=dict)
+    unclear: dict[int, Ranges] = field(default_factory=dict)
     back: bool = False
     cut: bool = False
 
@@ -85,7 +88,8 @@ def walk(
     """
     with index.explained(), index.snapshot():
         found = _walked(index, start, direction, depth, most_strips)
-        if widened(found.strips).any():
+        found.unclear = _joined(found.unclear, _parents(found.strips[unclear(found.strips)]))
+        if (widened(found.strips) | unclear(found.strips)).any():
             _mark_uncertain(found)
     return found
 
@@ -100,20 +104,18 @@ def _walked(
     tables: list[Table] = []
     led: list[dict[int, Ranges]] = []
     room = most_strips
+    bound_met = False
     while frontier and (depth is None or len(found.hops) < depth):
         if direction == "upstream":
-            strips = renamed(strips_of.leading_to(frontier, room + 1), logs.resolved, lambda each: logs.lives(each) > 1)
-            unknown = by_log(*strips[incomplete(strips)][:, [OUT_LOG, OUT_FIRST, OUT_LAST]].T)
-            found.unknown = _joined(found.unknown, unknown)
-            strips = strips[strips[:, PARENT_LOG] >= 0]
-            led.append(by_log(*strips[:, [OUT_LOG, OUT_FIRST, OUT_LAST]].T))
-            next_ = by_log(*strips[:, [PARENT_LOG, PARENT_FIRST, PARENT_LAST]].T)
+            strips, more = _above(found, strips_of, logs, frontier, room)
+            led.append(_outputs(strips))
+            next_ = _parents(strips)
         else:
-            strips = _children(strips_of, logs, frontier, room + 1)
-            led.append(by_log(*strips[:, [PARENT_LOG, PARENT_FIRST, PARENT_LAST]].T))
-            next_ = by_log(*strips[:, [OUT_LOG, OUT_FIRST, OUT_LAST]].T)
-        if len(strips) > room:
-            found.cut = True
+            strips, more = _children(found, strips_of, logs, frontier, room)
+            led.append(_parents(strips))
+            next_ = _outputs(strips)
+        if more:
+            found.cut = bound_met = True
             break
         room -= len(strips)
         tables.append(strips)
@@ -127,25 +129,40 @@ def _walked(
                 visited[log] = visited[log] | new if log in visited else new
         if frontier:
             found.hops.append(frontier)
-    if frontier and depth is not None:
-        found.cut = found.cut or _goes_on(strips_of, logs, frontier, direction)
+    if frontier and not bound_met:
+        # The hop after the last that was asked for: not told, but where the path ends or is not known is seen by it.
+        look = _above if direction == "upstream" else _children
+        strips, bound_met = look(found, strips_of, logs, frontier, room)
+        led.append(_outputs(strips) if direction == "upstream" else _parents(strips))
+        found.cut = bound_met or len(strips) > 0
     found.strips = stacked(tables)
     found.reached = {log: rest for log, all_ in visited.items() if (rest := all_ - start.get(log, Ranges.empty()))}
     through = _all(led)
-    unasked = frontier if found.cut or depth is not None else {}
+    unasked = frontier if bound_met else {}
     found.ends = {
         log: rest
         for log, all_ in visited.items()
         if (rest := all_ - through.get(log, Ranges.empty()) - unasked.get(log, Ranges.empty()))
     }
-    if depth is not None and not found.cut:
-        found.ends = _joined(found.ends, unasked)
     return found
 
 
-def _children(strips_of: StripIndex, logs: Logs, frontier: Mapping[int, Ranges], limit: int) -> Table:
-    """What was made of records: their partition may stand in edges with the life of its topic, or without."""
-    found: list[Table] = []
+def _above(
+    found: Walk, strips_of: StripIndex, logs: Logs, frontier: Mapping[int, Ranges], most: int
+) -> tuple[Table, bool]:
+    """What records were made from, and whether there is more than ``most`` of it; what is not known is noted."""
+    strips = renamed(strips_of.leading_to(frontier, most + 1), logs)
+    found.unknown = _joined(found.unknown, _outputs(strips[incomplete(strips)]))
+    return strips[strips[:, PARENT_LOG] >= 0], len(strips) > most
+
+
+def _children(
+    found: Walk, strips_of: StripIndex, logs: Logs, frontier: Mapping[int, Ranges], most: int
+) -> tuple[Table, bool]:
+    """What was made of records, and whether there is more than ``most`` of it: their partition may stand in edges with
+    the life of its topic, or without."""
+    tables: list[Table] = []
+    looked_at = 0
     waiting = dict(frontier)
     while waiting:
         # Two lives of a topic share the name that stands for neither: one after the other.
@@ -158,22 +175,23 @@ def _children(strips_of: StripIndex, logs: Logs, frontier: Mapping[int, Ranges],
         for log, alias in turn.items():
             if alias is not None:
                 wanted[alias] = wanted[alias] | wanted[log] if alias in wanted else wanted[log]
-        strips = renamed(strips_of.leading_from(wanted, limit), logs.resolved, lambda each: logs.lives(each) > 1)
-        found.append(strips[np.isin(strips[:, PARENT_LOG], list(turn))])
-    return stacked(found)
-
-
-def _goes_on(strips_of: StripIndex, logs: Logs, frontier: Mapping[int, Ranges], direction: Direction) -> bool:
-    if direction == "downstream":
-        return len(_children(strips_of, logs, frontier, 1)) > 0
-    return bool((strips_of.leading_to(frontier, 1)[:, PARENT_LOG] >= 0).any())
+        strips = renamed(strips_of.leading_from(wanted, most - looked_at + 1), logs)
+        looked_at += len(strips)
+        mine = np.isin(strips[:, PARENT_LOG], list(turn))
+        # What is counted to another life may have been made of this one.
+        found.unclear = _joined(found.unclear, _parents(strips[~mine & unclear(strips)]))
+        tables.append(strips[mine])
+        if looked_at > most:
+            break
+    return stacked(tables), looked_at > most
 
 
 def _mark_uncertain(found: Walk) -> None:
     """Walk once more, over what was found, by what is exact: what is not reached so is uncertain. Both ends of a
-    widened range are exact."""
-    inexact = widened(found.strips)
-    exact, ends = found.strips[~inexact], found.strips[inexact]
+    widened range are exact. Of what may be of another life of its topic nothing is."""
+    known = found.strips[~unclear(found.strips)]
+    inexact = widened(known)
+    exact, ends = known[~inexact], known[inexact]
     if found.direction == "upstream":
         low, high = ends.copy(), ends.copy()
     else:
@@ -213,6 +231,14 @@ def stacked_touching(strips: Table, wanted: Mapping[int, Ranges], direction: Dir
         which, of = overlapping(mine[:, first], mine[:, last], ranges)
         found.append(cut(mine[which], ranges.firsts[of], ranges.lasts[of]))
     return stacked(found)
+
+
+def _outputs(strips: Table) -> dict[int, Ranges]:
+    return by_log(*strips[:, [OUT_LOG, OUT_FIRST, OUT_LAST]].T)
+
+
+def _parents(strips: Table) -> dict[int, Ranges]:
+    return by_log(*strips[:, [PARENT_LOG, PARENT_FIRST, PARENT_LAST]].T)
 
 
 def _joined(one: dict[int, Ranges], other: Mapping[int, Ranges]) -> dict[int, Ranges]:

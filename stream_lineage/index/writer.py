@@ -12,7 +12,9 @@ from typing import Literal
 from stream_lineage.errors import DecodeError, ProvenanceError
 from stream_lineage.index.alert_rows import AlertRows
 from stream_lineage.index.file import explained, open_writer
+from stream_lineage.index.gap_rows import GapRows, RemovedEdges
 from stream_lineage.index.key_rows import KeyRows
+from stream_lineage.index.layout import WHOLE_AT
 from stream_lineage.index.names import Names
 from stream_lineage.index.span_rows import SpanRows
 from stream_lineage.index.strips import EdgeRows
@@ -26,11 +28,12 @@ Feed = Literal["observations", "edges", "keys", "alerts"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message of one of our topics. ``event_id`` is that of an alert."""
+    """A message of one of our topics. ``event_id`` is that of an alert; ``topic``, of edges, that of the records."""
 
     feed: Feed
     value: bytes
     event_id: str = ""
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,7 +57,10 @@ class IndexWriter:
         self._connection = open_writer(path)
         self._names = Names(self._connection)
         self._spans = SpanRows(self._connection, self._names)
-        self._edges = EdgeRows(self._connection, self._names)
+        self._gaps = GapRows(self._connection)
+        self._edges = EdgeRows(self._connection, self._names, self._gaps)
+        with explained(path):
+            self._spans.edges_since = self._gaps.observed_without_edges()
         self._keys = KeyRows(self._connection, self._names)
         self._alerts = AlertRows(self._connection)
 
@@ -70,6 +76,7 @@ class IndexWriter:
         positions: Mapping[Source, int],
         facts: Mapping[str, str] | None = None,
         counts: Mapping[str, int] | None = None,
+        removed: RemovedEdges | None = None,
     ) -> int:
         """All of it or nothing; how many entries were left out.
 
@@ -78,6 +85,7 @@ class IndexWriter:
             positions: the offset at which each partition is to be read on after these.
             facts: texts to be kept by name.
             counts: what is added to the counters.
+            removed: what turned out not to be there any more.
 
         Raises:
             IndexUnusable: it cannot be written.
@@ -85,6 +93,9 @@ class IndexWriter:
         with explained(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                if removed is not None:
+                    self._gaps.remove(removed, whole=self._is_whole())
+                    self._spans.edges_since = self._gaps.observed_without_edges()
                 counted: dict[str, int] = dict(counts or {})
                 left_out = 0
                 for entry in entries:
@@ -93,6 +104,8 @@ class IndexWriter:
                         left_out += 1
                         name = f"unreadable.{entry.feed}"
                         counted[name] = counted.get(name, 0) + 1
+                        if entry.feed == "edges":
+                            self._gaps.add(entry.topic, None, "unreadable", 1)
                 self._spans.flush()
                 self._edges.flush()
                 counted["overlaps"] = self._spans.overlaps
@@ -107,6 +120,8 @@ class IndexWriter:
                         self._connection.execute("ROLLBACK")
                 for each in (self._names, self._spans, self._edges, self._keys):
                     each.forget()
+                with suppress(sqlite3.Error):
+                    self._spans.edges_since = self._gaps.observed_without_edges()
                 raise
 
     def close(self) -> None:
@@ -133,6 +148,10 @@ class IndexWriter:
         except (DecodeError, ProvenanceError, ValueError, OverflowError):
             return False
         return True
+
+    def _is_whole(self) -> bool:
+        row = self._connection.execute("SELECT value FROM fact WHERE name = ?", (WHOLE_AT,)).fetchone()
+        return bool(row and row[0])
 
     def _note(self, positions: Mapping[Source, int], facts: Mapping[str, str], counts: Mapping[str, int]) -> None:
         self._connection.executemany(

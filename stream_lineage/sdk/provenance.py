@@ -108,7 +108,8 @@ def _parents(
             exact = not found.incomplete and not any(parent.widened for parent in found.parents)
             return found.parents, EdgeSource.LINEAGE, exact
     origin = origin_in(headers)
-    return ((), None, False) if origin is None else ((origin[1],), origin[0], True)
+    # Headers of other systems are copied on, and name one of many: what they say is an ancestor at least.
+    return ((), None, False) if origin is None else ((origin[1],), origin[0], False)
 
 
 def _time(milliseconds: int) -> datetime | None:

@@ -65,7 +65,7 @@ class Place(Document):
 
 
 Offsets = list[list[int]]
-InKafka = Literal["all", "some", "none"] | None
+InKafka = Literal["all", "some", "none", "compacted"] | None
 
 
 class TracedRecord(Place):
@@ -103,6 +103,9 @@ class Stretch(Place):
 
 
 class PathEnd(Place):
+    """``source`` or, downstream, ``outcome``; or why the path may go on there."""
+
+    kind: Literal["source", "outcome", "unknown-parents", "not-observed", "in-doubt"]
     count: int
     ranges: Offsets
     in_kafka: InKafka
@@ -124,6 +127,7 @@ class RecordEdge(Document):
     parents_each: int | None
     widened: bool
     incomplete: bool
+    unclear: bool
     source: str | None
     run_id: str | None
     first_timestamp: datetime | None

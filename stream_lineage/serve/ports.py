@@ -12,6 +12,7 @@ from stream_lineage.graph.naming import Naming
 from stream_lineage.index.kept import Kept
 from stream_lineage.index.reader import ProvenanceIndex
 from stream_lineage.index.trace import Trace
+from stream_lineage.index.walk import Direction
 from stream_lineage.serve.live import LiveAlerts
 from stream_lineage.wire.registered_schema import RegisteredSchema
 
@@ -38,6 +39,10 @@ class Lineage(Protocol):
 
     def ask(self, question: Callable[[Graph], T], at: datetime | None = None) -> T:
         """Ask the graph, as it was at a time or as it is."""
+        ...
+
+    def doubts(self, index: ProvenanceIndex, direction: Direction) -> Sequence[str]:
+        """Why the index may lack records of a path, in sentences."""
         ...
 
     def kept(self, found: Trace) -> Kept:

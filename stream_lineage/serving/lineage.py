@@ -20,6 +20,8 @@ from stream_lineage.graph.naming import Naming
 from stream_lineage.index.kept import Kept
 from stream_lineage.index.reader import ProvenanceIndex
 from stream_lineage.index.trace import Trace
+from stream_lineage.index.walk import Direction
+from stream_lineage.indexing import behind
 from stream_lineage.provenance.topics import OPENLINEAGE
 from stream_lineage.serve.live import LiveAlerts
 from stream_lineage.serving.index_pool import IndexPool
@@ -33,6 +35,8 @@ T = TypeVar("T")
 _PAST = 4
 """Graphs of past times that are kept for the next question."""
 _ANSWER_SECONDS = 30.0
+_FRESH_SECONDS = 90.0
+"""An index that was read to the end so lately has what there is: it is looked at every half a minute at least."""
 
 
 class LiveLineage:
@@ -67,6 +71,9 @@ class LiveLineage:
             return self._fold.ask(question)
         with self._past_lock:
             return question(self._as_of(at))
+
+    def doubts(self, index: ProvenanceIndex, direction: Direction) -> Sequence[str]:
+        return behind(self._settings, index, direction, offline=True, fresh_seconds=_FRESH_SECONDS)
 
     def kept(self, found: Trace) -> Kept:
         return kept(self._settings, found)

@@ -29,10 +29,15 @@ def answered(future: Future[Any], timeout_seconds: float) -> Any:
 
 
 def listed_offsets(
-    admin: AdminClient, partitions: Iterable[tuple[str, int]], spec: OffsetSpec, *, timeout_seconds: float
+    admin: AdminClient,
+    partitions: Iterable[tuple[str, int]],
+    spec: OffsetSpec,
+    *,
+    timeout_seconds: float,
+    committed: bool = True,
 ) -> dict[tuple[str, int], int]:
-    """The offsets that ``spec`` asks for, behind which no transaction is open; partitions that do not exist are left
-    out.
+    """The offsets that ``spec`` asks for, behind which no transaction is open; or whatever is open, where not only what
+    is ``committed`` counts. Partitions that do not exist are left out.
 
     Raises:
         KafkaUnavailable: no broker answered.
@@ -42,9 +47,8 @@ def listed_offsets(
     if not wanted:
         return found
     try:
-        futures = admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout_seconds
-        )
+        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
+        futures = admin.list_offsets(wanted, isolation_level=level, request_timeout=timeout_seconds)
         for where, future in futures.items():
             try:
                 found[(where.topic, where.partition)] = answered(future, timeout_seconds).offset

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 from collecting import CLICK, CLICK_2, Acknowledged, Answer, Lab, eventually
-from confluent_kafka.admin import NewTopic
+from confluent_kafka import Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 from stream_lineage.cli.main import run
+from stream_lineage.index.file import sole_writer
 from stream_lineage.model.record_edge import EdgeBatch, ParentRange, RecordEdge
 from stream_lineage.provenance.edge_codec import encode_edges
 
@@ -46,8 +48,8 @@ def trace(lab: Lab, *arguments: str) -> Answer:
     return asked(lab, "trace", *arguments, "--state-dir", str(lab.directory / "state"))
 
 
-def send_edges(lab: Lab, topic: str, edges: Iterable[RecordEdge]) -> None:
-    batch = EdgeBatch("b", lab.bootstrap_servers, topic, None, "c", datetime.now(UTC), tuple(edges))
+def send_edges(lab: Lab, topic: str, edges: Iterable[RecordEdge], topic_id: str | None = None) -> None:
+    batch = EdgeBatch("b", lab.bootstrap_servers, topic, topic_id, "c", datetime.now(UTC), tuple(edges))
     producer = lab.producer()
     producer.produce(f"{lab.prefix}edges", encode_edges(batch), key=topic.encode())
     assert producer.flush(30) == 0
@@ -160,6 +162,85 @@ def test_the_index_says_what_the_log_says(lab: Lab) -> None:
 
 def created(lab: Lab, topic: str) -> bool:
     return lab.admin.create_topics([NewTopic(topic, 2)])[topic].exception(30) is None
+
+
+def test_an_answer_says_what_the_index_may_lack(lab: Lab) -> None:
+    clicks, made = lab.topic("clicks"), lab.topic("made")
+    known = Acknowledged()
+    for topic in (clicks, made):
+        lab.send(topic, lab.clicks(topic, CLICK, 40), known)
+    lab.collect_until_end()
+    life = str(lab.admin.describe_topics(TopicCollection([made]))[made].result(30).topic_id)
+    send_edges(lab, made, [RecordEdge(0, n, (ParentRange(clicks, 0, 2 * n, 2 * n + 3),)) for n in range(8)], life)
+
+    def answered(*arguments: str) -> Any:
+        answer = trace(lab, *arguments, "--output", "json")
+        assert answer.code == 0, answer.err
+        return answer.json
+
+    first = answered(made, "0", "1")
+    assert (first["exact"], first["notes"]) == (True, [])
+    assert [(end["kind"], end["ranges"], end["in_kafka"]) for end in first["ends"]] == [("source", [[2, 5]], "all")]
+
+    # What has come since is not read; nobody asks; another process writes.
+    send_edges(lab, made, [RecordEdge(0, 8, (ParentRange(clicks, 0, 3, 3),))], life)
+    behind = answered(made, "0", "1", "--no-update")
+    assert not behind["exact"]
+    assert "has not read 1 messages" in str(behind["notes"])
+    assert answered(made, "0", "1", "--offline")["exact"]
+    offline = answered(clicks, "0", "3", "--downstream", "--offline")
+    assert "Kafka was not asked for what came later" in str(offline["notes"])
+    state = lab.directory / "state" / "index.sqlite"
+    assert answered(clicks, "0", "3", "--downstream")["exact"]
+    with sole_writer(state):
+        down = answered(clicks, "0", "3", "--downstream")
+        assert (down["exact"], down["ends"][0]["ranges"]) == (True, [[0, 1], [8, 8]])
+
+    # A transaction is open: what is in it, and what is behind it, cannot be read yet.
+    producer = Producer({"bootstrap.servers": lab.bootstrap_servers, "transactional.id": f"{lab.prefix}open"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(f"{lab.prefix}edges", b"{}", key=made.encode())
+    assert producer.flush(30) == 0
+    held = answered(made, "0", "1")
+    assert not held["exact"]
+    assert "1 messages of our own topics cannot be read yet: a transaction is open" in str(held["notes"])
+    assert "not exact" in trace(lab, made, "0", "1", "--no-update").out
+    assert "not exact" in trace(lab, made, "0", "1", "--no-update", "--output", "mermaid").out
+    producer.abort_transaction(30)
+    assert answered(made, "0", "1")["exact"]
+
+    # The topic is compacted: its log begins where it did, and records in it may be gone all the same.
+    resource = ConfigResource(ConfigResource.Type.TOPIC, clicks)
+    compact = ConfigEntry("cleanup.policy", "compact", incremental_operation=AlterConfigOpType.SET)
+    resource.add_incremental_config(compact)
+    for future in lab.admin.incremental_alter_configs([resource]).values():
+        future.result(30)
+    [end] = answered(made, "0", "1")["ends"]
+    assert end["in_kafka"] == "compacted"  # of four records two were read again
+
+    # Retention takes edges before an index is made: of what was observed until then nobody knows what it was made from.
+    assert index(lab, "rebuild")["removed"] == {"observations": 0, "edges": 0, "keys": 0, "alerts": 0}
+    for partition, end in enumerate(ends_of(lab, f"{lab.prefix}edges")):
+        lab.delete_records(f"{lab.prefix}edges", partition, end)
+    send_edges(lab, made, [RecordEdge(0, 9, (ParentRange(clicks, 0, 3, 3),))], life)
+    rebuilt = asked(lab, "index", "rebuild", "--state-dir", str(lab.directory / "state"), "--output", "json")
+    removed = rebuilt.json["removed"]
+    assert removed["edges"] >= 2
+    assert f"retention had removed messages before the index was made: up to {removed['edges']} of edges" in rebuilt.err
+    late = answered(made, "0", "9")
+    assert not late["exact"]
+    assert [end["kind"] for end in late["ends"]] == ["in-doubt"]
+    assert "removed by retention" in str(late["notes"])
+
+
+def ends_of(lab: Lab, topic: str) -> list[int]:
+    reader = lab.consumer()
+    try:
+        partitions = reader.list_topics(topic).topics[topic].partitions
+        return [reader.get_watermark_offsets(TopicPartition(topic, n), timeout=30)[1] for n in sorted(partitions)]
+    finally:
+        reader.close()
 
 
 def test_a_record_is_found_by_a_value_in_it(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,8 @@ def records(lineage: Lineage) -> APIRouter:
         read: bool,
     ) -> Any:  # fmt: skip
         with lineage.index() as index:
-            found = trace(index, *place, direction, topic_id=topic_id, depth=depth, most_strips=edges)
+            doubts = lineage.doubts(index, direction)
+            found = trace(index, *place, direction, topic_id=topic_id, depth=depth, most_strips=edges, doubts=doubts)
             return Json(trace_document(index, found, lineage.kept(found) if read else Kept()))
 
     @router.get(

@@ -70,6 +70,7 @@ def test_what_headers_say() -> None:
     )
     assert [(edge.offset, edge.source, edge.incomplete, edge.parents) for edge in found] == [
         (2, EdgeSource.LINEAGE, False, (ParentRange("in", 0, 7, 7),)),
+        (3, EdgeSource.LINEAGE, True, ()),
         (4, EdgeSource.LINEAGE, False, (ParentRange("in", 0, 8, 8),)),
         (5, EdgeSource.LINEAGE, True, ()),
         (6, EdgeSource.LINEAGE, True, ()),
@@ -77,7 +78,7 @@ def test_what_headers_say() -> None:
         (9, EdgeSource.LINEAGE, False, ()),
     ]
     assert [(edge.run_id, edge.trace_id) for edge in found[:3]] == [("r", TRACE), (None, None), (None, None)]
-    assert edges.counts == EdgeCounts(edges=6, unreadable=2, copied=2)
+    assert edges.counts == EdgeCounts(edges=7, unreadable=2, copied=2)
 
 
 def test_a_flush_comes_early_and_has_a_bound() -> None:

@@ -17,6 +17,7 @@ from stream_lineage.graph.naming import Naming
 from stream_lineage.index.kept import Kept
 from stream_lineage.index.reader import ProvenanceIndex
 from stream_lineage.index.trace import Trace
+from stream_lineage.index.walk import Direction
 from stream_lineage.index.writer import Entry, IndexWriter
 from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent, Node, NodeKind, detail
 from stream_lineage.model.observation import Observation, ObservationKind
@@ -105,6 +106,7 @@ class MadeLineage:
         self.alerts = LiveAlerts()
         self.graph = graph()
         self.taken: list[tuple[bytes, bytes]] = []
+        self.doubted: list[str] = []
         self.path = directory / "index.sqlite"
         fill(self.path)
         self.store = SqliteStore(directory / "metrics.sqlite", retention=timedelta(days=36_500))
@@ -122,6 +124,9 @@ class MadeLineage:
         if at is not None and at < NOW:
             raise NotFound("nothing was known of the graph at that time")
         return question(self.graph if at is None else self.graph.as_of(at))
+
+    def doubts(self, index: ProvenanceIndex, direction: Direction) -> Sequence[str]:
+        return self.doubted
 
     def kept(self, found: Trace) -> Kept:
         return Kept(trouble="there is no Kafka here")

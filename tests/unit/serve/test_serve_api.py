@@ -169,6 +169,10 @@ def test_a_record_and_its_path_are_those_of_the_command(client: TestClient, line
         assert found == json.loads(json.dumps(expected))
         assert found["ends"]
         documents.RecordPath.model_validate(found)
+        assert found["exact"]
+    lineage.doubted = ["the index is behind"]
+    doubted = get(client, "/records/scored/0/7/upstream")
+    assert (doubted["exact"], doubted["notes"]) == (False, lineage.doubted)
     read = get(client, "/records/scored/0/7/upstream", read=True)
     assert "no Kafka here" in str(read["notes"])
     for missing in (
