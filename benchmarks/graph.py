@@ -21,14 +21,14 @@ NODES, EDGES = 10_000, 100_000
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-def events(chance: random.Random) -> list[GraphEvent]:
+def events(chance: random.Random, edges: int = EDGES) -> list[GraphEvent]:
     """Edges of all ages, a tenth of them with two classes of evidence."""
     nodes = [
         Node(NodeKind.DATASET if number % 2 else NodeKind.JOB, "kafka://prod", f"node-{number}")
         for number in range(NODES)
     ]
     pairs: set[tuple[int, int]] = set()
-    while len(pairs) < EDGES:
+    while len(pairs) < edges:
         one, other = chance.randrange(NODES), chance.randrange(NODES)
         if one != other:
             pairs.add((one, other))

@@ -36,6 +36,8 @@ class Graph:
         self.confidences = array("d")
         """0 where nothing of what is known of the edge holds any more."""
         self._numbers: dict[Node, int] = {}
+        self._called: dict[str, list[Node]] = {}
+        self._called_until = 0
         self._edges: dict[tuple[int, int], int] = {}
         self._of_edges: list[Known] = []
         self._of_nodes: dict[int, Known] = {}
@@ -73,6 +75,14 @@ class Graph:
 
     def number(self, node: Node) -> int | None:
         return self._numbers.get(node)
+
+    def called(self, text: str) -> list[Node]:
+        """The nodes that have this as their id or label, in the order in which they came."""
+        for node in self.nodes[self._called_until :]:
+            for name in {node.id, node.label}:
+                self._called.setdefault(name, []).append(node)
+        self._called_until = len(self.nodes)
+        return list(self._called.get(text, ()))
 
     def known(self, subject: Subject) -> list[Evidence]:
         """All evidence, also what was withdrawn; none of what was never heard of."""

@@ -18,9 +18,9 @@ def find(graph: Graph, text: str) -> Node:
         NotFound: there is none, or more than one; says which are near, or which are meant.
     """
     kind, _, rest = text.partition(":")
-    named = [node for node in graph.nodes if text in (node.id, node.label)]
+    named = graph.called(text)
     if not named and kind in tuple(NodeKind):
-        named = [node for node in graph.nodes if node.kind == kind and node.label == rest]
+        named = [node for node in graph.called(rest) if node.kind == kind and node.label == rest]
     if len(named) == 1:
         return named[0]
     if named:

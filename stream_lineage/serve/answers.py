@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 from pydantic import BaseModel, Field
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from stream_lineage.serve.problems import BadCursor
 
@@ -19,10 +19,8 @@ MOST = 1_000
 _LONGEST_CURSOR = 4_000
 
 
-class Json(Response):
+class Json(JSONResponse):
     """One JSON document: times in RFC 3339, NaN as null."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         return orjson.dumps(content, default=str, option=orjson.OPT_NON_STR_KEYS)

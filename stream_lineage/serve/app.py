@@ -21,6 +21,7 @@ from stream_lineage.serve.routes.openlineage import openlineage
 from stream_lineage.serve.routes.records import records
 from stream_lineage.serve.routes.schemas import schemas
 from stream_lineage.serve.routes.trends import trends
+from stream_lineage.serve.threads import Threads
 
 PREFIX = "/api/v1"
 _ROUTERS = (records, datasets, schemas, graph, alerts, trends, openlineage)
@@ -39,9 +40,9 @@ def make_app(lineage: Lineage, telemetry: Telemetry, entrance: Entrance) -> Fast
         redirect_slashes=False,
         separate_input_output_schemas=False,
     )
-    api = APIRouter(prefix=PREFIX)
+    api, threads = APIRouter(prefix=PREFIX), Threads()
     for router in _ROUTERS:
-        api.include_router(router(lineage))
+        api.include_router(router(lineage, threads))
     app.include_router(api)
     app.include_router(health(telemetry, Exposition(telemetry, role="serve", version=ours)))
     problems.install(app)

@@ -117,9 +117,16 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
         SettingsError: the address cannot be listened at.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol said, which asyncio looks at: it sends answers at once then, and not after 40 ms.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listening = socket.create_server((host, port), family=family, backlog=256)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((host, port))
+        listening.listen(256)
     except OSError as error:
+        listening.close()
         raise SettingsError(
             f"serve_listen: cannot listen at {host}:{port}: {(error.strerror or str(error)).lower()}",
             hint="Another process listens there, or it is no address of this machine: choose another one.",

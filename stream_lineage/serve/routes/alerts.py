@@ -17,16 +17,18 @@ from stream_lineage.serve.live import LiveAlert, LiveAlerts
 from stream_lineage.serve.ports import Lineage
 from stream_lineage.serve.problems import documented, problem
 from stream_lineage.serve.routes.parameters import Cursor, Limit
+from stream_lineage.serve.threads import Threads
 
 HEARTBEAT_SECONDS = 15.0
 _TEXT = Query(min_length=1, max_length=300)
 
 
-def alerts(lineage: Lineage) -> APIRouter:
+def alerts(lineage: Lineage, threads: Threads) -> APIRouter:
     """``/alerts``."""
     router = APIRouter(tags=["alerts"], responses=documented(HTTPStatus.NOT_FOUND))
 
     @router.get("/alerts", responses={200: {"model": Page[AlertDocument]}}, response_class=Json)
+    @threads.quickly
     def listed(
         topic: Annotated[str | None, _TEXT] = None,
         kind: Annotated[str | None, _TEXT] = None,
@@ -62,6 +64,7 @@ def alerts(lineage: Lineage) -> APIRouter:
         )
 
     @router.get("/alerts/{event_id}", responses={200: {"model": AlertDocument}}, response_class=Json)
+    @threads.quickly
     def single(event_id: Annotated[str, Path(min_length=1, max_length=300)]) -> Any:
         """One alert, by the id of its event (`ce_id`)."""
         with lineage.index() as index:

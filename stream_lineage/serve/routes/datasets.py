@@ -18,13 +18,15 @@ from stream_lineage.serve.documents import Dataset, SchemaInUse, Span, TopicDocu
 from stream_lineage.serve.ports import Lineage
 from stream_lineage.serve.problems import documented
 from stream_lineage.serve.routes.parameters import At, Cursor, Limit, Search, Topic, TopicId
+from stream_lineage.serve.threads import Threads
 
 
-def datasets(lineage: Lineage) -> APIRouter:
+def datasets(lineage: Lineage, threads: Threads) -> APIRouter:
     """``/datasets``, ``/topics`` and ``/spans``."""
     router = APIRouter(tags=["datasets"], responses=documented(HTTPStatus.NOT_FOUND))
 
     @router.get("/datasets", responses={200: {"model": Page[Dataset]}}, response_class=Json)
+    @threads.quickly
     def listed(q: Search = None, at: At = None, cursor: Cursor = None, limit: Limit = 100) -> Any:
         """Datasets of the graph and topics that were observed, in the order of their ids."""
         lives: dict[Node, list[TopicLife]] = {}
@@ -51,6 +53,7 @@ def datasets(lineage: Lineage) -> APIRouter:
         return Json(lineage.ask(asked, at))
 
     @router.get("/topics/{topic}", responses={200: {"model": TopicDocument}}, response_class=Json)
+    @threads.quickly
     def topic_(topic: Topic) -> Any:
         """What was observed of a topic: its lives, and the partitions of the newest one."""
         with lineage.index() as index:
@@ -69,6 +72,7 @@ def datasets(lineage: Lineage) -> APIRouter:
         )
 
     @router.get("/topics/{topic}/schemas", responses={200: {"model": Page[SchemaInUse]}}, response_class=Json)
+    @threads.quickly
     def schemas(topic: Topic, topic_id: TopicId = None, cursor: Cursor = None, limit: Limit = 100) -> Any:
         """The schemas that records of a topic were written with, and from where on."""
         after = place(cursor, int)
@@ -87,6 +91,7 @@ def datasets(lineage: Lineage) -> APIRouter:
         return Json(page(items, [start + limit] if len(found) > start + limit else None))
 
     @router.get("/spans/{topic}", responses={200: {"model": Page[Span]}}, response_class=Json)
+    @threads.quickly
     def spans(
         topic: Topic,
         topic_id: TopicId = None,

@@ -40,6 +40,7 @@ from stream_lineage.serve.routes.parameters import (
     Nodes,
     Search,
 )
+from stream_lineage.serve.threads import Threads
 
 _CANDIDATES = 0.01
 _MOST_EDGES = 20_000
@@ -47,11 +48,12 @@ _MOST_CHANGES = 5_000
 _BOTH: tuple[Direction, ...] = ("upstream", "downstream")
 
 
-def graph(lineage: Lineage) -> APIRouter:
+def graph(lineage: Lineage, threads: Threads) -> APIRouter:
     """``/graph``, ``/impact`` and ``/columns``."""
     router = APIRouter(tags=["graph"], responses=documented(HTTPStatus.NOT_FOUND))
 
     @router.get("/graph", responses={200: {"model": GraphDocument}}, response_class=Json)
+    @threads.quickly
     def shown(
         focus: NodeName | None = None,
         direction: Annotated[Literal["both", "upstream", "downstream"], Query(description="From `focus`.")] = "both",
@@ -73,6 +75,7 @@ def graph(lineage: Lineage) -> APIRouter:
         return Json({**document(picture), "cut": less})
 
     @router.get("/graph/nodes", responses={200: {"model": Page[NodeDocument]}}, response_class=Json)
+    @threads.quickly
     def nodes_(
         kind: NodeKind | None = None, q: Search = None, at: At = None, cursor: Cursor = None, limit: Limit = 100
     ) -> Any:
@@ -90,6 +93,7 @@ def graph(lineage: Lineage) -> APIRouter:
         return Json(lineage.ask(asked, at))
 
     @router.get("/graph/edges", responses={200: {"model": Page[EdgeDocument]}}, response_class=Json)
+    @threads.quickly
     def edges(at: At = None, candidates: Candidates = False, cursor: Cursor = None, limit: Limit = 100) -> Any:
         """Edges with what they are known from, in the order of their ids."""
 
@@ -100,6 +104,7 @@ def graph(lineage: Lineage) -> APIRouter:
         return Json(lineage.ask(asked, at))
 
     @router.get("/graph/changes", responses={200: {"model": GraphChanges}}, response_class=Json)
+    @threads.quickly
     def changes(since: Moment, until: Moment | None = None, candidates: Candidates = False) -> Any:
         """What changed in the graph between two times, as far as there is room."""
 
@@ -113,6 +118,7 @@ def graph(lineage: Lineage) -> APIRouter:
         return Json({**{name: each[:_MOST_CHANGES] for name, each in said.items()}, "cut": less})
 
     @router.get("/impact", responses={200: {"model": Impact}}, response_class=Json)
+    @threads.quickly
     def impact(
         node: NodeName, depth: Depth = None, at: At = None, candidates: Candidates = False, nodes: Nodes = 1000
     ) -> Any:
@@ -130,6 +136,7 @@ def graph(lineage: Lineage) -> APIRouter:
         return Json({**document(shown), "cut": less, "counts": {kind.value: n for kind, n in counts.items()}})
 
     @router.get("/columns", responses={200: {"model": Page[ColumnDocument]}}, response_class=Json)
+    @threads.quickly
     def columns(
         dataset: NodeName, at: At = None, candidates: Candidates = False, cursor: Cursor = None, limit: Limit = 100
     ) -> Any:

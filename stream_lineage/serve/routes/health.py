@@ -25,7 +25,7 @@ def health(telemetry: Telemetry, exposition: Exposition) -> APIRouter:
     }
 
     @router.get("/healthz", responses=answers, response_class=Json)
-    def alive() -> Any:
+    async def alive() -> Any:
         """Whether the process need not be started again."""
         return _said(telemetry.alive())
 
@@ -48,7 +48,7 @@ def health(telemetry: Telemetry, exposition: Exposition) -> APIRouter:
     }
 
     @router.get("/metrics", responses=exposed, response_class=Response)
-    def metrics(request: Request) -> Response:
+    async def metrics(request: Request) -> Response:
         """Metrics in Prometheus' text format, or in OpenMetrics' for whoever asks for it."""
         text, media_type = exposition.text(request.headers.get("accept", ""))
         return Response(text, media_type=media_type)

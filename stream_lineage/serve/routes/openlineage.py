@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from stream_lineage.graph.from_openlineage import subject_of
@@ -17,6 +16,7 @@ from stream_lineage.serve.answers import Json
 from stream_lineage.serve.documents import Accepted
 from stream_lineage.serve.ports import Lineage
 from stream_lineage.serve.problems import BadBody, TooLarge, documented
+from stream_lineage.serve.threads import Threads
 
 MOST_EVENTS = 1_000
 LARGEST_EVENT = 900_000
@@ -50,12 +50,14 @@ _BODY = {
 }
 
 
-def openlineage(lineage: Lineage) -> APIRouter:
+def openlineage(lineage: Lineage, threads: Threads) -> APIRouter:
     """``/lineage``."""
     router = APIRouter(
         tags=["openlineage"],
         responses=documented(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     )
+
+    keep = threads.slowly(lineage.accept)
 
     @router.post(
         "/lineage", status_code=201, responses={201: {"model": Accepted}}, response_class=Json, openapi_extra=_BODY
@@ -64,7 +66,7 @@ def openlineage(lineage: Lineage) -> APIRouter:
         """Take an event of OpenLineage, or an array of them, as any client sends them. When this answers they are in
         Kafka; the graph has them some seconds later. All of an array are taken or none."""
         events = accepted(await _body(request))
-        await run_in_threadpool(lineage.accept, events)
+        await keep(events)
         return Json({"accepted": len(events)}, HTTPStatus.CREATED)
 
     return router

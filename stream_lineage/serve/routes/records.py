@@ -19,17 +19,19 @@ from stream_lineage.serve.documents import Record, RecordPath
 from stream_lineage.serve.ports import Lineage
 from stream_lineage.serve.problems import documented
 from stream_lineage.serve.routes.parameters import Depth, Offset, Partition, Topic, TopicId
+from stream_lineage.serve.threads import Threads
 
 Read = Annotated[bool, Query(description="Read from Kafka, too, what it still has: timestamps, runs, traces.")]
 Edges = Annotated[int, Query(ge=1, le=20_000, description="Rows of edges to follow at most; `cut` says if more.")]
 _HINT = "The index reads on all the time; /readyz says how far it is."
 
 
-def records(lineage: Lineage) -> APIRouter:
+def records(lineage: Lineage, threads: Threads) -> APIRouter:
     """``/records``."""
     router = APIRouter(tags=["records"], responses=documented(HTTPStatus.NOT_FOUND))
 
     @router.get("/records/{topic}/{partition}/{offset}", responses={200: {"model": Record}}, response_class=Json)
+    @threads.quickly
     def record(topic: Topic, partition: Partition, offset: Offset, topic_id: TopicId = None) -> Any:
         """Which schema a record was written with, by the index alone."""
         with lineage.index() as index:
@@ -54,33 +56,37 @@ def records(lineage: Lineage) -> APIRouter:
                 }
             )
 
-    def path(
+    def found(
         direction: Direction, place: tuple[str, int, int], topic_id: str | None, depth: int | None, edges: int,
         read: bool,
     ) -> Any:  # fmt: skip
         with lineage.index() as index:
             doubts = lineage.doubts(index, direction)
-            found = trace(index, *place, direction, topic_id=topic_id, depth=depth, most_strips=edges, doubts=doubts)
-            return Json(trace_document(index, found, lineage.kept(found) if read else Kept()))
+            path = trace(index, *place, direction, topic_id=topic_id, depth=depth, most_strips=edges, doubts=doubts)
+            return Json(trace_document(index, path, lineage.kept(path) if read else Kept()))
+
+    quick, slow = threads.quickly(found), threads.slowly(found)
 
     @router.get(
         "/records/{topic}/{partition}/{offset}/upstream", responses={200: {"model": RecordPath}}, response_class=Json
     )
-    def upstream(
+    async def upstream(
         topic: Topic, partition: Partition, offset: Offset, topic_id: TopicId = None, depth: Depth = None,
         edges: Edges = 2000, read: Read = False,
     ) -> Any:  # fmt: skip
         """The records that a record was made from, hop by hop back to the sources."""
-        return path("upstream", (topic, partition, offset), topic_id, depth, edges, read)
+        ask = slow if read else quick
+        return await ask("upstream", (topic, partition, offset), topic_id, depth, edges, read)
 
     @router.get(
         "/records/{topic}/{partition}/{offset}/downstream", responses={200: {"model": RecordPath}}, response_class=Json
     )
-    def downstream(
+    async def downstream(
         topic: Topic, partition: Partition, offset: Offset, topic_id: TopicId = None, depth: Depth = None,
         edges: Edges = 2000, read: Read = False,
     ) -> Any:  # fmt: skip
         """The records that were made from a record."""
-        return path("downstream", (topic, partition, offset), topic_id, depth, edges, read)
+        ask = slow if read else quick
+        return await ask("downstream", (topic, partition, offset), topic_id, depth, edges, read)
 
     return router

@@ -14,6 +14,7 @@ from stream_lineage.serve.answers import Json
 from stream_lineage.serve.documents import SchemaDiffDocument, SchemaText
 from stream_lineage.serve.ports import Lineage
 from stream_lineage.serve.problems import documented
+from stream_lineage.serve.threads import Threads
 
 _VERSION = r"^(latest|[1-9][0-9]{0,8})$"
 Subject = Annotated[str, Path(min_length=1, max_length=500, description="A subject of the registry.")]
@@ -24,11 +25,12 @@ Side = Annotated[
 ]
 
 
-def schemas(lineage: Lineage) -> APIRouter:
+def schemas(lineage: Lineage, threads: Threads) -> APIRouter:
     """``/schemas``."""
     router = APIRouter(tags=["schemas"], responses=documented(HTTPStatus.NOT_FOUND))
 
     @router.get("/schemas/diff", responses={200: {"model": SchemaDiffDocument}}, response_class=Json)
+    @threads.slowly
     def diff(old: Side, new: Side) -> Any:
         """The changes from one registered schema to another, and what each one breaks."""
         before, after = (lineage.schema(*_side(each)) for each in (old, new))
@@ -39,6 +41,7 @@ def schemas(lineage: Lineage) -> APIRouter:
         )
 
     @router.get("/schemas/{subject}/versions/{version}", responses={200: {"model": SchemaText}}, response_class=Json)
+    @threads.slowly
     def text(subject: Subject, version: Version) -> Any:
         """A schema's text."""
         found = lineage.schema(*_side(f"{subject}:{version}"))

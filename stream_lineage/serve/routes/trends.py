@@ -13,16 +13,18 @@ from stream_lineage.serve.documents import TrendDocument
 from stream_lineage.serve.ports import Lineage
 from stream_lineage.serve.problems import BadBody, documented
 from stream_lineage.serve.routes.parameters import Moment
+from stream_lineage.serve.threads import Threads
 
 _USUAL = timedelta(days=7)
 _LONGEST = timedelta(days=366)
 
 
-def trends(lineage: Lineage) -> APIRouter:
+def trends(lineage: Lineage, threads: Threads) -> APIRouter:
     """``/trends``."""
     router = APIRouter(tags=["trends"], responses=documented(HTTPStatus.NOT_FOUND))
 
     @router.get("/trends", responses={200: {"model": TrendDocument}}, response_class=Json)
+    @threads.slowly
     def trend(
         target: Annotated[str, Query(min_length=1, max_length=1000, description="A topic, TOPIC:FIELD, or a node.")],
         metric: Annotated[str, Query(min_length=1, max_length=200)],

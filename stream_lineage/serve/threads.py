@@ -1,0 +1,41 @@
+"""Where handlers do their work: what the index and the graph answer in a few threads, so that those who ask are served
+in turn and do not fight for the interpreter; what waits for others (Kafka, the registry, the store) in many."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+QUICK = 4
+SLOW = 32
+
+
+class Threads:
+    """Those of one application."""
+
+    def __init__(self) -> None:
+        self._quick = ThreadPoolExecutor(QUICK, "quick")
+        self._slow = ThreadPoolExecutor(SLOW, "slow")
+
+    def quickly(self, handler: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+        """A handler that asks the index and the graph alone."""
+        return _elsewhere(self._quick, handler)
+
+    def slowly(self, handler: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+        """A handler that waits for others."""
+        return _elsewhere(self._slow, handler)
+
+
+def _elsewhere(threads: ThreadPoolExecutor, handler: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    @functools.wraps(handler)
+    async def called(*arguments: P.args, **named: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(
+            threads, functools.partial(handler, *arguments, **named)
+        )
+
+    return called
