@@ -76,6 +76,12 @@ class Deliveries:
         self._arrived.clear()
         return "rewind"
 
+    def all_arrived(self, partition: int) -> bool:
+        """Whether what was fetched of a partition has arrived."""
+        with self._lock:
+            last = self._last.get(partition, START)
+        return last in (START, self._arrived.get(partition, START))
+
     def overdue(self) -> bool:
         """Whether records that were fetched do not arrive, with none behind them that would show it: rewind then. To be
         asked while the worker has nothing to do."""

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
 from typing import Any
 
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
 PARK_SECONDS = 5.0
 """A fetch under way ends within a second."""
+END_SECONDS = 3.0
+"""Brokers say where a partition ends with every fetch, twice a second where there is nothing to fetch. What they said
+longer ago does not count."""
 
 
 class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -48,6 +53,14 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 self.app.deliveries.fetched(tp.partition, [record.offset for record in records])
         return fetched
 
+    def at_end(self, tp: Any) -> bool:
+        """Whether a partition was fetched to where brokers have said just now that it ends. From any thread."""
+        state = None if self._consumer is None else _state(self._consumer, tp)
+        if state is None or state.highwater is None or not state.has_valid_position:
+            return False
+        said_lately = time.time() - state.timestamp / 1000 < END_SECONDS
+        return bool(said_lately and state.position >= state.highwater)
+
     async def seek_to_committed(self) -> Any:
         return await self.call_thread(self._seek_to_committed)
 
@@ -61,6 +74,11 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             elif tp.topic == self.app.observations:
                 consumer.seek(tp, (await consumer.beginning_offsets([tp]))[tp])
         return found
+
+
+def _state(consumer: Any, tp: Any) -> Any:
+    assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
+    return assignment and assignment.state_value(tp)
 
 
 class _Consumer(driver.Consumer):  # type: ignore[misc]
@@ -79,6 +97,11 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]
             await self.wait(self.can_resume_flow)
             self._parked.clear()
         return await super()._wait_next_records(timeout)
+
+    def at_end(self, partition: int) -> bool:
+        """Whether a partition of the observation log has been read to its end, and all of it has arrived."""
+        topic = self.app.observations
+        return bool(self._thread.at_end(TP(topic, partition)) and self.app.deliveries.all_arrived(partition))
 
     async def park(self) -> None:
         """Stop fetching, and wait until nothing that was fetched is on its way to the streams.

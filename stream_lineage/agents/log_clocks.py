@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 IDLE_SECONDS = 3.0
-"""A partition from which nothing has come for so long has been read to its end. While it is read from further back,
-observations follow each other without a pause."""
+"""A partition that has been read to its end, and from which nothing has come for so long, is idle."""
 AHEAD_SECONDS = 3600.0
 """A collector's clock that is further ahead than this is wrong."""
 
@@ -14,8 +13,11 @@ AHEAD_SECONDS = 3600.0
 class LogClocks:
     """Two ways to know: others that share the partition go on, or it is idle and time goes on."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], at_end: Callable[[int], bool]) -> None:
+        """``at_end``: whether a partition has been read to its end. That nothing comes does not say so: brokers may be
+        slow, and what is left of a rebalance is read again."""
         self._clock = clock
+        self._at_end = at_end
         self._latest: dict[int, float] = {}
         self._heard: dict[int, float] = {}
         self._since = clock()
@@ -34,6 +36,6 @@ class LogClocks:
     def known(self, partition: int, wall: float) -> float:
         """Until when all is known, in seconds since the epoch; ``wall`` is the time now."""
         latest = self._latest.get(partition, 0.0)
-        if self._clock() - self._heard.get(partition, self._since) >= IDLE_SECONDS:
+        if self._clock() - self._heard.get(partition, self._since) >= IDLE_SECONDS and self._at_end(partition):
             return max(wall, min(latest, wall + AHEAD_SECONDS))
         return min(latest, wall + AHEAD_SECONDS)

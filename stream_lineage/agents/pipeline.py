@@ -95,9 +95,11 @@ class Pipeline(Generic[E]):
         *,
         tap: WindowTap | None = None,
         muting: Muting | None = None,
+        at_end: Callable[[int], bool] = lambda partition: True,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """``at_end``: whether a partition of the log has been read, and taken, to its end."""
         self._detection = detection
         self._outlet = outlet
         self._store = store
@@ -108,7 +110,7 @@ class Pipeline(Generic[E]):
         self._watch = watch
         self._tap = tap
         self._muting = muting or Muting(AlertRules())
-        self._clocks = LogClocks(clock)
+        self._clocks = LogClocks(clock, at_end)
         self._partitions: frozenset[int] = frozenset()
         self._made_up_for: set[int] = set()
         self._watched = 0

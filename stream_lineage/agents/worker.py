@@ -125,8 +125,9 @@ def run_worker(
     passed_on = {topic for edge in edges for topic in (edge.input, edge.output)}
     watch = MetricWatch(metrics, agents.public_url, muting, passed_on=passed_on)
     pipeline: Pipeline[Any] = Pipeline(
-        detection, outlet, store, lambda event: event.ack(), watch, tap=training, muting=muting
-    )
+        detection, outlet, store, lambda event: event.ack(), watch, tap=training, muting=muting,
+        at_end=lambda partition: app.consumer.at_end(partition),  # noqa: PLW0108  (made when the app starts)
+    )  # fmt: skip
     progress = Progress(time.monotonic)
     if telemetry is not None:
         telemetry.attach(progress, outlet.published)

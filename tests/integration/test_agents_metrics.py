@@ -38,12 +38,12 @@ def deployment(cluster: Any, tmp_path: Any, request: pytest.FixtureRequest) -> D
 
 
 def steady(
-    topic: str, windows: range, *, jump: range = range(0), drift_at: int = 1_000_000, seed: int = 1
+    topic: str, windows: range, *, jump: range = range(0), drift_at: int = 1_000_000, seed: int = 1, ago: int = 600
 ) -> Iterator[Observation]:
-    """One observation in each window, of windows that begin before now and end after it: so none is silent. Nulls of
+    """One observation in each window, of windows that begin ``ago`` seconds before now. Nulls of
     ``user`` jump from 2 to 40 percent in ``jump``; from ``drift_at`` on there is another schema."""
     chance = random.Random(f"{topic}{seed}")
-    start = NOW.timestamp() // WINDOW * WINDOW - 600
+    start = NOW.timestamp() // WINDOW * WINDOW - ago
     first = 0
     for number in range(windows.stop):
         records = RECORDS + chance.randrange(-50, 51)
@@ -122,6 +122,20 @@ def test_a_topic_that_falls_silent_is_told(deployment: Deployment) -> None:
     assert document["severity"] == "critical"
     assert document["first_offsets"] == {"0": quiet[-1].spans[0].last_offset + 1}
     assert document["last_offsets"] == {}
+
+
+def test_a_topic_that_is_alone_in_its_partition_falls_silent(deployment: Deployment) -> None:
+    """By the clock on the wall, once the agents have read the partition to its end: which is the mark of a
+    transaction, not an observation."""
+    silent = f"{deployment.prefix}alone"
+    quiet = list(steady(silent, range(110), ago=1700))
+    with deployment.agents():
+        produce(deployment, quiet)
+        [opened] = alerts(deployment, "anomaly-alerts", lambda seen: len(seen) >= 1)
+
+    document = body(opened)
+    assert (document["topic"], document["kind"], document["phase"]) == (silent, "freshness", "open")
+    assert document["first_offsets"] == {"0": quiet[-1].spans[0].last_offset + 1}
 
 
 def command(deployment: Deployment, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -273,13 +273,16 @@ def test_partitions_that_come_back_unchanged_are_not_made_again(undisturbed: Wor
 
 def test_log_clocks() -> None:
     now = [0.0]
-    clocks = LogClocks(lambda: now[0])
+    at_end = {0: False}
+    clocks = LogClocks(lambda: now[0], at_end.__getitem__)
     wall = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
     clocks.heard(0, wall - 100)
     assert clocks.known(0, wall) == wall - 100, "it is being read"
     clocks.heard(0, wall - 200)
     assert clocks.known(0, wall) == wall - 100, "late ones change nothing"
     now[0] = 10.0
+    assert clocks.known(0, wall) == wall - 100, "nothing comes, but there is more to be read"
+    at_end[0] = True
     assert clocks.known(0, wall) == wall, "it is idle"
     clocks.heard(0, wall + 1e9)
     assert clocks.known(0, wall) == wall + 3600, "a clock that is wrong moves it by an hour"
