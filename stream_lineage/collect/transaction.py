@@ -100,7 +100,7 @@ class Transactions:
                 if number % _POLL_EVERY == 0:
                     producer.poll(0)
             for positions in portions(offsets):
-                self._retried(partial(producer.send_offsets_to_transaction, positions, membership))
+                self._send(partial(producer.send_offsets_to_transaction, positions, membership))
             if self._failed:
                 raise KafkaException(self._failed[0][0])
             self._retried(producer.commit_transaction)
@@ -169,6 +169,16 @@ class Transactions:
         except TimeoutError as error:
             raise KafkaUnavailable("could not commit a flush: the consumer does not say what it is") from error
         return answers[0]
+
+    def _send(self, send: Callable[[float], Any]) -> None:
+        """Send offsets. Where a message fails meanwhile, librdkafka says that its own state is wrong; asked again, it
+        says what has failed, and nothing is sent twice."""
+        try:
+            self._retried(send)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._STATE:
+                raise
+            self._retried(send)
 
     def _retried(self, call: Callable[[float], Any]) -> None:
         """Calls of the transaction may be repeated as they are while the error is retriable."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
 from stream_lineage.collect.transaction import CommittedOffset, Transactions, portions
+from stream_lineage.errors import KafkaUnavailable
 
 
 def test_offsets_are_sent_in_portions_that_fit_a_message() -> None:
@@ -46,3 +50,37 @@ def test_the_consumer_is_asked_once_and_before_a_transaction_is_open() -> None:
     assert client.calls.index("consumer_group_metadata") < before
     assert client.calls.count("consumer_group_metadata") == 1
     assert set(client.calls[before + 1 : after]) == {"send_offsets_to_transaction"}
+
+
+class Failing(Client):
+    """A message fails while the offsets are sent, as librdkafka 2.12 tells it."""
+
+    def __init__(self, failures: list[KafkaError]) -> None:
+        super().__init__()
+        self.failures = failures
+
+    def send_offsets_to_transaction(self, *_: Any) -> None:
+        self.calls.append("send_offsets_to_transaction")
+        if self.failures:
+            raise KafkaException(self.failures.pop(0))
+
+
+STATE = KafkaError(KafkaError._STATE, "Failed to commit offsets to transaction: Local: Erroneous state")
+TOO_LARGE = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "orders.traced takes no such records")
+
+
+def test_it_is_told_what_failed_while_the_offsets_were_sent() -> None:
+    client = Failing([STATE, TOO_LARGE])
+    transactions = Transactions(lambda: client, client, 5.0)  # type: ignore[arg-type, return-value]
+    with pytest.raises(KafkaUnavailable, match="orders\\.traced"):
+        transactions.commit([], [CommittedOffset("orders", 0, 1, "")])
+    assert client.calls[-1] == "abort_transaction"
+    assert "commit_transaction" not in client.calls
+
+
+def test_a_state_that_stays_wrong_ends_the_flush() -> None:
+    client = Failing([STATE, STATE])
+    transactions = Transactions(lambda: client, client, 5.0)  # type: ignore[arg-type, return-value]
+    with pytest.raises(KafkaUnavailable, match="Erroneous state"):
+        transactions.commit([], [CommittedOffset("orders", 0, 1, "")])
+    assert client.calls[-1] == "abort_transaction"
