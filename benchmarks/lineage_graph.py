@@ -27,10 +27,11 @@ from stream_lineage.graph.from_groups import GroupFacts, Member, claims_of_group
 from stream_lineage.graph.from_headers import BatchHead, HeaderFlows
 from stream_lineage.graph.from_openlineage import claims_of_event
 from stream_lineage.graph.from_transactions import Producers, claims_of_transactions
-from stream_lineage.graph.from_values import FieldValues, claims_of_values
+from stream_lineage.graph.from_values import FieldValues, claims_of_matches, claims_of_values
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.known import LOW
 from stream_lineage.graph.naming import naming
+from stream_lineage.graph.value_pairs import ValuePairs, read_and_unmade
 from stream_lineage.model.graph import EvidenceClass, GraphEdge, NodeKind
 from stream_lineage.model.record_edge import EdgeSource, ParentRange, RecordEdge
 from stream_lineage.profile.distinct import DistinctSketch
@@ -150,7 +151,6 @@ def claims(made: World, chance: random.Random) -> Iterator[Claim]:
     for number in range(100, 110):  # producers that are idempotent only, on the same topics
         written[number] = frozenset(chance.sample(made.topics, 2))
     yield from claims_of_transactions(Producers(committed, written), NAMES)
-    yield from claims_of_values(_values(made, chance), NAMES)
 
 
 def _groups(made: World) -> list[GroupFacts]:
@@ -219,11 +219,21 @@ def main() -> None:
     direct: Counter[str] = Counter()
     sure_wrong: Counter[str] = Counter()
     possible: Counter[str] = Counter()
+    live: dict[str, Counter[str]] = defaultdict(Counter)
     for seed in range(SEEDS):
         chance = random.Random(seed)
         made = world(chance)
         graph = header_claims(made, chance)
         for event in news(graph, claims(made, chance), lambda *_: False, NOW, timedelta(hours=1)):
+            graph.take(event)
+        fields = _values(made, chance)
+        groups_alone = Graph(
+            news(Graph(), claims_of_groups(_groups(made), (), NAMES), lambda *_: False, NOW, timedelta(hours=1))
+        )
+        for name, seen in (("all others", graph), ("groups alone", groups_alone)):
+            compared = ValuePairs().matches({each.topic: [each] for each in fields}, *_candidates(seen, made))[1]
+            live[name].update(_judged(claims_of_matches(compared, NAMES), made))
+        for event in news(graph, claims_of_values(fields, NAMES), lambda *_: False, NOW, timedelta(hours=1)):
             graph.take(event)
         jobs, topics, far = made.job_edges(), made.topic_edges(), made.reachable()
         internal = set(_internal(made))
@@ -244,9 +254,30 @@ def main() -> None:
         n = claimed[by]
         shares = true[by] / n, direct[by] / n, direct[by] / possible[by]
         print(f"| `{by}` | {n} | {shares[0]:.3f} | {shares[1]:.3f} | {shares[2]:.2f} | {sure_wrong[by]} |")
+    for name, counts in live.items():
+        n, all_ = counts["claimed"], possible[EvidenceClass.VALUES]
+        shares = counts["true"] / n, counts["direct"] / n, counts["direct"] / all_
+        print(f"| `values` beside {name} | {n} | {shares[0]:.3f} | {shares[1]:.3f} | {shares[2]:.2f} | 0 |")
     for by in (EvidenceClass.HEADER, EvidenceClass.DECLARED, EvidenceClass.OPENLINEAGE, EvidenceClass.TRANSACTION):
         assert true[by] == claimed[by] > 0, by
     assert not any(sure_wrong.values())
+
+
+def _candidates(graph: Graph, made: World) -> tuple[set[str], set[str]]:
+    return read_and_unmade(graph, made.topics, NAMES.namespace)
+
+
+def _judged(found: Iterable[Claim], made: World) -> Iterator[str]:
+    """What there is to count of claims from topic to topic."""
+    for claim in found:
+        assert isinstance(claim.subject, GraphEdge)
+        assert claim.confidence < LOW
+        ends = claim.subject.source.label, claim.subject.target.label
+        yield "claimed"
+        if ends in made.reachable():
+            yield "true"
+        if ends in made.topic_edges():
+            yield "direct"
 
 
 def _straight(

@@ -14,6 +14,7 @@ from stream_lineage.agents.graph_watch import REFRESH, GraphWatch
 from stream_lineage.agents.group_offsets import GroupOffsets
 from stream_lineage.agents.silence import Silence
 from stream_lineage.agents.transactions import TransactionLook
+from stream_lineage.agents.value_look import ValueLook
 from stream_lineage.errors import StreamLineageError
 from stream_lineage.graph.from_headers import UNKNOWN_PATIENCE, HeaderFlows, read_since
 from stream_lineage.graph.graph import Graph
@@ -27,7 +28,8 @@ _log = get_logger("stream_lineage.agents")
 
 class GraphEvidence:
     """``look``, then ``events``. ``offsets`` and ``transactions`` are null where nobody looks at groups,
-    ``connect`` where there is no Kafka Connect, ``applications`` where nobody asks what they declare."""
+    ``connect`` where there is no Kafka Connect, ``applications`` where nobody asks what they declare,
+    ``values`` where they are not compared."""
 
     def __init__(
         self,
@@ -39,6 +41,7 @@ class GraphEvidence:
         transactions: TransactionLook | None,
         connect: ConnectPoll | None,
         applications: ApplicationFeed | None = None,
+        values: ValueLook | None = None,
     ) -> None:
         self._watch = watch
         self._headers = headers
@@ -48,6 +51,7 @@ class GraphEvidence:
         self._transactions = transactions
         self._connect = connect
         self._applications = applications
+        self._values = values
         self._reads = False
         self.whole = False
         """Whether the last look read all record edges that there were."""
@@ -72,6 +76,9 @@ class GraphEvidence:
             self._watch.transactions(seen)
         if self._connect is not None and (found := await self._connect.ask()) is not None:
             self._watch.connectors(found.listed, found.found)
+        values = self._values
+        if values is not None and (claims := await asyncio.to_thread(values.look, graph, set(watched))) is not None:
+            self._watch.values(claims, whole=values.whole)
 
     def events(self, graph: Graph, topics: Iterable[str]) -> list[GraphEvent]:
         """What the graph does not know yet, or no longer rightly. ``topics`` are all that there are."""
@@ -82,6 +89,8 @@ class GraphEvidence:
     def drop(self) -> None:
         """Another worker may look now."""
         self._watch.drop()
+        if self._values is not None:
+            self._values.drop()
         self._reads = self.whole = False
 
     async def close(self) -> None:

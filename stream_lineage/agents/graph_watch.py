@@ -24,6 +24,7 @@ from stream_lineage.graph.from_declarations import SOURCES
 from stream_lineage.graph.from_groups import SOURCE, GroupFacts, Member, claims_of_groups
 from stream_lineage.graph.from_transactions import SOURCE as TRANSACTION
 from stream_lineage.graph.from_transactions import Producers, claims_of_transactions
+from stream_lineage.graph.from_values import SOURCE as SKETCHES
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.naming import Naming
 from stream_lineage.model.graph import EvidenceClass, GraphEdge, GraphEvent
@@ -44,6 +45,8 @@ class GraphWatch:
         self._naming = self._file_naming = naming
         self._clock = clock
         self._applications: Sequence[DeclaredJob] | None = None
+        self._values: Sequence[Claim] = ()
+        self._values_whole = False
         self._reads: dict[str, dict[str, int]] = {}  # by group, each topic with the looks that have missed it
         self._answers: Counter[str] = Counter()
         self._lists: deque[frozenset[str]] = deque(maxlen=_MISSED)
@@ -100,9 +103,14 @@ class GraphWatch:
         if aliases != self._naming.aliases:
             self._naming = replace(self._file_naming, aliases=aliases)
 
+    def values(self, claims: Sequence[Claim], *, whole: bool) -> None:
+        """The candidates by values; ``whole`` where there are no others."""
+        self._values, self._values_whole = claims, whole
+
     def drop(self) -> None:
         """Another worker may have looked meanwhile."""
         self._applications = None
+        self._values, self._values_whole = (), False
         self._reads.clear()
         self._answers.clear()
         self._lists.clear()
@@ -128,6 +136,7 @@ class GraphWatch:
             *claims_of_applications(self._applications or (), self._naming),
             *claims_of_groups(facts, topics, self._naming),
             *claims_of_transactions(Producers(committed, written), self._naming),
+            *self._values,
             *claims_of_connectors(list(self._connectors.values()), self._naming),
         ]
         return news(graph, claims, self._owned, now, REFRESH)
@@ -142,6 +151,8 @@ class GraphWatch:
         if by is EvidenceClass.TRANSACTION and source.startswith(TRANSACTION):
             since = self._transactions_since
             return since is not None and self._clock() - since >= WRITES_SECONDS
+        if by is EvidenceClass.VALUES:
+            return source == SKETCHES and self._values_whole
         if by is not EvidenceClass.GROUP or not source.startswith(SOURCE):
             return False
         group = source.removeprefix(SOURCE)

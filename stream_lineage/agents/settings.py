@@ -99,6 +99,15 @@ class AgentsSettings(BaseModel):
         "says so each day while it runs. Less than a job's pause between two runs makes its edges come and go.",
     )
 
+    values_poll_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=86_400,
+        description="How often the values of topics are compared, which shows candidates for edges (`graph show "
+        "--candidates`): right less than half of the time, so no more than a hint where nothing else is known. 600 is "
+        "enough. 0: never.",
+    )
+
     connect_url: str | None = Field(
         default=None,
         description="REST API of Kafka Connect, whose connectors are part of the lineage graph. Several workers, "

@@ -27,6 +27,7 @@ from stream_lineage.agents.group_watch import GroupWatch
 from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.mutes import Mutes
 from stream_lineage.agents.muting import Muting
+from stream_lineage.agents.observation_tail import ObservationTail
 from stream_lineage.agents.one_partition import OnePartition, first_offset
 from stream_lineage.agents.openlineage_watch import OpenLineageWatch, sent
 from stream_lineage.agents.pipeline import Pipeline
@@ -42,6 +43,7 @@ from stream_lineage.agents.telemetry import AgentsTelemetry
 from stream_lineage.agents.topics import prepare_topics, topic_names
 from stream_lineage.agents.training_watch import TrainingWatch
 from stream_lineage.agents.transactions import TransactionLook
+from stream_lineage.agents.value_look import ValueLook
 from stream_lineage.agents.watchdog import Watchdog, observation_waits
 from stream_lineage.agents.window_log import decode_window
 from stream_lineage.detect.metric_anomalies import MetricAnomalies
@@ -162,8 +164,9 @@ def run_worker(
         silence = Silence(admin(kafka))
         asked_connect = connect_poll(agents)
         applications = application_feed(kafka, agents)
+        values = value_look(kafka, agents, names) if agents.values_poll_seconds > 0 else None
         evidence = GraphEvidence(
-            graph_watch, headers, records, silence, offsets, transactions, asked_connect, applications
+            graph_watch, headers, records, silence, offsets, transactions, asked_connect, applications, values
         )
         _wire_graph(app, kafka, pipeline, outlet, fold, evidence, told, watches, agents.graph_poll_seconds)
         _wire_openlineage(app, kafka, outlet, fold, openlineage_watch(kafka, agents.agents_id, names))
@@ -469,6 +472,13 @@ def application_feed(settings: KafkaSettings, agents: AgentsSettings) -> Applica
     reader = consumer(settings, agents.agents_id, {"auto.offset.reset": "earliest", "enable.partition.eof": "true"})
     feed = OnePartition(reader, settings.topic(DECLARATIONS), said_by_application)
     return ApplicationFeed(feed, timedelta(days=agents.declarations_days))
+
+
+def value_look(settings: KafkaSettings, agents: AgentsSettings, names: Naming) -> ValueLook:
+    """Compares the values of topics, as the newest observations sketch them; in no group."""
+    reader = consumer(settings, agents.agents_id, {"auto.offset.reset": "earliest", "enable.partition.eof": "true"})
+    tail = ObservationTail(reader, settings.topic(OBSERVATIONS))
+    return ValueLook(tail.read, names, seconds=agents.values_poll_seconds)
 
 
 def connect_poll(settings: AgentsSettings) -> ConnectPoll | None:

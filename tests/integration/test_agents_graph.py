@@ -11,15 +11,26 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
+import numpy as np
 import pytest
 from alerting import Deployment, consumed, deployed, wait_for
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.agents.silence import Silence
-from stream_lineage.agents.worker import record_edges
+from stream_lineage.agents.worker import record_edges, value_look
+from stream_lineage.graph.claim import news
+from stream_lineage.graph.from_groups import GroupFacts, claims_of_groups
+from stream_lineage.graph.graph import Graph
+from stream_lineage.graph.naming import naming
+from stream_lineage.model.observation import Observation, ObservationKind
+from stream_lineage.model.profile import Decoder, FieldProfile, Profile
 from stream_lineage.model.record_edge import EdgeBatch, EdgeSource, ParentRange, RecordEdge
+from stream_lineage.model.schema import OPAQUE, PLAIN_JSON
 from stream_lineage.model.schema_files import schema_text
+from stream_lineage.profile.distinct import DistinctSketch
+from stream_lineage.provenance.codec import encode_observation
 from stream_lineage.provenance.edge_codec import encode_edges
 from stream_lineage.sdk import declare, declare_lineage, send_declarations
 from stream_lineage.wire.settings import KafkaSettings
@@ -209,6 +220,37 @@ def test_the_end_of_record_edges_and_silence_as_brokers_tell_them(deployment: De
     assert not silence.records(topic, moments[2], datetime.now(UTC))
     later = moments[2] + timedelta(days=1)
     assert not silence.records(topic, later, later + timedelta(days=1))
+
+
+def test_the_newest_observations_of_all_partitions_are_compared(deployment: Deployment) -> None:
+    settings = KafkaSettings(bootstrap_servers=deployment.bootstrap_servers, topic_prefix=deployment.prefix)
+    agents = AgentsSettings(values_poll_seconds=1, agents_id="test")
+    names = naming("test", [])
+    graph = Graph(
+        news(Graph(), claims_of_groups([GroupFacts("g", frozenset({"orders"}), ())], (), names), lambda *_: False,
+             datetime.now(UTC), timedelta(hours=1))
+    )  # fmt: skip
+    look = value_look(settings, agents, names)
+    # There is nothing in it; the brokers may not know it yet.
+    wait_for(lambda: look.look(graph, {"orders", "copy"}) == [], deployment.log)
+    producer = Producer({"bootstrap.servers": deployment.bootstrap_servers, "transactional.id": deployment.prefix})
+    producer.init_transactions(30)
+    sketch = DistinctSketch(10)
+    sketch.add(np.random.default_rng(1).integers(0, 2**63, 3_000).astype(np.uint64))
+    field = FieldProfile("id", (), 3_000, 0, 0, distinct=sketch.to_bytes())
+    profile = Profile(Decoder.JSON, Decoder.OPAQUE, 3_000, 0, None, (field,), ())
+    for number, (topic, committed) in enumerate([("orders", True), ("copy", True), ("private", False)]):
+        observation = Observation(
+            "o", ObservationKind.OBSERVATION, "test", topic, None, "c", datetime.now(UTC), PLAIN_JSON, OPAQUE, 3_000, 0,
+            0, None, (), profile, (),
+        )  # fmt: skip
+        producer.begin_transaction()
+        producer.produce(deployment.topic("observations"), encode_observation(observation), partition=number % 2)
+        producer.flush(30)
+        (producer.commit_transaction if committed else producer.abort_transaction)(30)
+    look.drop()
+    claims = look.look(graph, {"orders", "copy", "private"}) or []
+    assert [each.subject.id for each in claims] == ["dataset:kafka://test/orders>dataset:kafka://test/copy"]
 
 
 def edges_of(events: list[Any]) -> dict[tuple[str, str, str, str], set[str]]:
