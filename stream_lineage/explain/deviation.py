@@ -1,11 +1,11 @@
 """How far series are from their own trend around a breach: many at once, each against what is usual for it.
 
 Each series is compared with its own time before. Moving averages of several widths are held against the series' level
-before (*level*), and each against the average just before it (*step*, which neither seasons nor drift disturb), and
-the same for how much it varies (*spread*). ``ratio`` is how much larger the largest of them is than anything that was
-usual: three spreads of that very average, or the largest one before. Such ratios do not saturate, and need no
-distribution. After BARO (Pham and others, FSE 2024: robust scores with a change point), with scales that know
-autocorrelation.
+before (*level*), and each against the average just before it or the line through it (*step*, which neither seasons nor
+drift disturb), and the same for how much it varies (*spread*). ``ratio`` is how much larger the largest of them is than
+anything that was usual: three spreads of that very average, or the largest one before. Such ratios do not saturate, and
+need no distribution. Single points that stand out are taken for one point only. After BARO (Pham and others, FSE 2024:
+robust scores with a change point), with scales that know autocorrelation.
 """
 
 from __future__ import annotations
@@ -26,18 +26,68 @@ Ints = NDArray[np.int64]
 LEAST_BEFORE = 5
 """Points that a series has before the time that is looked at: with fewer nothing is usual."""
 _SPREADS = 3.0
-_WIDTHS = (1, 2, 4, 8, 16, 32)
 _EVEN_OF_MIDDLE = 0.001
 """A series that hardly moves has this part of its level for a spread, at least."""
-_STANDS_STILL = 0.02
+_STANDS_STILL = 0.1
+"""Where nothing ever moved: this part of the level, divided by the points that are known, is a spread, at least."""
 _CLIPPED = 6.0
 _LARGEST = 1e6
 _SINGLE = 0.7
 """One point alone counts so much, unless it is the last one: nobody knows how that goes on."""
+_NEAR, _FAR_SINGLE = 12, 1.2
+"""Further than so many points before the breach one point alone is no deviation: its ratio is this, at most."""
+_AS_LARGE, _SURE = 0.6, 1.7
+"""The first that is so large a part of the largest, and deviates for sure, is where it began."""
+_OUT, _APART = 4.0, 6
+"""So much further off than both its neighbours (in usual steps) a single point is a spike, if there is no other within
+so many points."""
+_FEW = 2.0
+"""How much wider what is usual is taken where few windows say so: this, divided by their number, is added."""
+_SLOW = 1.6
+"""How much more a level may count than the steps to it, where no season is known."""
 _WANDERS = 0.6
 """Autocorrelation of neighbours from which a series is taken to wander."""
 _ELEMENTS = 150_000  # at a time: what fits into the processor's cache
 CHANNELS = ("level", "step", "spread")
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """At ``width`` points, against the ``base`` points just before them (none: against all that was before), or,
+    ``straight``, against the line through twice as many."""
+
+    channel: str
+    width: int
+    base: int = 0
+    straight: bool = False
+
+    @property
+    def span(self) -> int:
+        return self.width + self.base * (2 if self.straight else 1)
+
+
+_LOOKS = (
+    *(_Look("level", width) for width in (1, 2, 4, 8, 16, 32)),
+    *(_Look("step", *sizes) for sizes in ((1, 1), (1, 4), (2, 2), (2, 4), (2, 8), (4, 4), (4, 8), (8, 8), (16, 16))),
+    *(_Look("step", *sizes, straight=True) for sizes in ((1, 4), (2, 4), (3, 8), (6, 12))),
+    *(_Look("spread", width) for width in (8, 16, 32)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """Of each row: how many points are known before, where it starts, where the time looked at begins; its spread,
+    memory, the least that counts, and from where on it is near the breach. ``alike``: all
+    rows have as many points, before as well as after."""
+
+    known: Ints
+    start: Ints
+    first: Ints
+    spread: Array
+    memory: Array
+    floor: Array
+    near: Ints
+    alike: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,31 +199,39 @@ def _measured(rows: Sequence[Aligned]) -> list[Size]:
 
     middle = (_rank(ordered, (known - 1) // 2) + _rank(ordered, known // 2)) / 2
     residuals = np.where(valid, values - middle[:, None], 0.0)
-    spread = _spread(residuals, before, known, middle, changed)
+    spread, floor = _spread(residuals, before, known, middle, changed)
     clipped = np.clip(residuals, -_CLIPPED * spread[:, None], _CLIPPED * spread[:, None])
     memory = _memory(clipped, before)
     ratios = np.zeros((3, count))
     widths, ends = (np.zeros((3, count), dtype=np.int64) for _ in range(2))
-
-    variation = np.abs(residuals)
+    calm = _without_spikes(residuals, valid, before, floor)
+    variation = np.abs(calm)
     usual_variation = np.where(before, np.minimum(variation, _CLIPPED * spread[:, None]), 0.0).sum(axis=1) / known
     off = np.where(valid, variation - usual_variation[:, None], 0.0)
-    signals = (residuals, residuals, off)
-    memories = (memory, memory, np.clip(memory, 0, 0.9))
-    for width in _WIDTHS:
-        if width > length // 3:
-            break
-        for number, signal in enumerate(signals):
-            if (CHANNELS[number] == "spread" and width < 8) or (CHANNELS[number] == "step" and width == 32):
-                continue
-            ratio, end = _ratios(
-                signal, CHANNELS[number], width, spread, memories[number], known, start[:, 0], first[:, 0]
-            )
-            better = ratio > ratios[number]
-            ratios[number, better], widths[number, better], ends[number, better] = ratio[better], width, end[better]
-    # What remembers wanders off by itself: it must have gone faster than it ever went.
+    signals = (residuals, calm, off)
+    totals = [np.concatenate((np.zeros((count, 1)), np.cumsum(each, axis=1)), axis=1) for each in signals]
+    alike = bool(start.max() == 0 and first.min() == first.max())
+    near = np.array([int(np.searchsorted(row.timing.times, 0.0, side="right")) for row in rows]) - _NEAR
+    bounds = _Bounds(known, start[:, 0], first[:, 0], spread, memory, floor, start[:, 0] + near, alike)
+    for look in _LOOKS:
+        if look.span > length // 2 + 2 or look.width > length // 3:
+            continue
+        number = CHANNELS.index(look.channel)
+        total = totals[2 if look.channel == "spread" else 0 if look.width == 1 else 1]
+        ratio, end = _ratios(total, look, bounds)
+        better = ratio > ratios[number]
+        ratios[number, better], widths[number, better], ends[number, better] = ratio[better], look.width, end[better]
+    # What remembers wanders off by itself, and of less than two days nobody knows how much is the time of day: it must
+    # have gone faster than it ever went.
+    # What is off varies, too; and of what varies single points are far off.
+    larger = (ratios[1] > ratios[0]).astype(np.int64)
+    single = (widths[larger, np.arange(count)] == 1) & (ends[larger, np.arange(count)] < length - 1)
+    ratios[2] = np.where(single | (ratios[2] > ratios[0]), ratios[2], 0.0)
+    varies = (ratios[2] >= _SURE) & single
+    ratios[:2] = np.where(varies & (widths[:2] == 1), 0.0, ratios[:2])
     wanders = memory > _WANDERS
     ratios[0] = np.where(wanders, np.minimum(ratios[0], ratios[1]), ratios[0])
+    ratios[0] = np.where(seasonal, ratios[0], np.minimum(ratios[0], _SLOW * ratios[1]))
     channel = ratios.argmax(axis=0)
     each = np.arange(count)
     best, width_of, end_of = ratios[channel, each], widths[channel, each], ends[channel, each]
@@ -206,19 +264,22 @@ def _rank(ordered: Array, places: Ints) -> Array:
     return found
 
 
-def _spread(residuals: Array, before: Bools, known: Ints, middle: Array, changed: Bools) -> Array:
-    """Robust: the larger of what the middle and what nine tenths of the points say."""
+def _spread(residuals: Array, before: Bools, known: Ints, middle: Array, changed: Bools) -> tuple[Array, Array]:
+    """Robust: the larger of what the middle and what nine tenths of the points say. And the least that counts."""
     ordered = np.sort(np.where(before, np.abs(residuals), np.inf), axis=1)
     half, most = _rank(ordered, known // 2), _rank(ordered, (9 * known) // 10)
     found = np.maximum(1.4826 * half, most / 1.645)
     floor = np.where(changed, 0.01, _EVEN_OF_MIDDLE * np.abs(middle))
     found = np.maximum(found, floor)
-    still = np.maximum(_STANDS_STILL * np.abs(middle), 0.05 * np.abs(residuals).max(axis=1))
+    # What never moved is the surer to stand still the longer that is known.
+    stands = np.maximum(_EVEN_OF_MIDDLE, _STANDS_STILL / known)
+    still = np.maximum(stands * np.abs(middle), 0.05 * np.abs(residuals).max(axis=1))
     constant = ordered[np.arange(len(ordered)), np.maximum(known - 1, 0)] == 0
     found = np.where(constant, np.maximum(still, floor), found)
+    floor = np.where(constant, found, floor)
     seldom = np.where(before, residuals**2, 0.0).sum(axis=1) / known
     found = np.where(found <= floor, np.maximum(found, np.sqrt(seldom)), found)
-    return np.where(found > 0, found, 1.0)
+    return np.where(found > 0, found, 1.0), np.where(floor > 0, floor, np.where(found > 0, 0.05 * found, 1.0))
 
 
 def _memory(clipped: Array, before: Bools) -> Array:
@@ -232,40 +293,89 @@ def _memory(clipped: Array, before: Bools) -> Array:
     return found
 
 
-def _ratios(
-    signal: Array, channel: str, width: int, spread: Array, memory: Array, known: Ints, start: Ints, first: Ints
-) -> tuple[Array, Ints]:
-    """The largest deviation of one width since ``first``, in what is usual for the width, and where its window ends."""
-    length = signal.shape[1]
-    sums = np.concatenate((np.zeros((len(signal), 1)), np.cumsum(signal, axis=1)), axis=1)
-    averages = (sums[:, width:] - sums[:, :-width]) / width
-    ends = np.arange(width - 1, length)
-    span = width
-    if channel == "step":
-        averages = averages[:, width:] - averages[:, :-width]
-        ends, span = ends[width:], 2 * width
-    if not averages.shape[1]:
-        return np.zeros(len(signal)), np.zeros(len(signal), dtype=np.int64)
-    begin = ends[None, :] - span + 1
-    usual = (begin >= start[:, None]) & (ends[None, :] < first[:, None])
-    late = (begin >= start[:, None]) & (ends[None, :] - width + 1 >= first[:, None])
-    size = averages if channel == "spread" else np.abs(averages)
-    windows = usual.sum(axis=1)
-    clip = _CLIPPED * spread[:, None]
-    squares = np.where(usual, np.minimum(np.abs(size), clip) ** 2, 0.0).sum(axis=1) / np.maximum(windows, 1)
-    largest = np.where(usual, np.abs(size), 0.0).max(axis=1)
-    inflation = (1 + memory) / (1 - memory)
-    error = np.minimum(1, inflation / width) + np.minimum(1, inflation / (width if channel == "step" else known))
-    deviation = np.maximum(np.sqrt(squares), spread * np.sqrt(error) * (0.8 if channel == "step" else 1.0))
-    deviation = deviation * (1 + 3 / known)
+def _without_spikes(residuals: Array, valid: Bools, before: Bools, floor: Array) -> Array:
+    """With single points that stand out from both neighbours brought back to them; the last one may be a beginning."""
+    if residuals.shape[1] < 3:
+        return residuals
+    left, here, right = residuals[:, :-2], residuals[:, 1:-1], residuals[:, 2:]
+    both = before[:, 1:] & before[:, :-1]
+    rough = np.where(both, np.abs(np.diff(residuals, axis=1)), 0.0).sum(axis=1) / np.maximum(both.sum(axis=1), 1)
+    room = _OUT * np.maximum(rough, floor)[:, None]
+    low, high = np.minimum(left, right) - room, np.maximum(left, right) + room
+    alone = valid[:, :-2] & ((here < low) | (here > high))
+    counts = np.concatenate((np.zeros((len(residuals), 1), dtype=np.int64), np.cumsum(alone, axis=1)), axis=1)
+    place = np.arange(alone.shape[1])
+    beside = counts[:, np.minimum(place + _APART, len(place))] - counts[:, np.maximum(place - _APART + 1, 0)]
+    alone &= beside == 1
+    row, column = np.nonzero(alone)
+    calm = residuals.copy()
+    calm[row, column + 1] = (left[row, column] + right[row, column]) / 2
+    return calm
+
+
+def _ratios(total: Array, look: _Look, bounds: _Bounds) -> tuple[Array, Ints]:
+    """The largest deviation of one look since ``first``, in what is usual for it, and where its window ends."""
+    width, base = look.width, look.base
+    rows, length = total.shape[0], total.shape[1] - 1
+    if look.span > length:
+        return np.zeros(rows), np.zeros(rows, dtype=np.int64)
+    averages = (total[:, width:] - total[:, :-width]) / width
+    if base:
+        averages = averages[:, base * (2 if look.straight else 1) :]
+        just = (total[:, base:] - total[:, :-base]) / base
+        if look.straight:
+            far = (width + base) / (2 * base)
+            steady = just[:, base:-width] * (1 + far) - just[:, : -width - base] * far
+        else:
+            steady = just[:, :-width]
+        averages = averages - steady
+    size = averages if look.channel == "spread" else np.abs(averages)
+    ends = np.arange(look.span - 1, length)
+    windows = np.maximum(bounds.first - bounds.start - look.span + 1, 0)
+    known, spread = bounds.known, bounds.spread
+    if bounds.alike:  # all rows at once, and no more than needed
+        past = np.abs(size[:, : windows[0]])
+        late = slice(max(int(bounds.first[0]) + width - look.span, 0), None)
+        size, ends = size[:, late], ends[late]
+        if not size.shape[1]:
+            return np.zeros(rows), np.zeros(rows, dtype=np.int64)
+    else:
+        begun = ends[None, :] >= bounds.start[:, None] + look.span - 1
+        past = np.where(begun & (ends[None, :] < bounds.first[:, None]), np.abs(size), 0.0)
+        size = np.where(begun & (ends[None, :] - width + 1 >= bounds.first[:, None]), size, -np.inf)
+    largest = past.max(axis=1, initial=0.0)
+    squares = (np.minimum(past, _CLIPPED * spread[:, None]) ** 2).sum(axis=1) / np.maximum(windows, 1)
+    inflation = (1 + bounds.memory) / (1 - bounds.memory)
+    if base:
+        # What was seen of such steps says it all, if there were enough.
+        apart = np.maximum(windows / look.span, 0.5)
+        deviation = np.maximum(np.sqrt(squares), bounds.floor) * (1 + _FEW / apart)
+        enough = windows >= max(3, width // 2)
+    else:
+        error = np.minimum(1, inflation / width) + np.minimum(1, inflation / known)
+        deviation = np.maximum(np.sqrt(squares), spread * np.sqrt(error)) * (1 + 3 / known)
+        enough = windows >= max(LEAST_BEFORE, width)
     limit = np.maximum(_SPREADS * deviation, 0.9 * largest)
-    masked = np.where(late, size, -np.inf)
-    peak = masked.argmax(axis=1)
-    ratio = masked[np.arange(len(signal)), peak] / limit
     if width == 1:
-        ratio = np.where(ends[peak] == length - 1, ratio, ratio * _SINGLE)
-    if channel == "spread":
+        size = size * np.where(ends == length - 1, 1.0, _SINGLE)
+        near = ends[None, :] >= bounds.near[:, None]
+        size = np.where(near, size, np.minimum(size, _FAR_SINGLE * limit[:, None]))
+    peak = size.argmax(axis=1)
+    each = np.arange(rows)
+    highest = size[each, peak]
+    ratio = highest / limit
+    # What goes back to normal moves as much again: the first that is about as large tells where it began.
+    least = np.maximum(_AS_LARGE * highest, _SURE * limit)
+    sure = np.flatnonzero(highest >= least)
+    if len(sure):
+        own = size[sure]
+        soonest = (own >= least[sure, None]).argmax(axis=1)
+        best, some = soonest, np.arange(len(sure))
+        for ahead in range(1, width + 1):
+            other = np.minimum(soonest + ahead, own.shape[1] - 1)
+            best = np.where(own[some, other] > own[some, best], other, best)
+        peak[sure] = best
+    if look.channel == "spread":
         ratio = ratio * _SINGLE
-    enough = windows >= max(LEAST_BEFORE, width) if channel != "step" else windows >= max(3, width // 2)
     ratio = np.minimum(np.nan_to_num(ratio, nan=0.0, posinf=_LARGEST, neginf=0.0), _LARGEST)
     return np.where(enough, ratio, 0.0), ends[peak]

@@ -40,11 +40,14 @@ def paths_of(recording: Recording) -> Paths:
     parents: list[list[int]] = [[] for _ in ids]
     sure: dict[tuple[int, int], float] = {}
     evidence: dict[tuple[int, int], tuple[str, ...]] = {}
+    known: dict[tuple[str, ...], float] = {}
     for edge in recording.edges:
         pair = (number[edge.source], number[edge.target])
         children[pair[0]].append(pair[1])
         parents[pair[1]].append(pair[0])
-        sure[pair] = sureness(edge.evidence)
+        if edge.evidence not in known:
+            known[edge.evidence] = sureness(edge.evidence)
+        sure[pair] = known[edge.evidence]
         evidence[pair] = edge.evidence
     return Paths(ids, number, children, parents, sure, evidence)
 

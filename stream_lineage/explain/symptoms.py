@@ -178,15 +178,16 @@ def _recorded_until(recording: Recording, horizon: float, after: float) -> float
     """When the recording ends, in seconds from the breach. It got as far as the breach, which somebody noticed;
     but where all series end at once before that, they were not recorded for longer."""
     at = recording.breach.at
-    ends = [
-        (float(each.times[-1]) - at, float(np.median(np.diff(each.times))))
-        for each in recording.series
-        if len(each.times) >= 3 and each.times[-1] >= at - horizon
-    ]
+    ends: dict[bytes, tuple[float, float]] = {}
+    for each in recording.series:
+        if len(each.times) >= 3 and each.times[-1] >= at - horizon:
+            key = each.times.tobytes()  # most series of a recording have the same times
+            if key not in ends:
+                ends[key] = (float(each.times[-1]) - at, float(np.median(np.diff(each.times))))
     if not ends:
         return 0.0
-    latest = max(last for last, _ in ends)
-    at_once = latest < min(last + 0.99 * step for last, step in ends)
+    latest = max(last for last, _ in ends.values())
+    at_once = latest < min(last + 0.99 * step for last, step in ends.values())
     return min(after, latest if at_once else max(0.0, latest))
 
 
