@@ -14,7 +14,6 @@ the processor time of a header by itself, ``we add`` what lineage takes beyond i
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import math
 import statistics
@@ -27,9 +26,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import fastavro
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
 from rich.console import Console
 from rich.table import Table
 
@@ -41,25 +42,21 @@ from stream_lineage.wire.parent_ranges import ParentRanges
 VALUE = json.dumps({"user": 12_345, "amount": 17.25, "items": list(range(20)), "note": "x" * 60}).encode()
 HEADER = ("lineage-parents", bytes(34))
 GOAL = 0.95
-EVENT = fastavro.parse_schema(
-    {
-        "type": "record",
-        "name": "Event",
-        "fields": [
-            {"name": "user", "type": "long"},
-            {"name": "amount", "type": "double"},
-            {"name": "items", "type": {"type": "array", "items": "long"}},
-            {"name": "note", "type": "string"},
-        ],
-    }
-)
-SCORE = fastavro.parse_schema(
-    {
-        "type": "record",
-        "name": "Score",
-        "fields": [{"name": name, "type": kind} for name, kind in (("user", "long"), ("score", "double"))],
-    }
-)
+EVENT = {
+    "type": "record",
+    "name": "Event",
+    "fields": [
+        {"name": "user", "type": "long"},
+        {"name": "amount", "type": "double"},
+        {"name": "items", "type": {"type": "array", "items": "long"}},
+        {"name": "note", "type": "string"},
+    ],
+}
+SCORE = {
+    "type": "record",
+    "name": "Score",
+    "fields": [{"name": "user", "type": "long"}, {"name": "score", "type": "double"}],
+}
 WEIGHTS = [math.sin(number) for number in range(30)]
 MOST_BYTES = 200
 
@@ -169,28 +166,20 @@ class Bench:
         return self.relay(client=client, change=change)
 
     def score(self, *, client: Client) -> float:
-        """As ``relay``, with a model between Avro and Avro."""
-        body = io.BytesIO()
-        fastavro.schemaless_writer(body, EVENT, json.loads(VALUE))
-        event = body.getvalue()
+        """As ``relay``, with a model between the client's own Avro deserializer and serializer."""
+        registry = SchemaRegistryClient.new_client({"url": "mock://bench"})
+        where = SerializationContext("scores", MessageField.VALUE)
+        event = AvroSerializer(registry, json.dumps(EVENT))(json.loads(VALUE), where)
+        serializer, deserializer = AvroSerializer(registry, json.dumps(SCORE)), AvroDeserializer(registry)
 
         def change(_: bytes) -> bytes:
-            row: Any = fastavro.schemaless_reader(io.BytesIO(event), EVENT, None)
-            items, amount = row["items"], row["amount"]
-            mean = sum(items) / len(items)
-            features = [
-                amount,
-                mean,
-                max(items),
-                min(items),
-                len(row["note"]),
-                *items,
-                *(math.log1p(n) for n in range(5)),
-            ]
+            row: Any = deserializer(event, where)
+            items = row["items"]
+            rest = (row["amount"], sum(items) / len(items), max(items), min(items), len(row["note"]))
+            features = [*items, *rest, *(math.log1p(each) for each in rest)]
             total = sum(weight * feature for weight, feature in zip(WEIGHTS, features, strict=True))
-            out = io.BytesIO()
-            fastavro.schemaless_writer(out, SCORE, {"user": row["user"], "score": 1 / (1 + math.exp(-total / 1000))})
-            return out.getvalue()
+            score: bytes = serializer({"user": row["user"], "score": 1 / (1 + math.exp(-total / 1000))}, where)
+            return score
 
         return self.relay(client=client, change=change)
 
