@@ -16,6 +16,7 @@
     ├── InputMismatch            a record is not what the model was trained on, and the caller wants to be stopped
     ├── IndexUnusable            the provenance index is damaged, of a later version, or cannot be opened
     │   └── IndexBusy            another process writes to it
+    ├── GroupBusy                a consumer group has members, so that its offsets cannot be changed
     ├── Fenced                   another member owns this partition or transactional id now
     └── SandboxError             the embedded Kafka or registry could not be started
 
@@ -89,6 +90,10 @@ class IndexUnusable(StreamLineageError):
 
 class IndexBusy(IndexUnusable):
     """Another process writes to the provenance index."""
+
+
+class GroupBusy(StreamLineageError):
+    """A consumer group has members: nobody but they may change its offsets."""
 
 
 class Fenced(StreamLineageError):

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "record": "Show where a record comes from and its schema.",
     "graph": "Show what data is made of, and what is made of it.",
     "trace": "Find what a record was made from, or what became of it.",
+    "replay": "Plan how groups read bad records again.",
     "index": "Keep the index by which records are traced.",
     "trend": "Draw a metric over time beside what is usual.",
     "explain": "Find what broke first in a recorded incident.",

@@ -2,7 +2,7 @@
 
 ``<cache>/``
     ``maven/``: as in any Maven repository.
-    ``kafka-<version>.json``: Kafka's class path, written when all of it is there.
+    ``kafka-<version>.json``: Kafka's class path, written when all of it is there; beside it that of its command line.
     ``apicurio-<version>/``: the registry, unpacked; renamed into place when complete.
     ``classes/``: archives of Java classes, see ``java_program.py``.
     ``download.lock``: held while downloading; of two processes, one waits for the other.
@@ -49,14 +49,18 @@ class Artifacts:
 
     def kafka(self, version: str) -> JavaProgram:
         """Apache Kafka's server and tools."""
-        return JavaProgram(self._cache, f"kafka-{version}", self._kafka_jars(version))
+        return JavaProgram(self._cache, f"kafka-{version}", self._kafka_jars("kafka_2.13", version, f"kafka-{version}"))
+
+    def kafka_command_line(self, version: str) -> list[Path]:
+        """The class path of Apache Kafka's command line tools, which the server does without."""
+        return self._kafka_jars("kafka-tools", version, f"kafka-tools-{version}")
 
     def registry(self, version: str) -> JavaProgram:
         """Apicurio Registry."""
         return JavaProgram(self._cache, f"apicurio-{version}", [self._registry_home(version) / "quarkus-run.jar"])
 
-    def _kafka_jars(self, version: str) -> list[Path]:
-        index = self._cache / f"kafka-{version}.json"
+    def _kafka_jars(self, name: str, version: str, kept_as: str) -> list[Path]:
+        index = self._cache / f"{kept_as}.json"
         if (jars := self._indexed(index)) is not None:
             return jars
         with self._locked():
@@ -64,9 +68,9 @@ class Artifacts:
                 return jars
             self._reporter.say(f"Resolving Apache Kafka {version} ...")
             with self._downloader() as downloader:
-                component = f"org.apache.kafka:kafka_2.13:{version}"
+                component = f"org.apache.kafka:{name}:{version}"
                 artifacts = resolve(component, directory=self._maven, downloader=downloader)
-                artifacts.append(_log_binding(artifacts))
+                artifacts += _log_binding(artifacts)
                 self._download(f"Apache Kafka {version}", artifacts, downloader)
             _write(index, json.dumps([artifact.path for artifact in artifacts], indent=1))
             return [self._maven / artifact.path for artifact in artifacts]
@@ -151,10 +155,10 @@ def _extract(tar: tarfile.TarFile, directory: Path) -> None:
     tar.extractall(directory)  # noqa: S202  (each member was looked at)
 
 
-def _log_binding(artifacts: Sequence[Artifact]) -> Artifact:
+def _log_binding(artifacts: Sequence[Artifact]) -> list[Artifact]:
     """Kafka logs through slf4j and leaves the choice of a backend to its distribution, which has log4j's."""
-    version = next(artifact.version for artifact in artifacts if artifact.name == "log4j-api")
-    return Artifact("org.apache.logging.log4j", "log4j-slf4j-impl", version)
+    versions = {artifact.version for artifact in artifacts if artifact.name == "log4j-api"}
+    return [Artifact("org.apache.logging.log4j", "log4j-slf4j-impl", version) for version in versions]
 
 
 def _write(path: Path, text: str) -> None:
