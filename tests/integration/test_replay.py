@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from collecting import Answer, Lab, eventually
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic
 
 from stream_lineage.cli.main import run
@@ -95,8 +95,19 @@ def client(lab: Lab, group: str) -> Consumer:
 
 
 def stand(lab: Lab, group: str, at: Mapping[Where, int]) -> None:
+    """Commit as a group that has no members. A coordinator that has just started may have to read its log first."""
     consumer = client(lab, group)
-    consumer.commit(offsets=[TopicPartition(*key, offset) for key, offset in at.items()], asynchronous=False)
+    offsets = [TopicPartition(*key, offset) for key, offset in at.items()]
+
+    def committed() -> bool:
+        try:
+            consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            assert error.args[0].retriable(), error
+            return False
+        return True
+
+    eventually(committed, 60, f"{group} has committed")
     consumer.close()
 
 
