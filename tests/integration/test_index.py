@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
-from collections.abc import Iterable
-from contextlib import redirect_stderr, redirect_stdout
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +15,11 @@ import pytest
 from collecting import CLICK, CLICK_2, Acknowledged, Answer, Lab, eventually
 from confluent_kafka import Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
+from path_checks import settings_of
 
+from stream_lineage import indexing
 from stream_lineage.cli.main import run
+from stream_lineage.errors import IndexBusy
 from stream_lineage.index.file import sole_writer
 from stream_lineage.model.record_edge import EdgeBatch, ParentRange, RecordEdge
 from stream_lineage.provenance.edge_codec import encode_edges
@@ -195,6 +199,11 @@ def test_an_answer_says_what_the_index_may_lack(lab: Lab) -> None:
     with sole_writer(state):
         down = answered(clicks, "0", "3", "--downstream")
         assert (down["exact"], down["ends"][0]["ranges"]) == (True, [[0, 1], [8, 8]])
+    with following(lab):
+        send_edges(lab, made, [RecordEdge(0, 10, (ParentRange(clicks, 0, 3, 3),))], life)
+        down = answered(clicks, "0", "3", "--downstream")  # waits for the other
+        assert (down["exact"], down["ends"][0]["ranges"]) == (True, [[0, 1], [8, 8], [10, 10]])
+        eventually(lambda: answered(made, "0", "10", "--offline")["exact"], 30, "the index says that it is whole")
 
     # A transaction is open: what is in it, and what is behind it, cannot be read yet.
     producer = Producer({"bootstrap.servers": lab.bootstrap_servers, "transactional.id": f"{lab.prefix}open"})
@@ -232,6 +241,28 @@ def test_an_answer_says_what_the_index_may_lack(lab: Lab) -> None:
     assert not late["exact"]
     assert [end["kind"] for end in late["ends"]] == ["in-doubt"]
     assert "removed by retention" in str(late["notes"])
+
+
+@contextmanager
+def following(lab: Lab) -> Iterator[None]:
+    """Another thread keeps the index up to date, and has begun to."""
+    settings, stop = settings_of(lab), threading.Event()
+    thread = threading.Thread(target=indexing.follow, args=(settings, lambda: not stop.is_set()))
+
+    def begun() -> bool:
+        try:
+            with sole_writer(settings.index.index_path):
+                return False
+        except IndexBusy:
+            return True
+
+    thread.start()
+    try:
+        eventually(begun, 30, "the index is kept up to date")
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def ends_of(lab: Lab, topic: str) -> list[int]:
