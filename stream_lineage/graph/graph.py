@@ -25,7 +25,10 @@ class EdgeView:
 
 
 class Graph:
-    """``take`` events in any order, each as often as it comes. Cycles are fine."""
+    """``take`` events in any order, each as often as it comes. Cycles are fine.
+
+    A graph ``as_of`` a time shares what is known with the one that it was made from, and looks at it as of that time.
+    """
 
     def __init__(self, events: Iterable[GraphEvent] = ()) -> None:
         self.nodes: list[Node] = []
@@ -42,35 +45,70 @@ class Graph:
         self._of_edges: list[Known] = []
         self._of_nodes: dict[int, Known] = {}
         self._index: Index | None = None
+        self._at: datetime | None = None
         self.first: datetime | None = None
         """When anything was seen first."""
         for event in events:
             self.take(event)
 
     def take(self, event: GraphEvent) -> None:
+        """Take in an event.
+
+        Raises:
+            ValueError: this is the graph of another time.
+        """
+        if self._at is not None:
+            raise ValueError("the graph of another time takes nothing in")
         evidence = event.evidence
         self._index = None
         self.first = evidence.first_seen if self.first is None else min(self.first, evidence.first_seen)
         if isinstance(event.subject, Node):
-            self._of_nodes.setdefault(self._number(event.subject), Known()).take(evidence)
+            number = self._number(event.subject)
+            known = self._of_nodes[number] = _own(self._of_nodes.get(number))
+            known.take(evidence)
             return
         number = self._edge_number(event.subject)
-        known = self._of_edges[number]
+        known = self._of_edges[number] = _own(self._of_edges[number])
         known.take(evidence)
         self.confidences[number] = confidence(known.evidence())
 
     def as_of(self, at: datetime) -> Graph:
-        """As it was then: a graph of its own."""
+        """As it was then: a graph of its own, which changes no more, whatever this one takes in."""
         found = Graph()
-        for subject, known in self._known():
-            for evidence in known.evidence(at):
-                found.take(GraphEvent(subject, evidence))
+        found._at = at = at if self._at is None else min(at, self._at)
+        numbers: dict[int, int] = {}
+
+        def moved(number: int) -> int:
+            there = numbers.get(number)
+            if there is None:
+                there = numbers[number] = found._number(self.nodes[number])
+            return there
+
+        first = None
+        for number, known in self._of_nodes.items():
+            if known.first is not None and known.first <= at:
+                known.shared = True
+                found._of_nodes[moved(number)] = known
+                first = known.first if first is None or known.first < first else first
+        for number, known in enumerate(self._of_edges):
+            if known.first is None or known.first > at:
+                continue
+            known.shared = True
+            ends = moved(self.sources[number]), moved(self.targets[number])
+            found._edges[ends] = len(found._of_edges)
+            found.sources.append(ends[0])
+            found.targets.append(ends[1])
+            same = known.steady and known.newest is not None and known.newest <= at
+            found.confidences.append(self.confidences[number] if same else confidence(known.evidence(at)))
+            found._of_edges.append(known)
+            first = known.first if first is None or known.first < first else first
+        found.first = first
         return found
 
     def events(self) -> Iterator[GraphEvent]:
         """What leads to this graph again."""
         for subject, known in self._known():
-            for evidence in known.evidence():
+            for evidence in known.evidence(self._at):
                 yield GraphEvent(subject, evidence)
 
     def number(self, node: Node) -> int | None:
@@ -93,13 +131,13 @@ class Graph:
             ends = self._numbers.get(subject.source), self._numbers.get(subject.target)
             edge = None if None in ends else self._edges.get(ends)  # type: ignore[arg-type]
             known = None if edge is None else self._of_edges[edge]
-        return [] if known is None else known.evidence()
+        return [] if known is None else known.evidence(self._at)
 
     def edge(self, number: int) -> GraphEdge:
         return GraphEdge(self.nodes[self.sources[number]], self.nodes[self.targets[number]])
 
     def view(self, number: int) -> EdgeView:
-        return EdgeView(self.edge(number), self.confidences[number], tuple(self._of_edges[number].evidence()))
+        return EdgeView(self.edge(number), self.confidences[number], tuple(self._of_edges[number].evidence(self._at)))
 
     def edges(self, at_least: float = 0.0) -> list[EdgeView]:
         """Those that hold, with at least this confidence, in a fixed order."""
@@ -108,7 +146,7 @@ class Graph:
 
     def present(self) -> list[Node]:
         """The nodes that something holds of: themselves, or an edge. In a fixed order."""
-        found = {number for number, known in self._of_nodes.items() if known.holding()}
+        found = {number for number, known in self._of_nodes.items() if known.holding(self._at)}
         for number, sure in enumerate(self.confidences):
             if sure > 0:
                 found.update((self.sources[number], self.targets[number]))
@@ -159,3 +197,10 @@ class Graph:
             self.confidences.append(0.0)
             self._of_edges.append(Known())
         return number
+
+
+def _own(known: Known | None) -> Known:
+    """What is known, so that it may take in more."""
+    if known is None:
+        return Known()
+    return known.copied() if known.shared else known

@@ -23,16 +23,35 @@ _Said = dict[tuple[float, Detail], tuple[datetime, datetime]]
 
 
 class Known:
-    """``take`` in evidence. Pieces are few; all that is asked is worked out from them."""
+    """``take`` in evidence. Pieces are few; all that is asked is worked out from them.
 
-    __slots__ = ("_said", "_span")
+    ``first`` and ``newest`` are when the earliest and the latest piece was seen first. ``steady``: none was ever
+    withdrawn, and each said one thing, so that what holds is the same from ``newest`` on. ``shared``: several graphs
+    have it, and none may take in more.
+    """
+
+    __slots__ = ("_said", "_span", "first", "newest", "shared", "steady")
 
     def __init__(self) -> None:
         self._span: dict[_Piece, tuple[datetime, datetime | None]] = {}  # last seen, withdrawn
         self._said: dict[_Piece, _Said] = {}
+        self.first: datetime | None = None
+        self.newest: datetime | None = None
+        self.steady = True
+        self.shared = False
+
+    def copied(self) -> Known:
+        """The same, of one's own."""
+        copy = Known()
+        copy._span = dict(self._span)
+        copy._said = {piece: dict(said) for piece, said in self._said.items()}
+        copy.first, copy.newest, copy.steady = self.first, self.newest, self.steady
+        return copy
 
     def take(self, evidence: Evidence) -> None:
         piece = (evidence.by, evidence.source, evidence.first_seen)
+        self.first = min(self.first or evidence.first_seen, evidence.first_seen)
+        self.newest = max(self.newest or evidence.first_seen, evidence.first_seen)
         last, withdrawn = self._span.get(piece, (evidence.last_seen, None))
         if evidence.withdrawn_at is not None:
             withdrawn = max(withdrawn or evidence.withdrawn_at, evidence.withdrawn_at)
@@ -41,6 +60,7 @@ class Known:
         content = (evidence.confidence, evidence.detail)
         first, until = said.get(content, (evidence.last_seen, evidence.last_seen))
         said[content] = min(first, evidence.last_seen), max(until, evidence.last_seen)
+        self.steady = self.steady and withdrawn is None and len(said) == 1
 
     def evidence(self, at: datetime | None = None) -> list[Evidence]:
         """All pieces, those of the surest class first; with ``at``, as they were then."""

@@ -89,6 +89,29 @@ def test_the_graph_of_a_time_is_not_changed_by_what_came_after_it(events: list[G
     assert known(Graph(until + later).as_of(at(minute))) == known(Graph(until))
 
 
+@given(EVENTS, EVENTS, st.integers(0, 30), st.integers(0, 30))
+@settings(deadline=None, max_examples=40)
+def test_the_graph_of_a_time_is_its_own(
+    events: list[GraphEvent], more: list[GraphEvent], minute: int, other: int
+) -> None:
+    graph = Graph(events)
+    past = graph.as_of(at(minute))
+    before = known(past)
+    again = Graph(GraphEvent(each.subject, each.evidence) for each in past.events())  # from its own events, one by one
+    assert known(again) == before
+    assert (again.first, again.size) == (past.first, past.size)
+    assert [edge.confidence for edge in past.edges()] == [confidence(edge.evidence) for edge in past.edges()]
+    for event in more:
+        graph.take(event)
+    assert known(past) == before
+    assert known(graph) == known(Graph(events + more))
+    assert known(graph.as_of(at(minute))) == known(Graph(events + more).as_of(at(minute)))
+    assert known(past.as_of(at(other))) == known(Graph(events).as_of(at(min(minute, other))))
+    for event in more[:1]:
+        with pytest.raises(ValueError, match="of another time"):
+            past.take(event)
+
+
 @given(EVENTS)
 @settings(deadline=None, max_examples=40)
 def test_edges_hold_as_a_reader_of_the_schema_would_work_it_out(events: list[GraphEvent]) -> None:
