@@ -37,7 +37,7 @@ from stream_lineage.serving.telemetry import ServeTelemetry
 from stream_lineage.settings import load_settings
 
 CLIENTS = 50
-EDGES = 50_000
+EDGES = 100_000
 SECONDS = 6.0
 
 

@@ -22,6 +22,7 @@ from stream_lineage.graph.codec import milliseconds
 from stream_lineage.graph.from_openlineage import claims_of_event, subject_of
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.naming import Naming
+from stream_lineage.graph.openlineage_events import PRODUCER
 from stream_lineage.logs import get_logger
 from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent, Subject
 
@@ -127,6 +128,8 @@ class OpenLineageWatch:
 
     def take(self, each: Sent, known: Callable[[Subject], list[Evidence]]) -> list[GraphEvent]:
         """What one event tells that is news."""
+        if each.event.get("producer") == PRODUCER:
+            return []  # what we have told others is no news, nor does it make anything surer
         at, found = milliseconds(each.at), []
         kind, run = each.event.get("eventType"), _run(each.event)
         claims = list(islice(claims_of_event(each.event, self._naming), MOST_CLAIMS + 1))

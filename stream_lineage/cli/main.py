@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "collect": "Observe topics: provenance and profiles of every record.",
     "agents": "Detect drift in what the collectors observed.",
     "serve": "Answer over HTTP; take OpenLineage's events.",
+    "openlineage": "Tell others what is known here.",
     "token": "Make and revoke the API's tokens.",
     "mute": "Do not tell of a known problem for a while.",
     "spans": "Show which offsets of a topic have which schema.",

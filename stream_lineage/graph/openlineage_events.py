@@ -17,7 +17,8 @@ from stream_lineage.graph.picture import Picture
 from stream_lineage.model.graph import Evidence, GraphEdge, Node, NodeKind
 
 PRODUCER = "https://stream-lineage.io"
-_SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json"
+"""By which our own events are told, wherever they come back."""
+SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json"
 _FACETS = "https://openlineage.io/spec/facets"
 _WORKING = (NodeKind.JOB, NodeKind.MODEL, NodeKind.DASHBOARD)
 
@@ -32,20 +33,13 @@ def openlineage_events(picture: Picture, now: datetime) -> list[dict[str, Any]]:
 
 
 def _job_event(node: Node, edges: Iterable[GraphEdge], at: str) -> dict[str, Any]:
-    kind = {
-        "_producer": PRODUCER,
-        "_schemaURL": f"{_FACETS}/2-0-4/JobTypeJobFacet.json#/$defs/JobTypeJobFacet",
-        "processingType": "STREAMING",
-        "integration": "KAFKA",
-        "jobType": node.kind.value.upper(),
-    }
     return {
         "eventTime": at,
         "producer": PRODUCER,
-        "schemaURL": f"{_SPEC}#/$defs/JobEvent",
-        "job": {**_named(node), "facets": {"jobType": kind}},
-        "inputs": [_named(each.source) for each in edges if each.target == node and _is_dataset(each.source)],
-        "outputs": [_named(each.target) for each in edges if each.source == node and _is_dataset(each.target)],
+        "schemaURL": f"{SPEC}#/$defs/JobEvent",
+        "job": {**named(node), "facets": {"jobType": job_type_facet(node)}},
+        "inputs": [named(each.source) for each in edges if each.target == node and _is_dataset(each.source)],
+        "outputs": [named(each.target) for each in edges if each.source == node and _is_dataset(each.target)],
     }
 
 
@@ -53,33 +47,42 @@ def _dataset_event(node: Node, edges: Sequence[GraphEdge], known: Iterable[Evide
     facets: dict[str, Any] = {}
     owners = sorted({value for each in known if each.holds for name, value in each.detail if name == "owner"})
     if owners:
-        facets["ownership"] = _facet("1-0-1", "OwnershipDatasetFacet", owners=[{"name": owner} for owner in owners])
+        facets["ownership"] = facet("1-0-1", "OwnershipDatasetFacet", owners=[{"name": owner} for owner in owners])
     sources = [each.source for each in edges if each.target == node and _is_dataset(each.source)]
     if sources:
-        inputs = [{**_named(source), "type": "DATASET"} for source in sources]
-        facets["lineage"] = _facet("1-0-0", "LineageFacet", "LineageDatasetFacet", inputs=inputs)
+        inputs = [{**named(source), "type": "DATASET"} for source in sources]
+        facets["lineage"] = facet("1-0-0", "LineageFacet", "LineageDatasetFacet", inputs=inputs)
     fields: dict[str, list[dict[str, str]]] = {}
     for each in edges:
         if each.target.dataset == node and each.target.field and each.source.field:
-            source = {**_named(each.source), "field": each.source.field}
+            source = {**named(each.source), "field": each.source.field}
             fields.setdefault(each.target.field, []).append(source)
     if fields:
         columns = {path: {"inputFields": found} for path, found in fields.items()}
-        facets["columnLineage"] = _facet("1-2-0", "ColumnLineageDatasetFacet", fields=columns)
+        facets["columnLineage"] = facet("1-2-0", "ColumnLineageDatasetFacet", fields=columns)
     return {
         "eventTime": at,
         "producer": PRODUCER,
-        "schemaURL": f"{_SPEC}#/$defs/DatasetEvent",
-        "dataset": {**_named(node), "facets": facets},
+        "schemaURL": f"{SPEC}#/$defs/DatasetEvent",
+        "dataset": {**named(node), "facets": facets},
     }
 
 
-def _facet(version: str, file: str, definition: str | None = None, **content: Any) -> dict[str, Any]:
+def job_type_facet(node: Node) -> dict[str, Any]:
+    """Of a job, a model or a dashboard."""
+    return facet(
+        "2-0-4", "JobTypeJobFacet", processingType="STREAMING", integration="KAFKA", jobType=node.kind.value.upper()
+    )
+
+
+def facet(version: str, file: str, definition: str | None = None, **content: Any) -> dict[str, Any]:
+    """A facet of ours, by the file of the specification that it is as."""
     url = f"{_FACETS}/{version}/{file}.json#/$defs/{definition or file}"
     return {"_producer": PRODUCER, "_schemaURL": url, **content}
 
 
-def _named(node: Node) -> dict[str, str]:
+def named(node: Node) -> dict[str, str]:
+    """Its namespace and name."""
     return {"namespace": node.namespace, "name": node.name}
 
 

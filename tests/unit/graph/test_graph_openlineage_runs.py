@@ -1,0 +1,122 @@
+"""If this failed, others would get events of ours that they refuse, or other runs each time, or what is not so."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from referencing import Registry, Resource
+
+from stream_lineage.graph.graph import Graph
+from stream_lineage.graph.naming import Naming
+from stream_lineage.graph.openlineage_runs import Assertion, ColumnFacts, DatasetFacts, run_events
+from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent, Node
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NAMES = Naming("prod")
+ORDERS, SCORES, JOB, GONE = NAMES.topic("orders"), NAMES.topic("scores"), NAMES.job("score"), NAMES.job("gone")
+FACTS = {
+    ORDERS: DatasetFacts(
+        "ab" * 32, 100, 4500,
+        {"amount": ColumnFacts(100, 3, 0.5, 9.5, {"p50": 4.0}), "user.id": ColumnFacts(100)},
+        [Assertion("null-ratio", "amount", False, True), Assertion("freshness", None, True, False)],
+        ["orders: 40% of amount are null"],
+    ),
+    SCORES: DatasetFacts(rows=50),
+}  # fmt: skip
+
+
+def graph(*edges: tuple[Node, Node, float, timedelta | None]) -> Graph:
+    """Source, target, confidence, and how long ago it was withdrawn."""
+    found = Graph()
+    begun = NOW - timedelta(days=7)
+    for source, target, sure, ago in edges:
+        over = None if ago is None else NOW - ago
+        evidence = Evidence(EvidenceClass.DECLARED, "file", begun, over or NOW, sure, (), over)
+        found.take(GraphEvent(GraphEdge(source, target), evidence))
+    return found
+
+
+STREAMING = graph(
+    (ORDERS, JOB, 1.0, None), (JOB, SCORES, 1.0, None),
+    (NAMES.column("orders", "amount"), NAMES.column("scores", "score"), 1.0, None),
+    (JOB, NAMES.topic("guessed"), 0.3, None),
+)  # fmt: skip
+
+
+def test_a_job_that_streams_is_one_run_however_often_it_is_sent() -> None:
+    start, running = run_events(STREAMING, FACTS, NOW)
+    again = run_events(STREAMING, {}, NOW + timedelta(hours=1))
+    assert [event["eventType"] for event in (start, running)] == ["START", "RUNNING"]
+    assert (start["eventTime"], running["eventTime"]) == ("2026-02-22T12:00:00.000Z", "2026-03-01T12:00:00.000Z")
+    assert len({event["run"]["runId"] for event in (start, running, *again)}) == 1
+    assert again[0] == start
+    for event in (start, running):
+        assert [(each["namespace"], each["name"]) for each in event["inputs"]] == [("kafka://prod", "orders")]
+        assert [each["name"] for each in event["outputs"]] == ["scores"]  # and not what is guessed
+
+
+def test_facets_say_what_is_known() -> None:
+    running = run_events(STREAMING, FACTS, NOW)[1]
+    [read], [written] = running["inputs"], running["outputs"]
+    assert read["facets"]["version"]["datasetVersion"] == "ab" * 32
+    assert [each["name"] for each in read["facets"]["schema"]["fields"]] == ["amount", "user.id"]
+    metrics = read["inputFacets"]["dataQualityMetrics"]
+    assert (metrics["rowCount"], metrics["bytes"]) == (100, 4500)
+    assert metrics["columnMetrics"]["amount"] == {
+        "count": 100, "nullCount": 3, "min": 0.5, "max": 9.5, "quantiles": {"0.5": 4.0},
+    }  # fmt: skip
+    assert read["inputFacets"]["dataQualityAssertions"]["assertions"] == [
+        {"assertion": "null-ratio", "success": False, "severity": "error", "column": "amount"},
+        {"assertion": "freshness", "success": True, "severity": "warn"},
+    ]
+    assert written["outputFacets"]["outputStatistics"]["rowCount"] == 50
+    [source] = written["facets"]["columnLineage"]["fields"]["score"]["inputFields"]
+    assert source == {"namespace": "kafka://prod", "name": "orders", "field": "amount"}
+    assert running["run"]["facets"]["errorMessage"]["message"] == "orders: 40% of amount are null"
+    assert running["job"]["facets"]["jobType"]["processingType"] == "STREAMING"
+
+
+@pytest.mark.parametrize(("ago", "kinds"), [(timedelta(hours=1), ["START", "COMPLETE"]), (timedelta(days=2), [])])
+def test_what_has_ended_is_complete_and_then_no_more_said(ago: timedelta, kinds: list[str]) -> None:
+    found = run_events(graph((ORDERS, GONE, 1.0, ago)), FACTS, NOW)
+    assert [event["eventType"] for event in found] == kinds
+    assert all(event["inputs"] == [] for event in found)
+
+
+def test_what_is_only_guessed_is_not_said() -> None:
+    assert run_events(graph((ORDERS, JOB, 0.3, None)), FACTS, NOW) == []
+
+
+SPEC = os.environ.get("OPENLINEAGE_SPEC_DIR")
+
+
+@pytest.mark.skipif(not SPEC, reason="OPENLINEAGE_SPEC_DIR says where the specification lies")
+def test_runs_are_as_the_specification_says() -> None:
+    files = [json.loads(path.read_text()) for path in Path(SPEC or "").rglob("*.json")]
+    registry = Registry().with_resources((file["$id"], Resource.from_contents(file)) for file in files)
+    checked: set[str] = set()
+
+    def valid(what: Any, url: str) -> None:
+        checks = jsonschema.Draft202012Validator.FORMAT_CHECKER
+        jsonschema.Draft202012Validator({"$ref": url}, registry=registry, format_checker=checks).validate(what)
+
+    gone = graph((ORDERS, GONE, 1.0, timedelta(hours=1)))
+    for event in [*run_events(STREAMING, FACTS, NOW), *run_events(gone, FACTS, NOW)]:
+        valid(event, event["schemaURL"])
+        datasets = [*event["inputs"], *event["outputs"]]
+        groups = [event["run"]["facets"], event["job"]["facets"]]
+        groups += [each.get(name, {}) for each in datasets for name in ("facets", "inputFacets", "outputFacets")]
+        for facets in groups:
+            for name, facet in facets.items():
+                valid(facet, facet["_schemaURL"])
+                checked.add(name)
+    assert checked == {
+        "jobType", "errorMessage", "schema", "version", "dataQualityMetrics", "dataQualityAssertions",
+        "outputStatistics", "columnLineage",
+    }  # fmt: skip
