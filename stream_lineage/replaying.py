@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from stream_lineage.agents.group_offsets import GROUPS_PER_ROUND, GroupFilter, GroupOffsets, group_client
+from stream_lineage.agents.group_offsets import group_client
 from stream_lineage.agents.group_reset import GroupReset
+from stream_lineage.agents.group_stands import group_stands, group_states
+from stream_lineage.agents.replay_groups import Outcome, carried_out
 from stream_lineage.agents.security import security
 from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.connections import log_reader
-from stream_lineage.errors import NotFound, StreamLineageError
+from stream_lineage.errors import NotFound
 from stream_lineage.explain.replay import (
     Bounds,
     GroupPlan,
@@ -45,11 +45,9 @@ from stream_lineage.model.graph import EvidenceClass, NodeKind
 from stream_lineage.provenance.next_records import next_records
 from stream_lineage.settings import Settings
 from stream_lineage.wire import kafka
-from stream_lineage.wire.kafka import translated
-from stream_lineage.wire.log_offsets import answered, listed_offsets
+from stream_lineage.wire.log_offsets import listed_offsets
 
 _ANSWER_SECONDS = 10.0
-_ANY = ["(?s:.*)"]
 _GROUP = "group/"
 _UNSEEN = "What we may not describe counts as absent: `stream-lineage doctor --print-acls` prints what is needed."
 
@@ -71,16 +69,6 @@ class Question:
     downstream: bool = False
     groups: Sequence[str] = ()
     observed_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was done with one group. ``refused`` says why nothing was, or why it is not known whether anything was."""
-
-    group: str
-    before: Mapping[PartitionId, int]
-    after: Mapping[PartitionId, int]
-    refused: str | None = None
 
 
 def question_of(onset: Onset) -> Question:
@@ -119,12 +107,14 @@ def plan_replay(
         KafkaUnavailable: no broker answered.
     """
     asked = _Asked(settings, index, graph)
-    states = _states(asked.admin)
+    states = group_states(asked.admin)
     _known_groups(question.groups, states)
     asked.starts_of(question)
     if question.downstream:
         asked.add_downstream(question)
-    stands, silent = _stands(settings, asked.admin, states, {each.topic for each in asked.starts}, question.groups)
+    own = (settings.collect.group_id, settings.agents.agents_id)
+    topics = {each.topic for each in asked.starts}
+    stands, silent = group_stands(asked.admin, _client(settings), states, topics, groups=question.groups, own=own)
     groups = group_plans(stands, asked.starts)
     asked.left_out += silent
     asked.tell_readers(question, stands)
@@ -143,13 +133,14 @@ def plan_back(settings: Settings, rows: Sequence[Row], reason: str) -> Plan:
         KafkaUnavailable: no broker answered.
     """
     asked = _Asked(settings, None, None)
-    states = _states(asked.admin)
+    states = group_states(asked.admin)
     names = sorted({row.group for row in rows})
     _known_groups(names, states)
     for topic in sorted({row.topic for row in rows}):
         asked.check_topic(topic, {row.partition for row in rows if row.topic == topic})
     bounds = asked.bounds({(row.topic, row.partition) for row in rows})
-    stands, left_out = _stands(settings, asked.admin, states, {row.topic for row in rows}, names)
+    topics = {row.topic for row in rows}
+    stands, left_out = group_stands(asked.admin, _client(settings), states, topics, groups=names)
     committed = {(stand.group, *key): offset for stand in stands for key, offset in stand.committed.items()}
     by_group: dict[str, list[Any]] = {}
     starts = []
@@ -178,37 +169,7 @@ def plan_back(settings: Settings, rows: Sequence[Row], reason: str) -> Plan:
 def execute(settings: Settings, plan: Plan) -> list[Outcome]:
     """Commit the plan's offsets for the groups without members, one after the other. A group that has members, or
     whose offsets are no longer those of the plan, is left as it is, and so is one whose brokers do not answer."""
-    return asyncio.run(_executed(settings, plan))
-
-
-async def _executed(settings: Settings, plan: Plan) -> list[Outcome]:
-    reset = GroupReset(_client(settings))
-    try:
-        return [await _one(reset, group) for group in plan.changing]
-    finally:
-        await reset.close()
-
-
-async def _one(reset: GroupReset, group: GroupPlan) -> Outcome:
-    planned = {(each.topic, each.partition): each.committed for each in group.resets}
-    targets = {(each.topic, each.partition): each.target for each in group.resets if each.target is not None}
-    before: dict[PartitionId, int] = {}
-    if not group.stopped:
-        return Outcome(group.group, planned, planned, f"it has members ({group.state.lower()}): stop them first")
-    try:
-        before = await reset.committed(group.group, planned)
-        if before != planned:
-            moved = next(key for key in planned if before.get(key) != planned[key])
-            why = f"{_name(moved)} is at {before.get(moved)} by now, not at {planned[moved]}: somebody reads or resets"
-            return Outcome(group.group, before, before, why)
-        await reset.commit(group.group, targets)
-        return Outcome(group.group, before, await reset.committed(group.group, planned))
-    except StreamLineageError as error:
-        try:
-            after = await reset.committed(group.group, planned)
-        except StreamLineageError:
-            after = {}
-        return Outcome(group.group, before, after, error.message)
+    return asyncio.run(carried_out(GroupReset(_client(settings)), plan))
 
 
 class _Asked:
@@ -443,54 +404,6 @@ class _Asked:
             for node in nodes
             if node.kind is NodeKind.DATASET and node.namespace == self._names.namespace and node.name in self._topics
         }
-
-
-def _states(admin: AdminClient) -> dict[str, str]:
-    """Every consumer group that we may see, with its state.
-
-    Raises:
-        KafkaUnavailable: no broker answered.
-    """
-    try:
-        found = answered(admin.list_consumer_groups(request_timeout=_ANSWER_SECONDS), _ANSWER_SECONDS)
-    except KafkaException as error:
-        raise translated(error, "list the consumer groups") from error
-    if not found.valid and found.errors:
-        raise translated(found.errors[0], "list the consumer groups")
-    return {each.group_id: each.state.name for each in found.valid}
-
-
-def _stands(
-    settings: Settings, admin: AdminClient, states: Mapping[str, str], topics: Collection[str], groups: Sequence[str]
-) -> tuple[list[GroupStand], list[LeftOut]]:
-    """The groups that have committed offsets of these topics, ours left out; and those that do not answer."""
-    if not topics:
-        return [], []
-    own = (settings.collect.group_id, settings.agents.agents_id)
-    include = [f"(?s:{re.escape(each)})" for each in groups] or _ANY
-    chosen = GroupFilter(include, (), () if groups else own, lambda topic: topic in topics)
-    expected = {group for group in states if chosen.takes(group)}
-
-    async def ask() -> tuple[dict[str, dict[PartitionId, int]], set[str]]:
-        offsets = GroupOffsets(admin, _client(settings), chosen)
-        committed: dict[str, dict[PartitionId, int]] = {}
-        heard: set[str] = set()
-        try:
-            for _ in range(-(-len(expected) // GROUPS_PER_ROUND)):
-                found = await offsets.ask()
-                heard |= found.asked
-                for look in found.looks:
-                    mine = committed.setdefault(look.group, {})
-                    mine |= {(look.topic, number): read.committed for number, read in look.partitions.items()}
-        finally:
-            await offsets.close()
-        return committed, heard
-
-    committed, heard = asyncio.run(ask())
-    # Whoever has joined or left meanwhile: the newer look counts.
-    now = {**states, **(_states(admin) if committed else {})}
-    stands = [GroupStand(group, now[group], each) for group, each in committed.items()]
-    return stands, [LeftOut(group, "does not tell what it has committed") for group in sorted(expected - heard)]
 
 
 def _client(settings: Settings) -> Callable[[], Any]:

@@ -12,7 +12,7 @@ from stream_lineage.cli.output import console, print_table
 from stream_lineage.explain.replay import GroupPlan, Plan, Reset, Start, Verdict
 
 if TYPE_CHECKING:
-    from stream_lineage.replaying import Outcome
+    from stream_lineage.agents.replay_groups import Outcome
 
 _SAID = {
     Verdict.RESET: "reset",
