@@ -156,7 +156,7 @@ def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
         truth.causes = [nodes[cause].name]
         truth.metrics[nodes[cause].name] = set(nodes[cause].hit)
         truth.onsets[nodes[cause].name] = since
-    if scenario == "breach itself" and not _grounded(nodes, breach, hidden, events, hurt, seen, metric_seen):
+    if scenario == "breach itself" and not _grounded(nodes, breach, hidden, events, hurt, step):
         truth.group, truth.causes = "none", []
     truth.decoys = [nodes[node].name for node in decoys]
     graph = {
@@ -168,11 +168,11 @@ def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
 
 
 def _grounded(
-    nodes: list[Node], breach: int, hidden: set[int], events: list[dict[str, Any]], hurt: list[str],
-    seen: dict[int, float], metric_seen: dict[tuple[int, str], float],
+    nodes: list[Node], breach: int, hidden: set[int], events: list[dict[str, Any]], hurt: list[str], step: float,
 ) -> bool:  # fmt: skip
     """Whether anybody can tell that it broke by itself: all that feeds it is measured, in all that deviates there."""
-    if any(each["node"] == nodes[breach].name and each["kind"] != "deploy" for each in events):
+    began = min(hit[1] for hit in nodes[breach].hit.values())
+    if any(each["node"] == nodes[breach].name and abs(each["at"] - began) <= 2 * step for each in events):
         return True
     measured = [{habit.metric for habit in nodes[node].habits} for node in nodes[breach].fed_by if node not in hidden]
     return len(measured) == len(nodes[breach].fed_by) and all(set(hurt) <= each for each in measured)

@@ -1,8 +1,10 @@
 """How often the root cause is found, how often it is rightly left open, what confidence is worth, and how fast it is.
 
-python benchmarks/root_cause.py [--seed N] [--incidents N] [--wrong] [--fit] python benchmarks/root_cause.py --speed
+python benchmarks/root_cause.py [--seed N] [--incidents N] [--other | --both] [--wrong] [--fit]
+python benchmarks/root_cause.py --speed
 
-Incidents are made by ``incidents.py``, which shares no code with what is measured. Beside it are judged: the earliest
+Incidents are made by ``incidents.py``, or by ``other_incidents.py`` (``--other``), which has other habits; neither
+shares code with what is measured. Beside it are judged: the earliest
 alert, the largest z-score, the upstream-most alert (all three among the ancestors of the breach) and a random walk
 from the breach, weighted by z-scores. An alert of theirs is a z-score of 5 against the first 60% of the time before
 the breach.
@@ -26,11 +28,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from incidents import Truth, incident
+import incidents
+import other_incidents
+from incidents import Truth
 
 from stream_lineage.explain.answer import Answer
 from stream_lineage.explain.bundle import recording_of
-from stream_lineage.explain.confidence import numbers
+from stream_lineage.explain.confidence import WEIGHTS, numbers
 from stream_lineage.explain.root_cause import explain
 
 BASELINES = ("earliest alert", "largest z-score", "upstream-most alert", "random walk")
@@ -60,8 +64,10 @@ class Judged:
         return self.verdict == "root-cause" and self.first in self.truth.causes
 
 
-def judged(seed: int) -> Judged:
-    bundle, truth = incident(seed)
+def judged(drawn: tuple[str, int]) -> Judged:
+    """Of a generator and a seed."""
+    generator, seed = drawn
+    bundle, truth = (other_incidents if generator == "other" else incidents).incident(seed)
     recording = recording_of(bundle)
     began = time.perf_counter()
     answer: Answer = explain(recording)
@@ -219,17 +225,24 @@ def calibration(rows: Sequence[Judged]) -> None:
           f"{share(none, lambda row: not row.right)}")  # fmt: skip
 
 
+SIGNS = (0, 1, 1, 1, -1, 1, 1, -1, -1, -1, -1, -1)
+"""Of the weights: what speaks for a cause must not speak against it, however few incidents there are."""
+
+
 def fit(rows: Sequence[Judged]) -> None:
-    """A logistic regression, slightly damped, of whether a named cause is right (Newton's method)."""
+    """A logistic regression of whether a named cause is right, damped towards the weights that are in use (projected
+    gradient descent)."""
     given = [row for row in rows if row.verdict == "root-cause"]
     x = np.array([[1.0, *row.features] for row in given])
     y = np.array([row.first in row.truth.causes for row in given], dtype=np.float64)
-    weights = np.zeros(x.shape[1])
-    damping = np.diag([0.01, *([1.0] * (x.shape[1] - 1))])
-    for _ in range(50):
+    before, signs = np.array(WEIGHTS), np.array(SIGNS)
+    weights = before.copy()
+    damping = 2.0 * np.array([0.05, *([1.0] * (x.shape[1] - 1))])
+    for _ in range(8000):
         p = 1 / (1 + np.exp(-x @ weights))
-        weights -= np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + damping, x.T @ (p - y) + damping @ weights)
-    print("weights:", ", ".join(f"{each:.2f}" for each in weights))
+        weights -= 0.2 / len(y) * (x.T @ (p - y) + damping * (weights - before))
+        weights[weights * signs < 0] = 0.0
+    print(f"weights of {len(given)} answers:", ", ".join(f"{each:.2f}" for each in weights))
 
 
 def speed(nodes: int = 10_000, edges: int = 100_000, points: int = 120, rounds: int = 30) -> None:
@@ -273,16 +286,20 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="report what was judged until then")
     parser.add_argument("--wrong", action="store_true", help="list the incidents that were judged wrongly")
     parser.add_argument("--fit", action="store_true", help="print what confidence would be fitted to on these")
+    parser.add_argument("--other", action="store_true", help="incidents of the other generator")
+    parser.add_argument("--both", action="store_true", help="incidents of either generator in turn")
     parser.add_argument("--speed", action="store_true")
     arguments = parser.parse_args()
     if arguments.speed:
         speed()
         return
+    generators = ("one", "other") if arguments.both else ("other",) if arguments.other else ("one",)
     seeds = range(arguments.seed, arguments.seed + arguments.incidents)
+    drawn = [(generator, seed) for seed in seeds for generator in generators]
     with multiprocessing.Pool(arguments.processes) as pool:
         until = time.monotonic() + 60 * arguments.minutes
         rows = []
-        for row in pool.imap(judged, seeds):
+        for row in pool.imap(judged, drawn):
             rows.append(row)
             if time.monotonic() > until:
                 pool.terminate()

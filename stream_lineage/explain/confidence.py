@@ -11,8 +11,8 @@ class Features:
     """Of a candidate: ``ratio`` of its deviation and the breach's (null where that cannot be judged), ``length`` of
     the path in nodes, the share of them that is ``observed``, the ``sureness`` of the least sure edge, the part of the
     ``margin`` between its score and the best other one's, an ``event`` in time, ``doubts``, the share of neighbours on
-    the path that are ``ordered`` in time, how many points at most one is ``ahead`` of the next, and the smallest ratio
-    on the path."""
+    the path that are ``ordered`` in time, how many points at most one is ``ahead`` of the next, the smallest ratio
+    on the path, and the ``faith`` that is left of a score on the way (see ``descent``)."""
 
     ratio: float
     breach_ratio: float | None
@@ -25,6 +25,7 @@ class Features:
     ordered: float
     ahead: float
     rarest: float
+    faith: float
 
 
 def numbers(features: Features) -> tuple[float, ...]:
@@ -40,10 +41,11 @@ def numbers(features: Features) -> tuple[float, ...]:
         math.log1p(max(features.ahead, 0.0) / 5) / 2,
         1.0 if features.length == 1 else 0.0,
         max(0.0, 0.9 - features.sureness),
+        min(-math.log(max(features.faith, 1e-9)) / 2, 1.5),
     )
 
 
-WEIGHTS = (-0.8, 2.4, 0.0, 0.0, -2.5, 1.5, 1.0, -1.0, 0.0, 0.0, -4.0)
+WEIGHTS = (-0.8, 2.4, 0.0, 0.0, -2.5, 1.5, 1.0, -1.0, 0.0, 0.0, -4.0, 0.0)
 """Of a constant and of each of ``numbers``: set by hand on 300 simulated incidents (``benchmarks/root_cause.py``,
 seeds 1 to 300), on which answers of 0.99 were right in 95 of 100. ``--fit`` prints what a regression on more would
 make of them."""

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from stream_lineage.explain.descent import Descent, State, near
 from stream_lineage.explain.recording import Recording
-from stream_lineage.explain.symptoms import Symptoms
+from stream_lineage.explain.symptoms import FAINT, Symptoms
 
-SELDOM = 0.3
-"""Kinds of nodes of which less than this part is measured are looked through: what they read tells."""
+SELDOM, SELDOM_OF_JOBS = 0.3, 0.6
+"""Kinds of nodes of which less than this part is measured are looked through: what they read tells. The second: of
+those that pass on what they read, as jobs do."""
 _ALSO = 2.5
 """What another metric of the breach's node must deviate, at least, to ground a cause there."""
-_ALONE, _LASTS = 3.0, 1.9
+_ALONE, _LASTS = 2.2, 1.9
 """What the breach's own metric must deviate, at least, and for how many points, if nothing else grounds it."""
-LIMIT_OF_BREACH = 1.0
+LIMIT_OF_BREACH = FAINT
 """With a smaller ratio the breach's metric is as usual."""
 _PASSES_ON = frozenset(
     {"job", "consumer_group", "consumer-group", "group", "application", "app", "connector", "task", "process",
@@ -124,18 +125,20 @@ def _unmeasured(recording: Recording, descent: Descent, node: int, seldom: Set[s
 
 
 def _exonerated(descent: Descent, parent: int, node: int) -> bool:
-    """Something else that it feeds is as usual, and nothing else that it feeds deviates."""
+    """Something else that it feeds is as usual in what deviates, and nothing else that it feeds deviates."""
     others = [each for each in descent.paths.children[parent] if each != node]
     states = [descent.state(each, node) for each in others]
-    return (State.QUIET in states or State.OTHERWISE in states) and State.DEVIATES not in states
+    return State.QUIET in states and State.DEVIATES not in states
 
 
 def seldom_measured(recording: Recording, descent: Descent) -> set[str]:
-    """Kinds of nodes that are known to have no metrics, or hardly have any here."""
+    """Kinds of nodes that hardly have any metrics here."""
     counts: dict[str, list[int]] = {}
     for name in descent.paths.ids:
         measured = bool(descent.known.measured.get(name))
         counts.setdefault(recording.nodes[name], []).append(measured)
     return {
-        kind for kind, each in counts.items() if kind.strip().lower() in _PASSES_ON or sum(each) < SELDOM * len(each)
+        kind
+        for kind, each in counts.items()
+        if sum(each) < (SELDOM_OF_JOBS if kind.strip().lower() in _PASSES_ON else SELDOM) * len(each)
     }

@@ -155,6 +155,7 @@ def _features(
         ordered=_ordered(along),
         ahead=_ahead(along, known),
         rarest=min((own.ratio for own in along), default=0.0),
+        faith=descent.steps[node].faith,
     )
 
 
