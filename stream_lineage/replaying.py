@@ -172,6 +172,20 @@ def execute(settings: Settings, plan: Plan) -> list[Outcome]:
     return asyncio.run(carried_out(GroupReset(_client(settings)), plan))
 
 
+def record_times(settings: Settings, wanted: Mapping[PartitionId, int]) -> dict[PartitionId, datetime | None]:
+    """When the records at these offsets were written; those that Kafka no longer has are left out.
+
+    Raises:
+        KafkaUnavailable: no broker answered.
+    """
+    facts = ClusterFacts(kafka.admin(settings.kafka))
+    begins = facts.log_starts(wanted)
+    there = {key: offset for key, offset in wanted.items() if key in begins and begins[key] <= offset}
+    with closing(log_reader(settings)) as consumer:
+        found = next_records(consumer, there)
+    return {key: record.timestamp for key, record in found.items() if record.offset == there[key]}
+
+
 class _Asked:
     """What is being found out for one plan."""
 

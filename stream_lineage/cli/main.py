@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "graph": "Show what data is made of, and what is made of it.",
     "trace": "Find what a record was made from, or what became of it.",
     "replay": "Plan how groups read bad records again.",
+    "good-offsets": "Show the last offsets before something went wrong.",
     "index": "Keep the index by which records are traced.",
     "trend": "Draw a metric over time beside what is usual.",
     "explain": "Find what broke first in a recorded incident.",
