@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from uuid import uuid4
@@ -15,6 +16,19 @@ from stream_lineage.collect.transaction import OutgoingMessage
 from stream_lineage.model.key_batch import KeyBatch, KeyRun
 from stream_lineage.profile.key_hashes import KeyHasher
 from stream_lineage.provenance.key_codec import encode_keys, split
+
+
+@dataclass(slots=True)
+class KeyCounts:
+    """Hashes that were ``written``, and records that were ``left_out``."""
+
+    written: int = 0
+    left_out: int = 0
+
+    def add(self, other: KeyCounts) -> None:
+        self.written += other.written
+        self.left_out += other.left_out
+
 
 MOST_KEYS = 500_000
 """Of one flush, some 5 MB. What more there are is left out, and said."""
@@ -35,9 +49,13 @@ class KeyMessages:
         self._checks: dict[tuple[str, str], bytes] = {}
 
     def write(
-        self, results: Mapping[GroupKey, GroupResult], topic_ids: Mapping[str, str | None], now: datetime
+        self,
+        results: Mapping[GroupKey, GroupResult],
+        topic_ids: Mapping[str, str | None],
+        now: datetime,
+        counts: KeyCounts,
     ) -> Iterator[OutgoingMessage]:
-        """The hashes that were found, each partition in the order of its offsets."""
+        """The hashes that were found, each partition in the order of its offsets. They are added to ``counts``."""
         found: dict[tuple[str, str], list[FoundKeys]] = {}
         for (topic, _, _), result in results.items():
             for keys in result.keys:
@@ -51,6 +69,7 @@ class KeyMessages:
                 left_out += len(run) - kept
                 if kept:
                     runs.append(KeyRun(run.partition, run.offsets[:kept], run.hashes[:kept]))
+            counts.add(KeyCounts(sum(map(len, runs)), left_out))
             batch = KeyBatch(
                 "", self._cluster, topic, topic_ids.get(topic), path, self._check(topic, path), self._collector, now,
                 tuple(runs), left_out,

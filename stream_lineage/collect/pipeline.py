@@ -19,6 +19,7 @@ from itertools import chain
 from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.collect.decode_stage import DecodeStage, GroupResult, Plan
 from stream_lineage.collect.flush import Flush, Group, GroupKey, Piece
+from stream_lineage.collect.key_messages import KeyCounts
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.progress import PartitionId
 from stream_lineage.collect.record_edges import EdgeCounts
@@ -65,6 +66,7 @@ class Totals:
     flushes: int = 0
     failed_flushes: int = 0
     edges: EdgeCounts = field(default_factory=EdgeCounts)
+    keys: KeyCounts = field(default_factory=KeyCounts)
     decoders: Counter[str] = field(default_factory=Counter)
 
 
@@ -284,6 +286,7 @@ class Pipeline:
         totals.dead_letters += recording.dead_letters
         totals.decoders.update(recording.decoders)
         totals.edges.add(flush.edges.counts)
+        totals.keys.add(recording.keys)
         totals.flushes += 1
         if self._on_committed is not None:
             self._on_committed(recording, flush)

@@ -12,7 +12,7 @@ from stream_lineage.collect.dead_letters import DeadLetter, message, summarised
 from stream_lineage.collect.decode_stage import GroupResult
 from stream_lineage.collect.flush import Flush, Group, GroupKey, Run, TimeStatistics
 from stream_lineage.collect.gaps import GapClassifier
-from stream_lineage.collect.key_messages import KeyMessages
+from stream_lineage.collect.key_messages import KeyCounts, KeyMessages
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.progress import PartitionId
 from stream_lineage.collect.transaction import CommittedOffset, OutgoingMessage
@@ -66,6 +66,7 @@ class Recording:
     dead_letters: int = 0
     decoders: Counter[str] = field(default_factory=Counter)
     """Records by the decoder that their values went to."""
+    keys: KeyCounts = field(default_factory=KeyCounts)
 
 
 NO_DECODER = "none"
@@ -150,7 +151,7 @@ class Recorder:
         self._link(flush, drafts, schemas, resolved, recording)
         recording.messages += self._edges(flush, now)
         if self.keys is not None:
-            recording.messages += self.keys.write(results, flush.topic_ids, now)
+            recording.messages += self.keys.write(results, flush.topic_ids, now, recording.keys)
         for letter in summarised(letters, self.dead_letter_limit):
             recording.messages.append(message(letter, to=self.dead_letters_topic, cluster=self.cluster, now=now))
             recording.dead_letters += letter.count

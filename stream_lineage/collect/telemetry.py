@@ -36,6 +36,8 @@ class CollectorTelemetry:
             "edges_unreadable": (totals.edges.unreadable, "Records among them whose header could not be read."),
             "edges_copied": (totals.edges.copied, "Headers that were copied from a record of another topic."),
             "edges_left_out": (totals.edges.left_out, "Records for whose edges there was no room."),
+            "keys": (totals.keys.written, "Hashes of key fields, in lineage.keys."),
+            "keys_left_out": (totals.keys.left_out, "Records with a value in a key field that has no hash there."),
             "flushes": (totals.flushes, "Transactions that were committed."),
             "failed_flushes": (totals.failed_flushes, "Transactions that failed; what they held is read again."),
         }

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_lineage.collect.decode_stage import FoundKeys, GroupResult
-from stream_lineage.collect.key_messages import KeyMessages
+from stream_lineage.collect.key_messages import KeyCounts, KeyMessages
 from stream_lineage.errors import DecodeError
 from stream_lineage.index.key_rows import KeyRows, find_keys
 from stream_lineage.index.names import Names
@@ -162,11 +162,13 @@ def test_a_flush_is_written_in_order_and_within_its_bound() -> None:
 
     def written(most: int) -> list[KeyBatch]:
         made = KeyMessages(SECRET, cluster="test", collector="c", topic="own.keys", schema_id=None, most=most)
-        messages = list(made.write(results, {"orders": "life"}, NOW))
+        messages = list(made.write(results, {"orders": "life"}, NOW, counts))
         assert {(each.topic, each.key) for each in messages} == {("own.keys", b"orders")}
         return [decode_keys(each.value or b"") for each in messages]
 
+    counts = KeyCounts()
     first, second = written(100)
+    assert counts == KeyCounts(5, 2)
     assert flat([first]) == [(0, 1, 10), (0, 3, 30), (1, 2, 20), (1, 9, 90)]
     assert (first.path, first.check, first.topic_id, first.left_out) == ("id", CHECK, "life", 2)
     assert (second.path, flat([second]), second.left_out) == ("@key", [(0, 1, 11)], 0)

@@ -177,7 +177,14 @@ def test_a_refusal_is_said_and_only_what_leads_to_kafka_is_passed_on(
             time.sleep(0.01)
     assert "TOPIC_AUTHORIZATION_FAILED" in caplog.text
     assert not fresh.wait(0)
-    assert SEEN[0].keys() == {"bootstrap.servers", "sasl.password", "oauth_cb", "message.timeout.ms", "error_cb"}
+    assert SEEN[0].keys() == {
+        "bootstrap.servers",
+        "sasl.password",
+        "oauth_cb",
+        "message.timeout.ms",
+        "error_cb",
+        "log_level",
+    }
     fresh.connect(object())
     fresh.connect(Odd())
     assert fresh.failed == 1
