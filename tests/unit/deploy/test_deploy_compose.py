@@ -58,14 +58,14 @@ def test_versions_are_pinned_and_those_that_are_tested() -> None:
     assert images["registry"] == f"apicurio/apicurio-registry:{APICURIO_VERSION}"
     assert images["influxdb"].startswith("influxdb:2.7.")
     assert all(re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", image) for image in images.values())
-    assert set(OURS) == {"store-setup", "lineage", "demo"}
+    assert set(OURS) == {"store-setup", "lineage", "api", "demo"}
     for service in OURS.values():
         assert (ROOT / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
 
 
 def test_nobody_else_can_reach_it_and_it_may_do_no_more_than_it_must() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(published) == 5
+    assert len(published) == 6
     assert all(port.startswith("127.0.0.1:") for port in published)
     for name, service in SERVICES.items():
         assert "no-new-privileges:true" in service["security_opt"], name
@@ -112,7 +112,7 @@ def test_it_holds_no_secret_and_make_makes_those_that_it_wants(tmp_path: Path) -
 def test_our_services_run_commands_with_options_and_settings_that_exist(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("store-setup", "lineage"):
+    for name in ("store-setup", "lineage", "api"):
         words = [word for word in SERVICES[name]["command"] if not word.startswith("/")]
         assert words[0] in COMMANDS
         command: Any = cli
@@ -132,7 +132,7 @@ def test_our_services_run_commands_with_options_and_settings_that_exist(
         load_settings({})
         for variable in given(name):
             monkeypatch.delenv(variable)
-    taken = {name: given(name)["STREAM_LINEAGE_" + "INFLUX_BUCKET"] for name in ("store-setup", "lineage")}
+    taken = {name: given(name)["STREAM_LINEAGE_" + "INFLUX_BUCKET"] for name in ("store-setup", "lineage", "api")}
     assert set(taken.values()) == {
         given("influxdb")["DOCKER_INFLUXDB_INIT_BUCKET"],
         given("grafana")["INFLUXDB_BUCKET"],
@@ -155,7 +155,7 @@ def test_addresses_are_those_of_services_at_their_ports() -> None:
     telemetry = SERVICES["lineage"]["ports"][0].removeprefix("127.0.0.1:").split(":")[1]
     first = int(re.search(r"TELEMETRY_LISTEN=0\.0\.0\.0:(\d+)", DOCKERFILE)[1])  # type: ignore[index]
     assert telemetry == f"{first}-{first + 2}"
-    assert targets == [f"lineage:{first + role}" for role in range(3)]
+    assert targets == [*(f"lineage:{first + role}" for role in range(3)), f"api:{first}"]
 
 
 def test_grafana_gets_what_its_provisioning_asks_for() -> None:
@@ -183,16 +183,17 @@ def test_tokens_are_read_where_the_setup_puts_them_and_each_sees_its_own() -> No
         WRITER: command[command.index("--token-dir") + 1],
         READER: command[command.index("--reader-token-dir") + 1],
     }
-    users = {WRITER: "lineage", READER: "grafana"}
+    users = {WRITER: ["lineage"], READER: ["grafana", "api"]}
     [(_, made_directories)] = re.findall(r"(install --directory [^\n]*\\\n)([^\n]*)", DOCKERFILE)
     for role, directory in places.items():
         volume, writes = mounts("store-setup")[directory]
         assert writes
-        assert mounts(users[role])[directory] == (volume, False)
-        assert f"{directory}/influx_{role}_token" in json.dumps(SERVICES[users[role]])
+        for user in users[role]:
+            assert mounts(user)[directory] == (volume, False)
+            assert f"{directory}/influx_{role}_token" in json.dumps(SERVICES[user])
         assert directory in shlex.split(made_directories), "else the volume would be root's"
         seen = {name for name in SERVICES if volume in {source for source, _ in mounts(name).values()}}
-        assert seen == {"store-setup", users[role]}
+        assert seen == {"store-setup", *users[role]}
     assert SERVICES["grafana"]["user"].split(":")[0] == re.search(r"^USER (\d+)", DOCKERFILE, re.M)[1]  # type: ignore[index]
 
 
@@ -202,6 +203,14 @@ def test_volumes_and_files_that_are_mounted_are_there() -> None:
     assert all((ROOT / source).is_dir() for source in sources if source.startswith("."))
     state = re.search(r"STREAM_LINEAGE_STATE_DIR=(\S+)", DOCKERFILE)[1]  # type: ignore[index]
     assert mounts("lineage")[state] == ("lineage", True)
+    assert mounts("api")[state] == ("api", True)
+
+
+def test_the_api_is_published_for_this_machine_and_wants_tokens() -> None:
+    settings = given("api")
+    port = settings["STREAM_LINEAGE_SERVE_LISTEN"].rpartition(":")[2]
+    assert SERVICES["api"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert settings["STREAM_LINEAGE_SERVE_AUTH"] == "token"
 
 
 def test_the_demo_runs_without_the_sandbox(capsys: pytest.CaptureFixture[str]) -> None:
