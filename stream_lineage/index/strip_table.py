@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from stream_lineage.index.ranges import Offsets, Ranges
 from stream_lineage.index.reader import Logs
@@ -22,6 +23,13 @@ _COLUMNS = (
 )
 _ONE_BY_ONE = 12
 """Up to so many ranges are asked for in a query each: less work than a table of them."""
+_TEXTS = ", ".join(
+    f"group_concat({column.strip().removeprefix('e.')})" for column in f"first, last, {_COLUMNS}".split(",")
+)
+_FEW = 64
+"""Up to so many rows come one by one."""
+_ALIKE = 40
+"""From so many ranges of one partition and one length on they are asked for together."""
 FROM_FIRST, TO_LAST = 4, 8
 """Flags of a strip that is cut to parents: the first one, the last one is among them."""
 UNCLEAR = 16
@@ -55,28 +63,63 @@ class StripIndex:
             f"CROSS JOIN edge e {index}ON e.{side}_log = l.log AND e.{side}_level = l.level"
             f" AND e.{side}_first BETWEEN %s - (1 << l.level) + 1 AND %s"
         )
+        if total > _ONE_BY_ONE:
+            return self._of_many(wanted, side, number, join, limit)
+        query = (
+            f"SELECT ?2, ?3, {_COLUMNS} FROM edge_level l {join % ('?2', '?3')}"  # noqa: S608 - names of ours
+            f" WHERE l.side = {number} AND l.log = ?1 AND e.{side}_last >= ?2 LIMIT ?4"
+        )
         rows: list[tuple[int, ...]] = []
-        if total <= _ONE_BY_ONE:
-            query = (
-                f"SELECT ?2, ?3, {_COLUMNS} FROM edge_level l {join % ('?2', '?3')}"  # noqa: S608 - names of ours
-                f" WHERE l.side = {number} AND l.log = ?1 AND e.{side}_last >= ?2 LIMIT ?4"
-            )
-            for log, ranges in wanted.items():
-                for first, last in ranges:
-                    rows += self._connection.execute(query, (log, first, last, limit - len(rows)))
-        else:
-            self._connection.execute("DELETE FROM temp.wanted")
-            self._connection.executemany(
-                "INSERT INTO temp.wanted VALUES (?, ?, ?)",
-                ((log, first, last) for log, ranges in wanted.items() for first, last in ranges),
-            )
-            query = (
-                f"SELECT w.first, w.last, {_COLUMNS} FROM temp.wanted w CROSS JOIN edge_level l ON l.side = {number}"  # noqa: S608
-                f" AND l.log = w.log {join % ('w.first', 'w.last')} WHERE e.{side}_last >= w.first LIMIT ?"
-            )
-            rows = self._connection.execute(query, (limit,)).fetchall()
+        for log, ranges in wanted.items():
+            for first, last in ranges:
+                rows += self._connection.execute(query, (log, first, last, min(limit, _FEW) - len(rows)))
+        if len(rows) == _FEW < limit:
+            return self._of_many(wanted, side, number, join, limit)
         table = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * 15).reshape(-1, 15)
         return table[:, 2:], table[:, 0], table[:, 1]
+
+    def _of_many(
+        self, wanted: Mapping[int, Ranges], side: str, number: int, join: str, limit: int
+    ) -> tuple[Table, Offsets, Offsets]:
+        """Ranges that are alike, most of them single offsets, are handed over as one text, the others as a table. What
+        is found comes back as a text for each column: a tuple for each row would cost twice as much as to find it."""
+        level = f"CROSS JOIN edge_level l ON l.side = {number} AND l.log = "
+        alike = (
+            f"SELECT {_TEXTS} FROM (SELECT w.value AS first, w.value + ?3 AS last, {_COLUMNS}"  # noqa: S608 - names of ours
+            f" FROM json_each(?1) w {level}?2 {join % ('w.value', 'w.value + ?3')}"
+            f" WHERE e.{side}_last >= w.value LIMIT ?4)"
+        )
+        others = (
+            f"SELECT {_TEXTS} FROM (SELECT w.first AS first, w.last AS last, {_COLUMNS}"  # noqa: S608 - names of ours
+            f" FROM temp.wanted w {level}w.log {join % ('w.first', 'w.last')}"
+            f" WHERE e.{side}_last >= w.first LIMIT ?)"
+        )
+        found: list[Table] = []
+        rest: list[tuple[int, int, int]] = []
+        for log, ranges in wanted.items():
+            more = ranges.lasts - ranges.firsts
+            lengths, counts = np.unique(more, return_counts=True)
+            many = lengths[counts >= _ALIKE]
+            for length in many.tolist():
+                firsts = orjson.dumps(ranges.firsts[more == length], option=orjson.OPT_SERIALIZE_NUMPY).decode()
+                left = limit - sum(map(len, found))
+                found += _parsed(self._connection.execute(alike, (firsts, log, length, left)).fetchone())
+            few = ~np.isin(more, many)
+            rest += [(log, *bounds) for bounds in Ranges(ranges.firsts[few], ranges.lasts[few])]
+        if rest:
+            self._connection.execute("DELETE FROM temp.wanted")
+            self._connection.executemany("INSERT INTO temp.wanted VALUES (?, ?, ?)", rest)
+            left = limit - sum(map(len, found))
+            found += _parsed(self._connection.execute(others, (left,)).fetchone())
+        table = np.concatenate(found) if found else np.empty((0, 15), np.int64)
+        return table[:, 2:], table[:, 0], table[:, 1]
+
+
+def _parsed(texts: tuple[str | None, ...]) -> list[Table]:
+    """Columns of numbers with commas between them; none where there is no row."""
+    if texts[0] is None:
+        return []
+    return [np.stack([np.fromstring(text or "", np.int64, sep=",") for text in texts], axis=1)]
 
 
 def cut_outputs(strips: Table, firsts: Offsets, lasts: Offsets) -> Table:

@@ -252,3 +252,40 @@ def test_depth_and_size_are_bounded_and_said(tmp_path: Path) -> None:
         lost = walk(index, {number(index, "lost"): Ranges.single(0)})
         assert records(index, lost.unknown) == {("lost", 0, 0)}
         assert not lost.reached
+
+
+@pytest.mark.parametrize("count", [5, 200])
+@pytest.mark.parametrize("direction", ["upstream", "downstream"])
+def test_many_ranges_are_asked_for_as_few_are(
+    tmp_path: Path, direction: Literal["upstream", "downstream"], count: int
+) -> None:
+    """However they are handed over to SQLite: one by one, as a table, or those that are alike as one text."""
+    chance = random.Random(count)
+    planted = {("out", 1, offset): [one("in", 2 * offset, 2 * offset + 1, 1)] for offset in range(600)}  # in order
+    for offset in range(300):
+        few = 80 if offset == 6 else chance.choice([1, 2])
+        firsts = chance.sample(range(900), few)
+        planted["out", 0, offset] = [one("in", n, n + chance.choice([0, 0, 3, 40])) for n in firsts]
+    writer = IndexWriter(tmp_path / "i")
+    writer.write(
+        [batch("out", [RecordEdge(p, o, tuple(parents)) for (_, p, o), parents in sorted(planted.items())])], {}
+    )
+    writer.close()
+    above: dict[Record, set[Record]] = {
+        record: {(r.topic, r.partition, o) for r in ranges for o in range(r.first_offset, r.last_offset + 1)}
+        for record, ranges in planted.items()
+    }
+    neighbours = above if direction == "upstream" else inverted(above)
+    singles = {6, *chance.sample(range(0, 300, 3), count // 2)}
+    pairs = {first + more for first in chance.sample(range(301, 899, 4), count // 2) for more in (0, 1)}
+    wanted = singles | ({500, 501, 502} if direction == "upstream" else pairs)
+    topic = "out" if direction == "upstream" else "in"
+    with ProvenanceIndex(tmp_path / "i") as index:
+        start = {number(index, topic, p): Ranges.of(sorted(wanted), sorted(wanted)) for p in (0, 1)}
+        found = walk(index, start, direction, depth=1)
+        expected = {far for p in (0, 1) for o in wanted for far in neighbours.get((topic, p, o), ())}
+        assert records(index, found.reached) == expected
+        assert not found.cut
+        rows = len(found.strips)
+        assert walk(index, start, direction, most_strips=rows).reached == found.reached
+        assert walk(index, start, direction, most_strips=rows - 1).cut
