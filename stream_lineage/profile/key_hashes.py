@@ -24,6 +24,8 @@ CHECK_BYTES = 8
 HASH_BITS = 48
 MOST_DECODES = 64
 """How often parts of a batch are decoded again to tell whose a value is. Each costs some tenths of a millisecond."""
+REST = 100
+"""Batches that are not decoded again after that was in vain three times."""
 _LOW = np.uint64((1 << HASH_BITS) - 1)
 _INSIDE = ("[]", "{}")
 Hashes = NDArray[np.uint64]
@@ -53,6 +55,7 @@ class KeyHasher:
         self._hasher = ValueHasher(digest)
         self.check = blake2b(b"check", key=digest, digest_size=CHECK_BYTES).digest()
         """Tells whether two processes hash with the same key."""
+        self._budget, self._rested = MOST_DECODES, 0
 
     def raw(self, batch: Batch) -> Hashes:
         """Of payloads as they are."""
@@ -77,7 +80,8 @@ class KeyHasher:
             return Located(np.zeros(0, np.int64), np.zeros(0, np.uint64), _values(decoded, self.path))
         places: list[NDArray[np.int64]] = []
         hashes: list[Hashes] = []
-        left_out, budget = 0, MOST_DECODES
+        left_out, budget = 0, self._allowed()
+        exhausted = False
         waiting = [(np.arange(len(batch)), decoded)]
         while waiting:
             rows, part = waiting.pop()
@@ -89,16 +93,33 @@ class KeyHasher:
             if own is not None:
                 places.append(good)
                 hashes.append(own)
-            elif len(good) == 1 or budget < 2:
+            elif len(good) == 1:
                 left_out += count
+            elif budget < 2:
+                left_out += count
+                exhausted = True
             else:
                 budget -= 2
                 middle = len(good) // 2
                 for half in (good[middle:], good[:middle]):
                     waiting.append((half, decode(Batch(batch.data, batch.starts[half], batch.lengths[half]))))
+        self._learn(exhausted)
         if not places:
             return Located(np.zeros(0, np.int64), np.zeros(0, np.uint64), left_out)
         return Located(np.concatenate(places), np.concatenate(hashes), left_out)
+
+    def _allowed(self) -> int:
+        """How many parts of this batch may be decoded again: fewer where that was in vain, and none for a while."""
+        if self._budget < 2:
+            self._rested += 1
+            if self._rested <= REST:
+                return 0
+            self._budget, self._rested = MOST_DECODES, 0
+        return self._budget
+
+    def _learn(self, exhausted: bool) -> None:
+        if self._budget >= 2:
+            self._budget = self._budget // 4 if exhausted else MOST_DECODES
 
     def _whole(self, decoded: Decoded, records: int) -> Hashes | None:
         """The hashes where each record has exactly one value, in the order of the records."""
