@@ -25,6 +25,8 @@ ENOUGH = 0.5
 """The least confidence with which a cause is named."""
 _AS_MUCH = 0.4
 """A second cause is named if its score is so large a part of the first one's, at least."""
+_BESIDE = 0.4
+"""The least confidence with which another one is named beside the first, which takes some of it."""
 _MOST_RANKED = 10
 _OF_ITSELF = 0.75
 """How sure it is, at most, that a node broke by itself of which nothing but the breach's metric tells."""
@@ -110,7 +112,8 @@ def _ranking(
             sure = min(sure, ENOUGH - 0.05)
         elif about:
             sure = min(sure, _OF_ITSELF)
-        named = is_source and not serious and sure >= ENOUGH and scores[node] >= _AS_MUCH * best
+        least = _BESIDE if found and found[0].named else ENOUGH
+        named = is_source and not serious and sure >= least and scores[node] >= _AS_MUCH * best
         if not is_source:
             sure = min(sure, 0.5 * left)
         left = min(left, 1 - sure)

@@ -124,6 +124,38 @@ def test_two_independent_causes_are_both_named() -> None:
     assert sorted(named(answer)) == ["a", "b"]
 
 
+def test_a_second_cause_is_named_also_where_it_is_smaller() -> None:
+    story = Story("ac", "bd", "ce", "de")
+    story.deviates("a", 50, 60).deviates("b", 51, 12).deviates("c", 52, 60).deviates("d", 53, 12).deviates("e", 54, 60)
+    assert sorted(named(story.told("e"))) == ["a", "b"]
+
+
+def test_a_change_on_a_daily_curve_that_is_known_for_less_than_two_days_is_found() -> None:
+    def day(since: int) -> list[float]:
+        curve = 1000 + 600 * np.sin(np.arange(BEFORE + AFTER) / 11 + 2.5)
+        noise = 1 + 0.03 * story.random.normal(size=BEFORE + AFTER)
+        return list(curve * noise * np.where(np.arange(BEFORE + AFTER) >= since, 0.5, 1))
+
+    story = Story("ab", "bc")
+    answer = story.has("a", day(999)).has("b", day(54)).has("c", day(55)).told("c")
+    assert named(answer) == ["b"]
+    assert abs(answer.ranking[0].onset - START - STEP * 54) <= STEP
+
+
+def test_one_more_of_what_was_always_the_same_number_is_found() -> None:
+    story = Story("ab", "bc")
+    for node, since in (("a", 999), ("b", 53), ("c", 54)):
+        story.has(node, [40.0 + (index >= since) for index in range(BEFORE + AFTER)], metric="distinct")
+    assert named(story.told("c", "distinct")) == ["b"]
+
+
+def test_a_single_wild_point_long_before_is_no_cause() -> None:
+    story = Story("ab", "bc").deviates("b", 54).deviates("c", 55)
+    wild = 100 + 2 * story.random.normal(size=BEFORE + AFTER)
+    wild[38] += 400
+    assert named(story.has("a", list(wild)).told("c")) == ["b"]
+
+
 def test_a_ring_is_entered_where_it_began() -> None:
     story = Story("ab", "bc", "ca", "cd").deviates("a", 54).deviates("b", 48).deviates("c", 51).deviates("d", 56)
     answer = story.told("d")
