@@ -99,7 +99,8 @@ def _ranking(
     others = sorted(others, key=lambda node: (-scores[node], ids[node]))[: max(0, _MOST_RANKED - len(sources))]
     best = max((scores[node] for node in sources), default=0.0)
     seldom = seldom_measured(recording, descent)
-    found, doubts = [], []
+    found: list[Ranked] = []
+    doubts: list[Doubt] = []
     left = 1.0
     for place, node in enumerate((*sources, *others)):
         is_source = place < len(sources)
