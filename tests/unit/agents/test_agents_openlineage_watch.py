@@ -13,6 +13,7 @@ from stream_lineage.agents.openlineage_watch import OpenLineageWatch, Sent, sent
 from stream_lineage.errors import DecodeError
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.naming import naming
+from stream_lineage.graph.openlineage_events import PRODUCER
 from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -208,3 +209,8 @@ def test_the_class_is_openlineage() -> None:
     found = caught_up(watch(Topic([event])), Graph())
     assert {each.evidence.by for each in found} == {EvidenceClass.OPENLINEAGE}
     assert {each.evidence.source for each in found} == {"https://airflow"}
+
+
+def test_our_own_events_that_come_back_are_no_evidence() -> None:
+    event = {**run_event("COMPLETE", inputs=[dataset("a")]), "producer": PRODUCER}
+    assert caught_up(watch(Topic([Sent(event, NOW)])), Graph()) == []
