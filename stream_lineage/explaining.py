@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from stream_lineage.errors import NotFound
 from stream_lineage.explain.live import Bundle, Progress, Question, live_bundle
+from stream_lineage.explain.neighbourhood import Neighbourhood, neighbourhood
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.lookup import find
 from stream_lineage.graph.naming import naming
@@ -31,9 +32,9 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """A question, and the graph as it was known at the time that it asks about."""
+    """A question, and what it concerns of the graph as it was known at the time that it asks about."""
 
-    graph: Graph
+    around: Neighbourhood
     question: Question
 
 
@@ -46,7 +47,7 @@ def meant_by(settings: Settings, asked: Asked, progress: OnRead | None = None) -
     """
     graph = graph_at(settings, asked.at, progress)
     node, field = _node(graph, asked)
-    return Meant(graph, Question(node, asked.metric, field, asked.at, asked.history))
+    return Meant(neighbourhood(graph, node), Question(asked.metric, field, asked.at, asked.history))
 
 
 def bundle_of(settings: Settings, meant: Meant, progress: Progress | None = None) -> Bundle:
@@ -59,7 +60,7 @@ def bundle_of(settings: Settings, meant: Meant, progress: Progress | None = None
     names = naming(settings.kafka.cluster_name, settings.kafka.addresses)
     with closing(open_store(settings.store)) as store:
         return live_bundle(
-            meant.graph, store, meant.question,
+            meant.around, store, meant.question,
             cluster=names.cluster, namespace=names.namespace, progress=progress,
         )  # fmt: skip
 

@@ -15,7 +15,7 @@ import orjson
 from stream_lineage.agents.alerts import Alert
 from stream_lineage.store.ports import FieldValue, Point
 
-MEASUREMENT = "lineage_alert"
+MEASUREMENT, INCIDENTS = "lineage_alert", "lineage_incident"
 ONCE = "once"
 """``phase`` of what has no beginning and no end."""
 MAX_SUMMARY = 1000
@@ -25,7 +25,11 @@ _SOURCE = "kafka://"
 
 def alert_points(alerts: Iterable[Alert]) -> list[Point]:
     """A point for each alert. Tags that the alert has no value for are left out."""
-    return [_point(alert, orjson.loads(alert.value)) for alert in alerts]
+    return [
+        _incident(alert, orjson.loads(alert.value))
+        if alert.channel == "incident" else _point(alert, orjson.loads(alert.value))
+        for alert in alerts
+    ]  # fmt: skip
 
 
 def _point(alert: Alert, body: dict[str, Any]) -> Point:
@@ -47,6 +51,26 @@ def _point(alert: Alert, body: dict[str, Any]) -> Point:
     if body["score"] is not None:
         fields["score"] = body["score"]
     return Point(MEASUREMENT, tags, fields, _time(alert.event_id, body["observed_at"]))
+
+
+def _incident(alert: Alert, body: dict[str, Any]) -> Point:
+    """One for each state that an incident had."""
+    cause = body["cause"] or {}
+    named = [each["node"] for each in cause.get("ranking", ()) if each["named"]]
+    fields: dict[str, FieldValue] = {
+        "incidents": 1,
+        "alerts": len(body["alerts"]),
+        "revision": body["revision"],
+        "summary": body["summary"][:MAX_SUMMARY],
+        "url": body["url"],
+    }
+    if named:
+        fields["cause"] = ", ".join(named)[:MAX_SUMMARY]
+    if body["cause_after_seconds"] is not None:
+        fields["cause_after_seconds"] = float(body["cause_after_seconds"])
+    source = dict(alert.headers)["ce_source"].decode().removeprefix(_SOURCE)
+    tags = {"cluster": source, "incident": body["id"], "state": body["state"], "severity": body["severity"]}
+    return Point(INCIDENTS, tags, fields, _time(alert.event_id, body["updated_at"]))
 
 
 def _time(event_id: str, observed_at: str) -> datetime:

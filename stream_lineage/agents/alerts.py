@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import orjson
 
@@ -23,11 +23,15 @@ EVENT_TYPES: Mapping[Channel, str] = {
 }
 
 
+Topic = Channel | Literal["incident"]
+"""What goes out: what detectors find, and the incidents that it adds up to."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One message for an alert topic. ``headers`` come in a fixed order."""
+    """One message for an alert topic, or for that of incidents. ``headers`` come in a fixed order."""
 
-    channel: Channel
+    channel: Topic
     event_id: str
     key: bytes
     value: bytes

@@ -16,19 +16,18 @@ from typing import Any
 import faust
 from faust.app.base import BootStrategy
 
-from stream_lineage.agents.alerts import Alert, reaching
+from stream_lineage.agents.alerts import Alert, Topic, reaching
 from stream_lineage.agents.changelog import Changelog
 from stream_lineage.agents.deliveries import Deliveries
 from stream_lineage.agents.faust_consumer import CommittedTransport
 from stream_lineage.agents.faust_table import StateTable, StateTables
 from stream_lineage.agents.security import security
 from stream_lineage.agents.window_log import encode_window
-from stream_lineage.detect.detector import Channel
 from stream_lineage.detect.window import Window
 from stream_lineage.graph.codec import encode_event, message_key
 from stream_lineage.model.graph import GraphEvent
 from stream_lineage.provenance.codec import MAX_OBSERVATION_BYTES
-from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, GRAPH, OBSERVATIONS, WINDOWS
+from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, GRAPH, INCIDENTS, OBSERVATIONS, WINDOWS
 from stream_lineage.wire.settings import KafkaSettings
 
 TABLE = "state"
@@ -106,11 +105,12 @@ class FaustOutlet:
         reached: Callable[[str], list[str]] = lambda _: [],
     ) -> None:
         self._reached = reached
-        self.published: Counter[Channel] = Counter()
+        self.published: Counter[Topic] = Counter()
         """Alerts since the start, each when the brokers had acknowledged it."""
-        self._topics: Mapping[Channel, Any] = {
+        self._topics: Mapping[Topic, Any] = {
             "drift": _raw_topic(app, settings.topic(DRIFT_ALERTS)),
             "anomaly": _raw_topic(app, settings.topic(ANOMALY_ALERTS)),
+            "incident": _raw_topic(app, settings.topic(INCIDENTS)),
         }
         self._windows = _raw_topic(app, settings.topic(WINDOWS))
         self._graph = _raw_topic(app, settings.topic(GRAPH))
@@ -128,7 +128,8 @@ class FaustOutlet:
     async def publish(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:
             topic = self._topics[alert.channel]
-            value = reaching(alert, self._reached(alert.key.decode()))
+            told = alert.channel != "incident"
+            value = reaching(alert, self._reached(alert.key.decode())) if told else alert.value
             await (await topic.send(key=alert.key, value=value, headers=list(alert.headers)))
             self.published[alert.channel] += 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from stream_lineage.agents.alerts import Topic
 from stream_lineage.agents.progress import STALL_SECONDS, Progress
 from stream_lineage.detect.detector import Channel
 from stream_lineage.model.telemetry import Condition, Metric, Sample
@@ -19,9 +20,9 @@ class AgentsTelemetry:
     def __init__(self, store_health: Callable[[], Health]) -> None:
         self._store_health = store_health
         self._progress: Progress | None = None
-        self._published: Mapping[Channel, int] = {}
+        self._published: Mapping[Topic, int] = {}
 
-    def attach(self, progress: Progress, published: Mapping[Channel, int]) -> None:
+    def attach(self, progress: Progress, published: Mapping[Topic, int]) -> None:
         """The worker's progress, and its counts of alerts, which go on changing."""
         self._progress, self._published = progress, published
 

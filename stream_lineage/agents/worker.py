@@ -24,6 +24,9 @@ from stream_lineage.agents.graph_fold import GraphFold, Written, written
 from stream_lineage.agents.graph_watch import REFRESH, GraphWatch
 from stream_lineage.agents.group_offsets import SAID_AGAIN_SECONDS, GroupFilter, GroupOffsets, group_client
 from stream_lineage.agents.group_watch import GroupWatch
+from stream_lineage.agents.incident_cause import IncidentCause
+from stream_lineage.agents.incident_watch import IncidentWatch
+from stream_lineage.agents.incidents import alert_feeds, wire_incidents
 from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.mutes import Mutes
 from stream_lineage.agents.muting import Muting
@@ -170,6 +173,10 @@ def run_worker(
         )
         _wire_graph(app, kafka, pipeline, outlet, fold, evidence, told, watches, agents.graph_poll_seconds)
         _wire_openlineage(app, kafka, outlet, fold, openlineage_watch(kafka, agents.agents_id, names))
+    incidents = IncidentWatch(kafka.cluster_name, agents.public_url)
+    cause = IncidentCause(fold, names, store)
+    alerts = alert_feeds(kafka, agents.agents_id)
+    wire_incidents(app, kafka, pipeline, outlet, incidents, cause, alerts, graphed=graph_watch is not None)
     topic = kafka.topic(OBSERVATIONS)
     waits = observation_waits(kafka, topic, agents.agents_id)
     # A disk that is full is no reason to start again: the worker waits for it.

@@ -21,6 +21,7 @@ from stream_lineage.provenance.topics import (
     DRIFT_ALERTS,
     EDGES,
     GRAPH,
+    INCIDENTS,
     KEYS,
     METRICS,
     OBSERVATIONS,
@@ -119,8 +120,9 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("agents", "topic", own, ("Describe",), "see which of our own topics exist", prefixed=True),
         Grant("agents", "topic", topic(OBSERVATIONS), ("Read",), "read what was observed"),
         Grant("agents", "topic", topic(OPENLINEAGE), ("Read",), "chart OpenLineage's events", optional=True),
-        Grant("agents", "topic", topic(DRIFT_ALERTS), ("Write",), "tell of schema drift"),
-        Grant("agents", "topic", topic(ANOMALY_ALERTS), ("Write",), "tell of anomalies"),
+        Grant("agents", "topic", topic(DRIFT_ALERTS), ("Read", "Write"), "tell of schema drift, and of incidents"),
+        Grant("agents", "topic", topic(ANOMALY_ALERTS), ("Read", "Write"), "tell of anomalies, and of incidents"),
+        Grant("agents", "topic", topic(INCIDENTS), ("Write",), "tell of incidents"),
         Grant("agents", "topic", topic(BASELINES), ("Read",), "compare with training baselines"),
         Grant("agents", "topic", topic(METRICS), ("Read",), "judge pushed metrics"),
         Grant(
@@ -162,6 +164,8 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         ),
         Grant("reader", "topic", topic(OBSERVATIONS), ("Read",), "read the log"),
         Grant("reader", "topic", topic(GRAPH), ("Read",), "show the lineage graph (`graph`)", optional=True),
+        Grant("reader", "topic", topic(INCIDENTS), ("Read",), "show incidents (`incident`)", optional=True),
+        Grant("reader", "topic", topic(STATE), ("Read",), "show what people said of incidents", optional=True),
         *(
             Grant(
                 "reader", "topic", topic(name), ("Read",), "follow records, show alerts (`index`, `trace`)",

@@ -22,9 +22,8 @@ from stream_lineage.explain.live_series import (
     Span,
     latest_names,
 )
-from stream_lineage.explain.neighbourhood import Neighbourhood, neighbourhood
+from stream_lineage.explain.neighbourhood import Neighbourhood
 from stream_lineage.explain.trend import fitting_window
-from stream_lineage.graph.graph import Graph
 from stream_lineage.model.graph import Node, NodeKind
 from stream_lineage.store.ports import MetricStore
 from stream_lineage.store.windows import window_start
@@ -48,7 +47,6 @@ Progress = Callable[[int, int], Any]
 class Question:
     """``at`` is when the breach was noticed; ``history`` how long before it to look, by itself where it is null."""
 
-    node: Node
     metric: str
     field: str | None
     at: datetime
@@ -65,7 +63,7 @@ class Bundle:
 
 
 def live_bundle(
-    graph: Graph,
+    around: Neighbourhood,
     store: MetricStore,
     question: Question,
     *,
@@ -74,15 +72,14 @@ def live_bundle(
     now: datetime | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
-    """Of a breach at a node of ``graph``, which is the one of that time.
+    """Of a breach at the node that ``around`` starts from, in the graph of that time.
 
     Raises:
         NotFound: nothing is measured at that node under that name at that time; the hint says what is.
         ConnectionFailed: the store cannot be read.
     """
     until = now or datetime.now(UTC)
-    span, own = _span(store, question, cluster, namespace, until)
-    around = neighbourhood(graph, question.node)
+    span, own = _span(store, around.start, question, cluster, namespace, until)
     notes = []
     if around.left_out:
         notes.append(f"{around.left_out} nodes further away are left out.")
@@ -109,7 +106,7 @@ def live_bundle(
 
 
 def _span(
-    store: MetricStore, question: Question, cluster: str, namespace: str, now: datetime
+    store: MetricStore, node: Node, question: Question, cluster: str, namespace: str, now: datetime
 ) -> tuple[Span, LiveSeries]:
     """The shortest history in which enough is known of the metric; where none has enough, that with the most."""
     found: tuple[Span, LiveSeries] | None = None
@@ -124,7 +121,7 @@ def _span(
         before = max(
             (
                 sum(at <= question.at.timestamp() for at, _ in each.points)
-                for each in own.of(question.node)
+                for each in own.of(node)
                 if each.metric == question.metric and question.field in (None, each.field)
             ),
             default=0,
@@ -134,19 +131,19 @@ def _span(
         if before >= LEAST_POINTS:
             break
     if found is None:
-        raise _nothing(store, question, cluster)
+        raise _nothing(store, node, question, cluster)
     return found
 
 
-def _nothing(store: MetricStore, question: Question, cluster: str) -> NotFound:
-    names = latest_names(store, question.node, cluster)
+def _nothing(store: MetricStore, node: Node, question: Question, cluster: str) -> NotFound:
+    names = latest_names(store, node, cluster)
     what = question.metric if question.field is None else f"{question.metric} of {question.field}"
     at = question.at.astimezone(UTC)
     return NotFound(
-        f"there is no series of {what} of {question.node.label} before {at:%Y-%m-%d %H:%M:%S} UTC",
-        hint=f"Of {question.node.label} there are {', '.join(names)}."
+        f"there is no series of {what} of {node.label} before {at:%Y-%m-%d %H:%M:%S} UTC",
+        hint=f"Of {node.label} there are {', '.join(names)}."
         if names
-        else f"Nothing is measured at {question.node.label}: it is not collected, and nobody pushes metrics for it.",
+        else f"Nothing is measured at {node.label}: it is not collected, and nobody pushes metrics for it.",
     )
 
 
@@ -170,7 +167,7 @@ def _document(
     question: Question, around: Neighbourhood, series: list[dict[str, Any]], happened: list[Happened]
 ) -> dict[str, Any]:
     names = around.names
-    breach: dict[str, Any] = {"node": names[question.node], "metric": question.metric, "at": question.at.timestamp()}
+    breach: dict[str, Any] = {"node": names[around.start], "metric": question.metric, "at": question.at.timestamp()}
     if question.field is not None:
         breach["field"] = question.field
     return {

@@ -15,6 +15,7 @@ import pytest
 from stream_lineage.errors import NotFound
 from stream_lineage.explain.bundle import recording_of
 from stream_lineage.explain.live import Question, live_bundle
+from stream_lineage.explain.neighbourhood import neighbourhood
 from stream_lineage.explain.root_cause import explain
 from stream_lineage.graph.graph import Graph
 from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent, Node, NodeKind
@@ -97,9 +98,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetricStor
 
 
 def ask(store: MetricStore, **changed: Any) -> Any:
-    question = {"node": SCORES, "metric": "null_ratio", "field": "amount", "at": AT, **changed}
+    question = {"metric": "null_ratio", "field": "amount", "at": AT, **changed}
+    around = neighbourhood(graph(), question.pop("node", SCORES))
     return live_bundle(
-        graph(), store, Question(**question), cluster=CLUSTER, namespace=NAMESPACE, now=AT + timedelta(minutes=2)
+        around, store, Question(**question), cluster=CLUSTER, namespace=NAMESPACE, now=AT + timedelta(minutes=2)
     )
 
 
@@ -161,8 +163,8 @@ def test_a_pushed_metric_that_comes_once_an_hour_is_followed_back_over_days() ->
         rate = 0.31 + 0.002 * random.normal() - (0.1 if hour >= 67 else 0)
         store.write([Point("lineage_pushed", {"node": "churn", "metric": "ctr"}, {"value": rate}, at)])
     end = START + timedelta(hours=70)
-    question = Question(MODEL, "ctr", None, end)
-    bundle = live_bundle(graph(), store, question, cluster=CLUSTER, namespace=NAMESPACE, now=end)
+    question = Question("ctr", None, end)
+    bundle = live_bundle(neighbourhood(graph(), MODEL), store, question, cluster=CLUSTER, namespace=NAMESPACE, now=end)
     assert bundle.window_seconds == 600
     answer = explain(recording_of(bundle.document))
     assert answer.verdict == "root-cause"

@@ -1,0 +1,121 @@
+"""What broke first in an incident, by the code that answers ``stream-lineage explain``, on the worker's own graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from stream_lineage.agents.graph_fold import GraphFold
+from stream_lineage.agents.incident_life import AlertRead, Standing
+from stream_lineage.errors import NotFound
+from stream_lineage.explain.bundle import recording_of
+from stream_lineage.explain.live import Question, live_bundle
+from stream_lineage.explain.neighbourhood import neighbourhood
+from stream_lineage.explain.root_cause import explain
+from stream_lineage.graph.graph import Graph
+from stream_lineage.graph.lookup import find
+from stream_lineage.graph.naming import Naming
+from stream_lineage.graph.walk import reach
+from stream_lineage.model.graph import Node, NodeKind
+from stream_lineage.model.incident import Incident
+from stream_lineage.store.ports import MetricStore
+
+MOST_AFFECTED, MOST_REJECTED, MOST_RANKED = 100, 20, 5
+
+
+class IncidentCause:
+    """``standing`` is asked in any thread, ``of`` in one that may wait for the store."""
+
+    def __init__(
+        self, fold: GraphFold, naming: Naming, store: MetricStore,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:  # fmt: skip
+        self._fold = fold
+        self._naming = naming
+        self._store = store
+        self._wall = wall
+
+    @property
+    def ready(self) -> bool:
+        """Whether the graph is known."""
+        return self._fold.whole
+
+    def standing(self, alert: AlertRead) -> Standing:
+        """Where an alert is in the graph."""
+
+        def asked(graph: Graph) -> Standing:
+            node = _node(graph, self._naming, alert)
+            ways = (reach(graph, node, "upstream"), reach(graph, node, "downstream"))
+            return Standing(node.id, frozenset(graph.nodes[number].id for way in ways for number in way.nodes))
+
+        return self._fold.ask(asked)
+
+    def of(self, incident: Incident) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The answer as a document, bounded, and the ids of the nodes from the first cause to the breach.
+
+        Raises:
+            ConnectionFailed: the store cannot be read.
+        """
+        breach = incident.breach
+        around = self._fold.ask(lambda graph: neighbourhood(graph, _by_id(graph, breach.node)))
+        if breach.metric is None:
+            told = incident.members[0].summary
+            return _unknown(f"It is not in a metric that it was noticed: {told}", "Metrics of what is affected."), ()
+        try:
+            bundle = live_bundle(
+                around,
+                self._store,
+                Question(breach.metric, breach.field, breach.at),
+                cluster=self._naming.cluster,
+                namespace=self._naming.namespace,
+                now=self._wall(),
+            )
+        except NotFound as error:
+            return _unknown(f"{error.message[:1].upper()}{error.message[1:]}.", error.hint or ""), ()
+        recording = recording_of(bundle.document)
+        answer = explain(replace(recording, notes=(*recording.notes, *bundle.notes)))
+        ids = {name: node.id for node, name in around.names.items()}
+        named = [each for each in answer.ranking if each.named]
+        return _bounded(answer.document()), tuple(ids[name] for name in named[0].path) if named else ()
+
+
+def _node(graph: Graph, naming: Naming, alert: AlertRead) -> Node:
+    if alert.job is not None and alert.kind.startswith("group-"):
+        return naming.group(alert.job)
+    if alert.kind == "pushed-metric":
+        try:
+            return find(graph, alert.topic)
+        except NotFound:
+            pass
+    return naming.topic(alert.topic)
+
+
+def _by_id(graph: Graph, name: str) -> Node:
+    """A node of the graph, or one alone that nothing is known of."""
+    try:
+        return find(graph, name)
+    except NotFound:
+        kind, _, rest = name.partition(":")
+        namespace, _, last = rest.rpartition("/")
+        return Node(NodeKind(kind), namespace or "unknown", last or rest)
+
+
+def _bounded(document: dict[str, Any]) -> dict[str, Any]:
+    """Without what is said twice, and as much as a message may hold."""
+    del document["blast_radius"]
+    return {
+        **document,
+        "ranking": document["ranking"][:MOST_RANKED],
+        "rejected": document["rejected"][:MOST_REJECTED],
+        "affected": document["affected"][:MOST_AFFECTED],
+        "affected_count": len(document["affected"]),
+    }
+
+
+def _unknown(sentence: str, settle: str) -> dict[str, Any]:
+    return {
+        "verdict": "inconclusive", "sentence": sentence, "ranking": [], "rejected": [], "affected": [],
+        "affected_count": 0, "settle": [settle] if settle else [], "notes": [],
+    }  # fmt: skip

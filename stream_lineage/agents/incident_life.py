@@ -1,0 +1,224 @@
+"""What becomes of an incident: which alerts belong to it, and when it is over. Pure: time is an argument."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from stream_lineage.errors import DecodeError
+from stream_lineage.model.finding import Severity
+from stream_lineage.model.incident import Incident, IncidentBreach, IncidentState, Member
+
+OVERLAP = timedelta(minutes=15)
+"""Between the last that is known of an incident and what still belongs to it, on the same path."""
+REOPENS = timedelta(minutes=30)
+"""For so long after it was resolved the same problem opens an incident again, and no new one."""
+ONCE_LASTS = timedelta(minutes=30)
+"""What happens at a moment counts as over so long after."""
+CALM = timedelta(seconds=60)
+"""All of it must be over for so long before it is resolved."""
+MOST_MEMBERS = 200
+DEADLINE_SECONDS = 30.0
+"""After the breach: then people must look."""
+_ORDER = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
+_NONE = frozenset({"series-cap", "upcoming-schema", "compatibility-changed", "subject-added"})
+"""Kinds of alerts that are no incident by themselves and belong to none."""
+_LIVE = (IncidentState.OPEN, IncidentState.UPDATED, IncidentState.REOPENED)
+_METRICS: Mapping[str, str] = {
+    "throughput": "records", "freshness": "records", "event-time-lag": "lag_ms_mean", "undecoded-ratio": "undecoded",
+    "out-of-order-ratio": "out_of_order_ratio", "duplicate-keys": "key_distinct", "type-mix": "types",
+    "bytes-per-record": "bytes_per_record", "null-ratio": "null_ratio", "missing-ratio": "missing_ratio",
+    "new-category": "distinct", "vanished-category": "distinct", "range": "max", "distinct-ratio": "distinct",
+    "mean": "mean", "distribution": "p50", "group-stalled": "lag", "group-stopped": "lag", "group-lagging": "lag",
+    "group-rewound": "lag", "edge-drop": "records", "edge-fan-out": "records", "edge-nulls": "null_ratio",
+    "data-loss": "lost",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRead:
+    """What an incident takes from an alert. ``metric`` is the series that it is about, null where it is about none."""
+
+    event_id: str
+    fingerprint: str
+    kind: str
+    severity: Severity
+    topic: str
+    field_path: str | None
+    job: str | None
+    summary: str
+    phase: str | None
+    observed_at: datetime
+    metric: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where in the graph an alert is: its node, and the nodes that lead there or are made of it, by ids."""
+
+    node: str
+    on_path: Set[str]
+
+
+def alert_read(value: bytes, event_id: str) -> AlertRead:
+    """The alert of a message.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    try:
+        body: dict[str, Any] = orjson.loads(value)
+        kind, changes = str(body["kind"]), body["changes"]
+        metric = _METRICS.get(kind.removeprefix("key-"))
+        if kind == "pushed-metric" and changes:
+            metric = str(changes[0]["path"])
+        return AlertRead(
+            event_id, str(body["fingerprint"]), kind, Severity(body["severity"]), str(body["topic"]),
+            body["field_path"], body["job"], str(body["summary"])[:1000], body["phase"],
+            datetime.fromisoformat(body["observed_at"]).astimezone(UTC), metric,
+        )  # fmt: skip
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise DecodeError(f"no alert: {type(error).__name__}") from error
+
+
+def incident_id(event_id: str) -> str:
+    """Of the incident that an alert opens: whoever opens it gives it the same."""
+    return hashlib.sha256(f"incident/{event_id}".encode()).hexdigest()[:32]
+
+
+def taken(alert: AlertRead, standing: Standing, incidents: Iterable[Incident]) -> Incident | None:
+    """What an alert makes of the incident that it belongs to, or opens: null where nothing is to be told."""
+    known = sorted(incidents, key=lambda each: (each.opened_at, each.id))
+    mine = next((each for each in known if _has(each, alert)), None)
+    if alert.phase == "close":
+        return None if mine is None or mine.over else _ended(mine, alert)
+    if mine is not None:
+        return _again(mine, alert)
+    if alert.severity is Severity.INFO or alert.kind in _NONE:
+        return None
+    joined = next((each for each in known if _belongs(each, alert, standing)), None)
+    if joined is not None:
+        return _joined(joined, alert, standing)
+    breach = IncidentBreach(standing.node, alert.metric, alert.field_path, alert.observed_at)
+    member = _member(alert, standing)
+    return Incident(
+        incident_id(alert.event_id), IncidentState.OPEN, 1, alert.severity, alert.observed_at, alert.observed_at,
+        breach, (member,),
+    )  # fmt: skip
+
+
+def turned(incident: Incident, now: datetime) -> Incident | None:
+    """What time makes of an incident; null where nothing."""
+    if incident.over:
+        return None
+    ends = [each.over_at or (each.last_at + ONCE_LASTS if each.once else None) for each in incident.members]
+    if any(end is None or now < end + CALM for end in ends):
+        return None
+    return _next(incident, IncidentState.RESOLVED, now, resolved_at=now)
+
+
+def answered(
+    incident: Incident, cause: dict[str, Any], related: tuple[str, ...], now: datetime, *, last: bool
+) -> Incident | None:
+    """What an answer makes of an incident; null where it is to be asked again, or says what is known. ``last``: there
+    is no time left to ask again."""
+    after = max(0.0, (now - incident.breach.at).total_seconds())
+    if cause["verdict"] == "root-cause":
+        same = incident.cause is not None and _said(incident.cause) == _said(cause)
+        if same and incident.state not in _LIVE:
+            return None
+        first = incident.cause_after_seconds if same else round(after, 3)
+        return _next(
+            incident, IncidentState.ROOT_CAUSE, now, cause=cause, cause_after_seconds=first, related=related
+        )  # fmt: skip
+    if incident.state not in _LIVE or not last:
+        return None
+    if incident.cause is not None and incident.cause["verdict"] == "root-cause":
+        return _next(incident, IncidentState.ROOT_CAUSE, now)
+    return _next(incident, IncidentState.ESCALATED, now, cause=cause, related=related)
+
+
+def waits_for_cause(incident: Incident) -> bool:
+    """Whether nobody has said yet what broke first, or that people must look."""
+    return incident.state in _LIVE
+
+
+def _has(incident: Incident, alert: AlertRead) -> bool:
+    if incident.over and (incident.resolved_at is None or alert.observed_at > incident.resolved_at + REOPENS):
+        return False
+    return any(each.fingerprint == alert.fingerprint for each in incident.members)
+
+
+def _belongs(incident: Incident, alert: AlertRead, standing: Standing) -> bool:
+    if incident.over or len(incident.members) >= MOST_MEMBERS:
+        return False
+    if not incident.opened_at - OVERLAP <= alert.observed_at <= incident.last_at + OVERLAP:
+        return False
+    nodes = {each.node for each in incident.members} | set(incident.related[:1])
+    return standing.node in nodes or not nodes.isdisjoint(standing.on_path)
+
+
+def _joined(incident: Incident, alert: AlertRead, standing: Standing) -> Incident:
+    members = (*incident.members, _member(alert, standing))
+    breach = incident.breach
+    if breach.metric is None and alert.metric is not None:  # only what is measured can be explained
+        breach = IncidentBreach(standing.node, alert.metric, alert.field_path, alert.observed_at)
+    return _next(
+        incident, IncidentState.UPDATED, alert.observed_at, members=members, breach=breach,
+        severity=_graver(incident.severity, alert.severity),
+    )  # fmt: skip
+
+
+def _again(incident: Incident, alert: AlertRead) -> Incident | None:
+    members = tuple(
+        replace(
+            each, severity=_graver(each.severity, alert.severity), summary=alert.summary, over_at=None,
+            last_at=max(each.last_at, alert.observed_at),
+        )
+        if each.fingerprint == alert.fingerprint else each
+        for each in incident.members
+    )  # fmt: skip
+    severity = _graver(incident.severity, alert.severity)
+    if incident.over:
+        return _next(
+            incident, IncidentState.REOPENED, alert.observed_at, members=members, severity=severity, resolved_at=None,
+            reopened=incident.reopened + 1,
+            breach=replace(incident.breach, at=max(incident.breach.at, alert.observed_at)),
+        )  # fmt: skip
+    state = incident.state if severity is incident.severity else IncidentState.UPDATED
+    return _next(incident, state, alert.observed_at, members=members, severity=severity)
+
+
+def _ended(incident: Incident, alert: AlertRead) -> Incident:
+    members = tuple(
+        replace(each, over_at=max(alert.observed_at, each.last_at)) if each.fingerprint == alert.fingerprint else each
+        for each in incident.members
+    )
+    return _next(incident, incident.state, alert.observed_at, members=members)
+
+
+def _next(incident: Incident, state: IncidentState, at: datetime, **changed: Any) -> Incident:
+    made: Incident = replace(
+        incident, state=state, revision=incident.revision + 1, updated_at=max(at, incident.updated_at), **changed
+    )
+    return made
+
+
+def _member(alert: AlertRead, standing: Standing) -> Member:
+    return Member(
+        alert.fingerprint, alert.event_id, alert.kind, alert.severity, alert.topic, alert.field_path, alert.job,
+        standing.node, alert.summary, alert.observed_at, alert.observed_at, once=alert.phase is None,
+    )  # fmt: skip
+
+
+def _graver(one: Severity, other: Severity) -> Severity:
+    return max(one, other, key=_ORDER.__getitem__)
+
+
+def _said(cause: dict[str, Any]) -> list[tuple[Any, Any, Any]]:
+    return [(each["node"], each["metric"], each["field"]) for each in cause["ranking"] if each["named"]]

@@ -1,0 +1,136 @@
+"""Incidents wired into the worker: read, judged, explained beside the pipeline, told through it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from stream_lineage.agents.incident_cause import IncidentCause
+from stream_lineage.agents.incident_life import AlertRead, alert_read
+from stream_lineage.agents.incident_watch import CHANNELS, IncidentWatch, Portion
+from stream_lineage.agents.one_partition import OnePartition
+from stream_lineage.agents.pipeline import Outlet, Pipeline
+from stream_lineage.agents.pushed_watch import HOME
+from stream_lineage.detect.detector import Channel
+from stream_lineage.errors import StreamLineageError
+from stream_lineage.logs import get_logger, trail
+from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, OBSERVATIONS
+from stream_lineage.wire.kafka import consumer
+from stream_lineage.wire.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+CHECK_SECONDS = 1.0
+GRAPH_SECONDS = 60.0
+"""How long the graph is waited for at the start."""
+_TOPICS: Mapping[Channel, str] = {"drift": DRIFT_ALERTS, "anomaly": ANOMALY_ALERTS}
+_log = get_logger("stream_lineage.agents")
+Feeds = Mapping[Channel, OnePartition[AlertRead]]
+
+
+def alert_feeds(settings: KafkaSettings, agents_id: str) -> Feeds:
+    """Read the alerts, in no group."""
+    config = {"auto.offset.reset": "earliest"}
+    return {
+        channel: OnePartition(consumer(settings, agents_id, config), settings.topic(name), _alert)
+        for channel, name in _TOPICS.items()
+    }
+
+
+def wire_incidents(
+    app: Any,
+    kafka: KafkaSettings,
+    pipeline: Pipeline[Any],
+    outlet: Outlet,
+    watch: IncidentWatch,
+    cause: IncidentCause,
+    feeds: Feeds,
+    *,
+    graphed: bool,
+) -> None:
+    """The worker that has the first partition of the observation log does it: no incident is opened twice.
+    ``graphed``: somebody reads the graph.
+    """
+    log = kafka.topic(OBSERVATIONS)
+    mine: set[int] = set()
+    dropped = False
+    asking: asyncio.Task[None] | None = None
+    patience = time.monotonic() + (GRAPH_SECONDS if graphed else 0.0)
+
+    def here() -> bool:
+        return HOME in mine and not dropped and not app.rebalancing and not app.in_recovery
+
+    def read() -> list[Portion]:
+        found = []
+        for channel in CHANNELS:
+            alerts, through = feeds[channel].read(watch.place(channel, outlet.rows))
+            found.append(Portion(channel, tuple(alerts), through))
+        return found
+
+    async def explain() -> None:
+        incident = watch.due()
+        if incident is None:
+            return
+        try:
+            document, related = await asyncio.to_thread(cause.of, incident)
+        except StreamLineageError as error:
+            _log.warning("an incident cannot be explained now", incident=incident.id, error=error.message)
+            document, related = _failed(error.message), ()
+        except Exception as error:  # noqa: BLE001 - people are told what is known, and detection goes on
+            _log.error("an incident cannot be explained", incident=incident.id, error=trail(error))
+            document, related = _failed(type(error).__name__), ()
+        await pipeline.aside(lambda kept: watch.explained(incident.id, document, related, kept) if here() else [])
+
+    async def look() -> None:
+        nonlocal dropped, asking
+        if app.rebalancing or app.in_recovery or HOME not in mine:
+            return
+        if not cause.ready and time.monotonic() < patience:
+            return  # what belongs together is told by the graph
+        if dropped:
+            dropped = False
+            watch.drop()
+        try:
+            portions = await asyncio.to_thread(read)
+        except StreamLineageError as error:
+            _log.warning("alerts cannot be read", error=error.message)
+            return
+        try:
+            await pipeline.aside(lambda kept: watch.judge(portions, cause.standing, kept) if here() else [])
+            if asking is not None and asking.done():
+                asking.result()
+                asking = None
+            if asking is None and watch.due() is not None:
+                asking = asyncio.create_task(explain())
+        except Exception as error:
+            _log.exception("incidents cannot be kept")
+            await app.crash(error)
+            raise
+
+    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
+        mine.clear()
+        mine.update(tp.partition for tp in assigned if tp.topic == log)
+
+    async def revoked(*_: Any, **__: Any) -> None:
+        nonlocal dropped
+        mine.clear()
+        dropped = True
+
+    app.timer(CHECK_SECONDS)(look)
+    app.on_partitions_assigned.connect(assigned, weak=False)
+    app.on_partitions_revoked.connect(revoked, weak=False)
+
+
+def _alert(message: Message) -> AlertRead:
+    headers = dict(message.headers() or [])
+    return alert_read(message.value() or b"", bytes(headers.get("ce_id") or b"").decode(errors="replace"))
+
+
+def _failed(why: str) -> dict[str, Any]:
+    return {
+        "verdict": "inconclusive", "sentence": f"What broke first could not be looked for: {why}", "ranking": [],
+        "rejected": [], "affected": [], "affected_count": 0, "settle": [], "notes": [],
+    }  # fmt: skip
