@@ -181,6 +181,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
                 (EDGES, "keep the index"),
                 (DRIFT_ALERTS, "show alerts"),
                 (ANOMALY_ALERTS, "show alerts"),
+                (INCIDENTS, "keep the index"),
                 (GRAPH, "show the lineage graph"),
                 (STATE, "know the tokens"),
             )

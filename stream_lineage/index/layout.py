@@ -156,7 +156,20 @@ INSERT INTO unrecorded SELECT log, max(last_offset) FROM span
 UPDATE edge SET flags = flags | 2 WHERE source > 1  -- incomplete: headers of other systems name one ancestor
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _KEYS, _GAPS)
+_INCIDENTS = """
+CREATE TABLE incident (  -- the newest revision of each
+    incident TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    opened_at INTEGER NOT NULL,  -- milliseconds
+    updated_at INTEGER NOT NULL,
+    document TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX incident_by_time ON incident (opened_at)
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _KEYS, _GAPS, _INCIDENTS)
 """Statements that make version ``n + 1`` of a file of version ``n``, in order."""
 
 

@@ -1,0 +1,70 @@
+"""Incidents in the index: the newest revision of each."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from stream_lineage.errors import DecodeError
+from stream_lineage.provenance.incident_codec import incident_of
+
+if TYPE_CHECKING:
+    from stream_lineage.index.reader import ProvenanceIndex
+
+_LARGEST = 4 * 1024 * 1024
+
+
+class IncidentRows:
+    """Writes incidents inside a transaction that somebody else opens and commits."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def add(self, body: bytes) -> None:
+        """Keep what a message says, unless a later revision is known.
+
+        Raises:
+            ValueError: it is no incident.
+        """
+        if len(body) > _LARGEST:
+            raise ValueError("too long")
+        try:
+            found = incident_of(body)
+        except DecodeError as error:
+            raise ValueError(error.message) from error
+        self._connection.execute(
+            "INSERT INTO incident (incident, state, severity, revision, opened_at, updated_at, document)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (incident) DO UPDATE SET state = excluded.state,"
+            " severity = excluded.severity, revision = excluded.revision, opened_at = excluded.opened_at,"
+            " updated_at = excluded.updated_at, document = excluded.document"
+            " WHERE excluded.revision >= incident.revision",
+            (
+                found.id, found.state.value, found.severity.value, found.revision,
+                int(found.opened_at.timestamp() * 1000), int(found.updated_at.timestamp() * 1000), body.decode(),
+            ),
+        )  # fmt: skip
+
+
+def indexed_incidents(index: ProvenanceIndex, *, most: int = 100, resolved: bool = True) -> list[dict[str, Any]]:
+    """The bodies of incidents, the newest first.
+
+    Raises:
+        IndexUnusable: the index is damaged.
+    """
+    rows = index.rows(
+        "SELECT document FROM incident WHERE ?1 OR state <> 'resolved' ORDER BY opened_at DESC, incident LIMIT ?2",
+        (resolved, most),
+    )
+    return [orjson.loads(row[0]) for row in rows]
+
+
+def indexed_incident(index: ProvenanceIndex, name: str) -> dict[str, Any] | None:
+    """The body of one by its id; null where it is not known.
+
+    Raises:
+        IndexUnusable: the index is damaged.
+    """
+    rows = index.rows("SELECT document FROM incident WHERE incident = ?", (name,))
+    return None if not rows else orjson.loads(rows[0][0])
