@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 from stream_lineage.agents.graph_fold import GraphFold
 from stream_lineage.agents.incident_life import AlertRead, Standing
 from stream_lineage.errors import NotFound
+from stream_lineage.explain.answer import Answer
 from stream_lineage.explain.bundle import recording_of
 from stream_lineage.explain.live import Question, live_bundle
 from stream_lineage.explain.neighbourhood import neighbourhood
+from stream_lineage.explain.recording import Breach, Recording
 from stream_lineage.explain.root_cause import explain
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.lookup import find
@@ -22,6 +25,9 @@ from stream_lineage.model.graph import Node, NodeKind
 from stream_lineage.model.incident import Incident
 from stream_lineage.store.ports import MetricStore
 
+_ANY = "records"
+"""A metric that every topic has that is collected."""
+_MOST_TRIED = 24
 MOST_AFFECTED, MOST_REJECTED, MOST_RANKED = 100, 20, 5
 
 
@@ -59,15 +65,13 @@ class IncidentCause:
             ConnectionFailed: the store cannot be read.
         """
         breach = incident.breach
+        told = incident.members[0].summary
         around = self._fold.ask(lambda graph: neighbourhood(graph, _by_id(graph, breach.node)))
-        if breach.metric is None:
-            told = incident.members[0].summary
-            return _unknown(f"It is not in a metric that it was noticed: {told}", "Metrics of what is affected."), ()
         try:
             bundle = live_bundle(
                 around,
                 self._store,
-                Question(breach.metric, breach.field, breach.at),
+                Question(breach.metric or _ANY, None if breach.metric is None else breach.field, breach.at),
                 cluster=self._naming.cluster,
                 namespace=self._naming.namespace,
                 now=self._wall(),
@@ -75,10 +79,33 @@ class IncidentCause:
         except NotFound as error:
             return _unknown(f"{error.message[:1].upper()}{error.message[1:]}.", error.hint or ""), ()
         recording = recording_of(bundle.document)
-        answer = explain(replace(recording, notes=(*recording.notes, *bundle.notes)))
+        recording = replace(recording, notes=(*recording.notes, *bundle.notes))
+        answer = explain(recording) if breach.metric is not None else _by_any_metric(recording, breach.field)
+        if answer is None:
+            what = "It was noticed in no metric, and nothing that is measured there shows what broke first"
+            return _unknown(f"{what}: {told}", "Metrics of what is affected."), ()
         ids = {name: node.id for node, name in around.names.items()}
         named = [each for each in answer.ranking if each.named]
         return _bounded(answer.document()), tuple(ids[name] for name in named[0].path) if named else ()
+
+
+def _by_any_metric(recording: Recording, field: str | None) -> Answer | None:
+    """Of what was noticed in no metric, such as a schema: the surest answer for a metric that deviates with it. Null
+    where none names a cause."""
+    node, at = recording.breach.node, recording.breach.at
+    measured = {
+        (each.name.metric, each.name.field)
+        for each in recording.series
+        if each.name.node == node and (field is None or each.name.field in (field, None))
+    }
+    found = []
+    for metric, its_field in sorted(measured, key=lambda each: (each[1] != field, each[0], each[1] or ""))[
+        :_MOST_TRIED
+    ]:
+        answer = explain(replace(recording, breach=Breach(node, metric, its_field, at)))
+        if answer.verdict == "root-cause":
+            found.append(answer)
+    return max(found, key=lambda each: each.ranking[0].confidence, default=None)
 
 
 def _node(graph: Graph, naming: Naming, alert: AlertRead) -> Node:
@@ -99,7 +126,7 @@ def _by_id(graph: Graph, name: str) -> Node:
     except NotFound:
         kind, _, rest = name.partition(":")
         namespace, _, last = rest.rpartition("/")
-        return Node(NodeKind(kind), namespace or "unknown", last or rest)
+        return Node(NodeKind(kind), unquote(namespace) or "unknown", unquote(last))
 
 
 def _bounded(document: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import orjson
 
 from stream_lineage.errors import DecodeError
 from stream_lineage.model.finding import Severity
+from stream_lineage.model.graph import legal
 from stream_lineage.model.incident import Incident, IncidentBreach, IncidentState, Member
 
 OVERLAP = timedelta(minutes=15)
@@ -73,13 +74,15 @@ def alert_read(value: bytes, event_id: str) -> AlertRead:
     """
     try:
         body: dict[str, Any] = orjson.loads(value)
-        kind, changes = str(body["kind"]), body["changes"]
+        kind, changes, topic, job = str(body["kind"]), body["changes"], str(body["topic"]), body["job"]
+        if not legal(topic) or not (job is None or legal(job)):
+            raise ValueError("a name that is none")
         metric = _METRICS.get(kind.removeprefix("key-"))
         if kind == "pushed-metric" and changes:
             metric = str(changes[0]["path"])
         return AlertRead(
-            event_id, str(body["fingerprint"]), kind, Severity(body["severity"]), str(body["topic"]),
-            body["field_path"], body["job"], str(body["summary"])[:1000], body["phase"],
+            event_id, str(body["fingerprint"]), kind, Severity(body["severity"]), topic,
+            body["field_path"], job, str(body["summary"])[:1000], body["phase"],
             datetime.fromisoformat(body["observed_at"]).astimezone(UTC), metric,
         )  # fmt: skip
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, IndexError) as error:

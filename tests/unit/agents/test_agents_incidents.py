@@ -14,6 +14,7 @@ from stream_lineage.agents.alert_points import alert_points
 from stream_lineage.agents.alerts import Alert, Place, alert
 from stream_lineage.agents.incident_life import AlertRead, Standing, alert_read
 from stream_lineage.agents.incident_watch import IncidentWatch, Portion
+from stream_lineage.errors import DecodeError
 from stream_lineage.model.finding import Finding, Phase, SchemaChange, Severity
 from stream_lineage.model.schema_files import schema_text
 
@@ -218,3 +219,14 @@ def test_each_state_is_a_point(world: World) -> None:
         "raw",
         5.0,
     )
+
+
+@pytest.mark.parametrize(
+    "changed", [{"topic": ""}, {"topic": "a\nb"}, {"severity": "huge"}, {"observed_at": "today"}, {"job": ""}]
+)
+def test_what_is_no_alert_is_left_out(changed: dict[str, str]) -> None:
+    finding = Finding("mean", Severity.WARNING, "raw", None, "off", "f" * 32, {})
+    made = alert(finding, "anomaly", Place("1", "lab", NOW), "http://ui")
+    assert alert_read(made.value, made.event_id).topic == "raw"
+    with pytest.raises(DecodeError):
+        alert_read(json.dumps({**json.loads(made.value), **changed}).encode(), made.event_id)
