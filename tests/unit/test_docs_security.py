@@ -55,7 +55,7 @@ def test_patterns_become_the_narrowest_that_kafka_can_say(pattern: str, name: st
 def test_what_is_needed_of_one_topic() -> None:
     found = grants(load_settings({"topic_prefix": "own.", "group_id": "g", "agents_id": "a"}, {}))
     assert needed(found, "topic", "own.observations") == {"READ", "WRITE", "DESCRIBE"}
-    assert needed(found, "topic", "own.incidents") == {"WRITE", "DESCRIBE"}
+    assert needed(found, "topic", "own.incidents") == {"READ", "WRITE", "DESCRIBE"}
     assert needed(found, "topic", "own.undeclared") == {"DESCRIBE"}
     assert needed(found, "topic", "a-state-changelog") == {"READ", "WRITE"}
     assert needed(found, "group", "g") == {"READ", "DESCRIBE"}
