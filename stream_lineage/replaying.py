@@ -32,6 +32,7 @@ from stream_lineage.explain.replay import (
     group_plans,
     put_back,
 )
+from stream_lineage.explain.replay_notes import log_notes
 from stream_lineage.explain.reset_file import Row
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.known import LOW
@@ -300,36 +301,9 @@ class _Asked:
 
     def tell_partitions(self, groups: Sequence[GroupPlan]) -> None:
         """Retention, compaction, and groups that stand where the log is not."""
-        for each in self.starts:
-            if each.lost:
-                where = _name((each.topic, each.partition))
-                gone = min(each.bounds.start, each.bounds.end) - 1
-                self.notes.append(
-                    f"{where}: {each.lost:,} offsets can no longer be read again ({each.offset} to {gone}): "
-                    f"Kafka has it from {each.bounds.start} on"
-                )
-        for topic in sorted({each.topic for each in self.starts} or {r.topic for g in groups for r in g.partitions}):
-            policy = self._facts.cleanup_policy(topic)
-            if policy is None:
-                self.notes.append(f"{topic}: whether it is compacted may not be known here")
-            elif "compact" in policy:
-                self.notes.append(
-                    f"{topic} is compacted (cleanup.policy={policy}): records that were replaced by later ones of their"
-                    " key may be gone and are not read again"
-                )
-        for group in groups:
-            for reset in group.partitions:
-                where, log = f"{group.group}: {_name((reset.topic, reset.partition))}", reset.start.bounds
-                if reset.committed > log.end:
-                    self.notes.append(f"{where} stands at {reset.committed}, beyond the end of the log, {log.end}")
-                elif reset.committed < log.start:
-                    self.notes.append(
-                        f"{where} stands at {reset.committed}, before the log's begin, {log.start}: its setting"
-                        " auto.offset.reset decides where it reads on"
-                    )
-        for group in groups:
-            if group.resets and not group.stopped:
-                self.notes.append(f"{group.group} has members ({group.state.lower()}): stop them before it is reset")
+        topics = {each.topic for each in self.starts} or {each.topic for group in groups for each in group.partitions}
+        policies = {topic: self._facts.cleanup_policy(topic) for topic in sorted(topics)}
+        self.notes += log_notes(self.starts, groups, policies)
 
     def _partitions(self, topic: str) -> list[PartitionId]:
         return [(topic, number) for number in range(self._topics[topic])]

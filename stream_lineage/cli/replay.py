@@ -125,20 +125,19 @@ def _question(index: ProvenanceIndex | None, name: str, pairs: dict[int, int], w
     if pairs:
         said = ", ".join(f"{partition}:{offset}" for partition, offset in pairs.items())
         return Question(f"{name} from {said} on", name, pairs)
-    if when is not None:
-        try:
-            if index is not None:
-                return question_of(onset_of(index, name))
-        except NotFound:
-            pass  # a topic
-        return Question(f"{name} from {when.isoformat()} on", name)
-    if index is None:
-        raise NotFound("alerts are found by the provenance index, and there is none")
+    onset = None
     try:
-        return question_of(onset_of(index, name))
+        if index is not None:
+            onset = onset_of(index, name)
     except NotFound as error:
-        hint = f"{error.hint} Of a topic say TOPIC PARTITION:OFFSET, or TOPIC --since TIME."
-        raise NotFound(error.message, hint=hint) from None
+        if when is None:
+            hint = f"{error.hint} Of a topic say TOPIC PARTITION:OFFSET, or TOPIC --since TIME."
+            raise NotFound(error.message, hint=hint) from None
+    if onset is not None:
+        return question_of(onset)
+    if when is None:
+        raise NotFound("alerts are found by the provenance index, and there is none")
+    return Question(f"{name} from {when.isoformat()} on", name)
 
 
 def _pairs(said: tuple[str, ...]) -> dict[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import shlex
@@ -18,7 +19,11 @@ from collecting import Answer, Lab, eventually
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic
 
+from stream_lineage.agents.group_offsets import group_client
+from stream_lineage.agents.group_reset import GroupReset
+from stream_lineage.agents.security import security
 from stream_lineage.cli.main import run
+from stream_lineage.errors import GroupBusy, SandboxError
 from stream_lineage.graph.codec import encode_event
 from stream_lineage.graph.naming import naming
 from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent
@@ -57,7 +62,10 @@ class Tool:
 
 @pytest.fixture(scope="module")
 def tool(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Tool:
-    jars = Artifacts(StderrReporter()).kafka_command_line(KAFKA_VERSION)
+    try:
+        jars = Artifacts(StderrReporter()).kafka_command_line(KAFKA_VERSION)
+    except SandboxError as error:
+        pytest.skip(f"no tools of Kafka's to test with: {error}")
     path = tmp_path_factory.mktemp("tool") / "kafka-consumer-groups.sh"
     archive = archive_runtime(cache_directory())
     faster = () if archive is None else (f"-XX:SharedArchiveFile={archive}",)
@@ -164,6 +172,14 @@ def _only(groups: Sequence[str]) -> list[str]:
     return [f"--group={group}" for group in groups]
 
 
+async def committing(lab: Lab, group: str, offsets: Mapping[Where, int]) -> None:
+    reset = GroupReset(group_client([lab.bootstrap_servers], security({})))
+    try:
+        await reset.commit(group, offsets)
+    finally:
+        await reset.close()
+
+
 def test_only_stopped_groups_that_have_read_so_far_are_reset_and_come_back(lab: Lab, tmp_path: Path) -> None:
     topic = lab.topic("orders", 2)
     fill(lab, topic, 2, 100)
@@ -176,6 +192,8 @@ def test_only_stopped_groups_that_have_read_so_far_are_reset_and_come_back(lab: 
     try:
         shown = asked(lab, topic, "0:50", "1:60", "--output", "json")
         assert stands(lab, ahead, (topic, 0)) == {(topic, 0): 90}
+        with pytest.raises(GroupBusy):  # as it would be for a group that somebody starts in the last moment
+            asyncio.run(committing(lab, active, {(topic, 0): 1}))
         flags = ("--execute", "--yes", "--go-back", str(went_from), "--output", "json")
         done = asked(lab, topic, "0:50", "1:60", *flags)
         assert stands(lab, active, (topic, 0), (topic, 1)) == {(topic, 0): 100, (topic, 1): 100}
