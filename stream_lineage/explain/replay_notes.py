@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from stream_lineage.explain.replay import GroupPlan, Start
+from stream_lineage.explain.replay import GroupPlan, Means, Start
 
 
 def log_notes(
@@ -17,6 +17,11 @@ def log_notes(
             yield (
                 f"{each.topic}[{each.partition}]: {each.lost:,} offsets can no longer be read again ({each.offset} to"
                 f" {gone}): Kafka has it from {each.bounds.start} on"
+            )
+        elif each.means is Means.TIME and each.offset == each.bounds.start > 0:
+            yield (
+                f"{each.topic}[{each.partition}] begins at {each.bounds.start}: records before it, some of which may be of"
+                " that time, can no longer be read again"
             )
     for topic, policy in policies.items():
         if policy is None:

@@ -26,6 +26,7 @@ from stream_lineage.explain.replay import (
     put_back,
     replayed,
 )
+from stream_lineage.explain.replay_notes import log_notes
 from stream_lineage.explain.reset_file import (
     Row,
     go_back_csv,
@@ -195,3 +196,22 @@ def test_a_script_says_every_name_as_it_is_and_runs_none(tmp_path: Path) -> None
         subprocess.run(["/bin/sh", script, "--exceute"], env=environment, capture_output=True, check=False).returncode
         == 2
     )
+
+
+def test_what_the_logs_no_longer_have_is_said() -> None:
+    log = Bounds(70, 100)
+    lost = Start("a", 0, 50, Means.ALERT, log)
+    late, whole = Start("b", 0, 70, Means.TIME, log), Start("c", 0, 71, Means.TIME, log)
+    groups = group_plans(
+        [GroupStand("early", "EMPTY", {("a", 0): 10}), GroupStand("beyond", "STABLE", {("a", 0): 120})], [lost]
+    )
+    policies = {"a": "compact,delete", "b": None, "c": "delete"}
+    assert [note[:44] for note in log_notes([lost, late, whole], groups, policies)] == [
+        "a[0]: 20 offsets can no longer be read again",
+        "b[0] begins at 70: records before it, some o",
+        "a is compacted (cleanup.policy=compact,delet",
+        "b: whether it is compacted may not be known ",
+        "beyond: a[0] stands at 120, beyond the end o",
+        "early: a[0] stands at 10, before the log's b",
+        "beyond has members (stable): stop them befor",
+    ]
