@@ -20,8 +20,8 @@ def log_notes(
             )
         elif each.means is Means.TIME and each.offset == each.bounds.start > 0:
             yield (
-                f"{each.topic}[{each.partition}] begins at {each.bounds.start}: records before it, some of which may be of"
-                " that time, can no longer be read again"
+                f"{each.topic}[{each.partition}] begins at {each.bounds.start}: records before it, some of which may be"
+                " of that time, can no longer be read again"
             )
     for topic, policy in policies.items():
         if policy is None:
