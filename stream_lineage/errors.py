@@ -88,6 +88,10 @@ class IndexUnusable(StreamLineageError):
     """The provenance index is damaged, of a later version, or cannot be opened."""
 
 
+class Overloaded(StreamLineageError):
+    """Too many ask at once."""
+
+
 class IndexBusy(IndexUnusable):
     """Another process writes to the provenance index."""
 

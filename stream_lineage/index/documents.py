@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from stream_lineage.index.kept import Kept
 from stream_lineage.index.ranges import Ranges
-from stream_lineage.index.reader import Log, ProvenanceIndex
+from stream_lineage.index.reader import Log, Logs, ProvenanceIndex
 from stream_lineage.index.strip_table import widened
-from stream_lineage.index.trace import Stretch, Trace, links
+from stream_lineage.index.trace import Link, Stretch, Trace, links
 from stream_lineage.provenance.documents import schema_document
 
 
 def trace_document(index: ProvenanceIndex, found: Trace, kept: Kept) -> dict[str, Any]:
     """``records`` are all on the path but the first, ``ends`` those where it ends, ``edges`` how one leads to the
     other, ``notes`` what a reader has to know."""
+    return drafted(index, found)(kept)
+
+
+def drafted(index: ProvenanceIndex, found: Trace) -> Callable[[Kept], dict[str, Any]]:
+    """All that the index has to say for ``trace_document``: what comes back makes it, and asks the index no more."""
+    logs, links_ = index.logs, links(index, found.walk)
+    return lambda kept: _document(logs, found, links_, kept)
+
+
+def _document(logs: Logs, found: Trace, links_: Iterable[Link], kept: Kept) -> dict[str, Any]:
     walk = found.walk
     return {
         "record": {**_place(found.log), "offset": found.offset, **_schemas(found.start), **_read(found, kept)},
@@ -25,11 +36,10 @@ def trace_document(index: ProvenanceIndex, found: Trace, kept: Kept) -> dict[str
         "hops": len(walk.hops),
         "records": [_stretch(each, kept) for each in found.stretches],
         "ends": [
-            {"kind": kind, **_ended(number, index.logs[number], part, kept)}
-            for number, kind, part in found.ends_by_kind()
+            {"kind": kind, **_ended(number, logs[number], part, kept)} for number, kind, part in found.ends_by_kind()
         ],
         "unknown_parents": [
-            {**_place(index.logs[number]), **_ranges(ranges)} for number, ranges in sorted(walk.unknown.items())
+            {**_place(logs[number]), **_ranges(ranges)} for number, ranges in sorted(walk.unknown.items())
         ],
         "edges": [
             {
@@ -44,7 +54,7 @@ def trace_document(index: ProvenanceIndex, found: Trace, kept: Kept) -> dict[str
                 "first_timestamp": None if link.first_timestamp is None else link.first_timestamp.isoformat(),
                 "last_timestamp": None if link.last_timestamp is None else link.last_timestamp.isoformat(),
             }
-            for link in links(index, walk)
+            for link in links_
         ],
         "alerts": [
             {
@@ -62,13 +72,22 @@ def trace_document(index: ProvenanceIndex, found: Trace, kept: Kept) -> dict[str
             }
             for alert in found.alerts
         ],
-        "notes": notes(index, found, kept),
+        "notes": _notes(logs, found, kept),
     }
 
 
 def notes(index: ProvenanceIndex, found: Trace, kept: Kept) -> list[str]:
     """What a reader has to know of an answer, in sentences; first what speaks against its being exact."""
-    said = inexact(index, found)
+    return _notes(index.logs, found, kept)
+
+
+def inexact(index: ProvenanceIndex, found: Trace) -> list[str]:
+    """Why an answer is not exact, in sentences; none where it is."""
+    return _inexact(index.logs, found)
+
+
+def _notes(logs: Logs, found: Trace, kept: Kept) -> list[str]:
+    said = _inexact(logs, found)
     if found.walk.back:
         said.append("the path leads back to records that it has passed: they are shown once")
     for topic in sorted(kept.compacted):
@@ -79,7 +98,7 @@ def notes(index: ProvenanceIndex, found: Trace, kept: Kept) -> list[str]:
         )
     for number, gone in kept.gone.items():
         said.append(
-            f"{_said(index.logs[number])}: {gone.count:,} of these records are no longer in Kafka; "
+            f"{_said(logs[number])}: {gone.count:,} of these records are no longer in Kafka; "
             "that they were there is known from the index"
         )
     if kept.trouble is not None:
@@ -87,8 +106,7 @@ def notes(index: ProvenanceIndex, found: Trace, kept: Kept) -> list[str]:
     return said
 
 
-def inexact(index: ProvenanceIndex, found: Trace) -> list[str]:
-    """Why an answer is not exact, in sentences; none where it is."""
+def _inexact(logs: Logs, found: Trace) -> list[str]:
     walk, said = found.walk, [*found.doubts, *found.gaps.notes]
     if walk.cut:
         said.append("not everything was looked at: the path goes on beyond what was asked for")
@@ -96,15 +114,13 @@ def inexact(index: ProvenanceIndex, found: Trace) -> list[str]:
         count = sum(ranges.count for ranges in walk.uncertain.values())
         lie = "lie in ranges that cover the real ones, and " if widened(walk.strips).any() else ""
         said.append(f"{'widened' if lie else 'uncertain'}: {count:,} of the records {lie}may be none of them")
-    for topic in sorted({index.logs[number].topic for number in walk.unclear}):
+    for topic in sorted({logs[number].topic for number in walk.unclear}):
         said.append(f"{topic} was deleted and made again about then: headers do not say which of the two they mean")
     for number, ranges in walk.unknown.items():
-        said.append(
-            f"{_said(index.logs[number])}: {ranges.count:,} records have, or may have, parents that no header names"
-        )
+        said.append(f"{_said(logs[number])}: {ranges.count:,} records have, or may have, parents that no header names")
     for number, ranges in found.unobserved.items():
         said.append(
-            f"{_said(index.logs[number])}: {ranges.count:,} records at which the path ends were not observed: whether "
+            f"{_said(logs[number])}: {ranges.count:,} records at which the path ends were not observed: whether "
             "it goes on is not known"
         )
     return said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -16,6 +16,7 @@ from stream_lineage.serve.tokens import Role, Token, bearer
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _READING = frozenset({"GET", "HEAD"})
+_STILL = "still_let_in"
 
 
 class KnownTokens(Protocol):
@@ -59,7 +60,11 @@ class Guard:
             return
         said = headers.get(b"authorization", b"").decode("latin-1")
         scheme, _, text = said.partition(" ")
-        token = bearer(tokens.tokens, text.strip(), datetime.now(UTC)) if scheme.lower() == "bearer" else None
+
+        def found() -> Token | None:
+            return bearer(tokens.tokens, text.strip(), datetime.now(UTC)) if scheme.lower() == "bearer" else None
+
+        token = found()
         if token is None:
             challenge = {"WWW-Authenticate": 'Bearer realm="stream-lineage"'}
             await problem(HTTPStatus.UNAUTHORIZED, "there is no valid token", headers=challenge)(scope, receive, send)
@@ -68,7 +73,19 @@ class Guard:
         if not token.allows(needed):
             await problem(HTTPStatus.FORBIDDEN, f"this needs a token of the role {needed}")(scope, receive, send)
             return
+
+        def still() -> bool:
+            now = found()
+            return now is not None and now.allows(needed)
+
+        scope.setdefault("state", {})[_STILL] = still
         await self._app(scope, receive, send)
+
+
+def still_let_in(scope: Scope) -> bool:
+    """Whether who was let in with a request still would be: an answer without end asks again and again."""
+    still: Callable[[], bool] | None = scope.get("state", {}).get(_STILL)
+    return still is None or still()
 
 
 def is_local(host: str) -> bool:

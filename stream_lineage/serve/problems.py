@@ -17,6 +17,7 @@ from stream_lineage.errors import (
     DecodeError,
     IndexUnusable,
     NotFound,
+    Overloaded,
     SchemaError,
     SettingsError,
     StreamLineageError,
@@ -60,6 +61,7 @@ _STATUS: tuple[tuple[type[StreamLineageError], HTTPStatus], ...] = (
     (DecodeError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ConnectionFailed, HTTPStatus.SERVICE_UNAVAILABLE),
     (IndexUnusable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (Overloaded, HTTPStatus.SERVICE_UNAVAILABLE),
     (SettingsError, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 _SAID = {

@@ -7,18 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stream_lineage.errors import IndexUnusable, NotFound
+from stream_lineage.errors import IndexUnusable, NotFound, Overloaded
 from stream_lineage.index.reader import ProvenanceIndex
 
 MOST = 6
 """Readers. Each may take tens of megabytes for what it has read."""
+WAIT_SECONDS = 10.0
+"""For a reader, until somebody is told to come again."""
 
 
 class IndexPool:
-    """``open`` from any thread; those that find no reader free wait."""
+    """``open`` from any thread; those that find no reader free wait, but not for long."""
 
-    def __init__(self, path: Path, most: int = MOST) -> None:
+    def __init__(self, path: Path, most: int = MOST, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._path = path
+        self._wait_seconds = wait_seconds
         self._places = threading.BoundedSemaphore(most)
         self._lock = threading.Lock()
         self._free: list[ProvenanceIndex] = []
@@ -29,8 +32,11 @@ class IndexPool:
 
         Raises:
             IndexUnusable: there is no index, or it cannot be used.
+            Overloaded: no reader became free in time.
         """
-        with self._places:
+        if not self._places.acquire(timeout=self._wait_seconds):
+            raise Overloaded("too many ask the index at once", hint="Ask again in a while.")
+        try:
             with self._lock:
                 index = self._free.pop() if self._free else None
             try:
@@ -47,6 +53,16 @@ class IndexPool:
                 self._back(index)
                 raise
             self._back(index)
+        finally:
+            self._places.release()
+
+    def usable(self) -> bool:
+        """Whether the index can be read; asks with a reader beside the others, so that it waits for nobody."""
+        try:
+            with ProvenanceIndex(self._path) as index, index.snapshot():
+                return True
+        except (NotFound, IndexUnusable):
+            return False
 
     def close(self) -> None:
         with self._lock:

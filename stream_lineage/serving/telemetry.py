@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 
 from stream_lineage.agents.graph_fold import GraphFold
-from stream_lineage.errors import IndexUnusable
 from stream_lineage.model.telemetry import Condition, Metric, Sample
 from stream_lineage.serving.followers import Follower
 from stream_lineage.serving.index_pool import IndexPool
@@ -57,8 +56,6 @@ class ServeTelemetry:
         ]
 
     def _index(self) -> Condition:
-        try:
-            with self._pool.open():
-                return Condition("index", True, "it can be read")
-        except IndexUnusable:
-            return Condition("index", False, "there is none, or it cannot be read")
+        if self._pool.usable():
+            return Condition("index", True, "it can be read")
+        return Condition("index", False, "there is none, or it cannot be read")

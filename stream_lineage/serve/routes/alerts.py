@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from stream_lineage.graph.codec import time_to_json
 from stream_lineage.index.pages import IndexedAlert, alert, alerts_before
 from stream_lineage.serve.answers import Json, Page, page, place
 from stream_lineage.serve.documents import AlertDocument
+from stream_lineage.serve.guard import still_let_in
 from stream_lineage.serve.live import LiveAlert, LiveAlerts
 from stream_lineage.serve.ports import Lineage
 from stream_lineage.serve.problems import documented, problem
@@ -51,17 +52,17 @@ def alerts(lineage: Lineage, threads: Threads) -> APIRouter:
     }
 
     @router.get("/alerts/stream", responses=stream_answers, response_class=StreamingResponse)
-    async def stream(last_event_id: Annotated[str | None, Header(max_length=200)] = None) -> Response:
+    async def stream(request: Request, last_event_id: Annotated[str | None, Header(max_length=200)] = None) -> Response:
         """Alerts as they come, as server-sent events: `event: alert`, its body as on its topic. With `Last-Event-ID`
-        also those since, as far as the last 500 go; a reader that is too slow is let go and comes back so."""
+        also those since, as far as the last 500 go; a reader that is too slow is let go and comes back so.
+        It ends when the token does."""
         joined = lineage.alerts.listen(last_event_id)
         if joined is None:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many listen already, or the service ends")
         listener, since = joined
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(
-            _events(lineage.alerts, listener, since), media_type="text/event-stream", headers=headers
-        )
+        told = _events(lineage.alerts, listener, since, lambda: still_let_in(request.scope))
+        return StreamingResponse(told, media_type="text/event-stream", headers=headers)
 
     @router.get("/alerts/{event_id}", responses={200: {"model": AlertDocument}}, response_class=Json)
     @threads.quickly
@@ -73,16 +74,23 @@ def alerts(lineage: Lineage, threads: Threads) -> APIRouter:
     return router
 
 
-async def _events(told: LiveAlerts, listener: Any, since: list[LiveAlert]) -> AsyncIterator[bytes]:
+async def _events(
+    told: LiveAlerts, listener: Any, since: list[LiveAlert], let_in: Callable[[], bool]
+) -> AsyncIterator[bytes]:
     try:
         yield b"retry: 3000\n\n"
         for each in since:
+            if not let_in():
+                return
             yield _event(each)
         while True:
             try:
-                yield _event(await listener.next(HEARTBEAT_SECONDS))
+                said = _event(await listener.next(HEARTBEAT_SECONDS))
             except TimeoutError:
-                yield b": nothing new\n\n"
+                said = b": nothing new\n\n"
+            if not let_in():
+                return
+            yield said
     except EOFError:
         return
     finally:

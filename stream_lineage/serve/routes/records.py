@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from stream_lineage.errors import NotFound
-from stream_lineage.index.documents import trace_document
+from stream_lineage.index.documents import drafted
 from stream_lineage.index.kept import Kept
 from stream_lineage.index.pages import newest
 from stream_lineage.index.trace import trace
@@ -63,7 +63,9 @@ def records(lineage: Lineage, threads: Threads) -> APIRouter:
         with lineage.index() as index:
             doubts = lineage.doubts(index, direction)
             path = trace(index, *place, direction, topic_id=topic_id, depth=depth, most_strips=edges, doubts=doubts)
-            return Json(trace_document(index, path, lineage.kept(path) if read else Kept()))
+            document = drafted(index, path)
+        # Others read the index while Kafka is asked.
+        return Json(document(lineage.kept(path) if read else Kept()))
 
     quick, slow = threads.quickly(found), threads.slowly(found)
 

@@ -16,7 +16,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
 
-from stream_lineage.errors import IndexUnusable, SettingsError
+from stream_lineage.errors import IndexUnusable, Overloaded, SettingsError
 from stream_lineage.index.writer import IndexWriter
 from stream_lineage.serve.live import LiveAlert, LiveAlerts
 from stream_lineage.serve.routes.alerts import alerts
@@ -183,4 +183,18 @@ def test_readers_of_the_index_are_few_and_used_again(tmp_path: Path) -> None:
     assert not waiting.is_alive()
     with pool.open() as again:
         assert again in (one, other)
+    pool.close()
+
+
+def test_whoever_finds_no_reader_is_told_so_and_readiness_waits_for_none(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    pool = IndexPool(path, most=1, wait_seconds=0.01)
+    assert not pool.usable()
+    IndexWriter(path).close()
+    with pool.open():
+        with pytest.raises(Overloaded), pool.open():
+            pass
+        assert pool.usable()
+    with pool.open():
+        pass
     pool.close()
