@@ -68,7 +68,7 @@ def registered_schema(settings: Settings, subject: str, version: int | None) -> 
 
 def hash_key_of(settings: Settings, cluster_id: str | None) -> bytes:
     """The key of the hashes that stand for values: the configured one, else one that all collectors of a cluster
-    derive alike, which hides values from a casual look only."""
+    derive alike, which hides values from a casual look only: so ``key_fields`` without a key are refused."""
     if settings.collect.hash_key is not None:
         secret = settings.collect.hash_key.get_secret_value().encode()
     else:

@@ -11,12 +11,12 @@ from confluent_kafka.admin import OffsetSpec
 
 from stream_lineage import connections
 from stream_lineage.collect.cluster_facts import ClusterFacts
-from stream_lineage.collect.range_bounds import At, chosen_ranges
+from stream_lineage.collect.range_bounds import At, Ranges, chosen_ranges
 from stream_lineage.collect.range_reader import Progress, RangeReader
 from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.collect.schema_key import SchemaCodes
-from stream_lineage.collect.value_search import ValueSearch
-from stream_lineage.errors import NotFound
+from stream_lineage.collect.value_search import Search, ValueSearch
+from stream_lineage.errors import NotFound, StreamLineageError
 from stream_lineage.index.key_rows import KeysFound, find_keys
 from stream_lineage.index.reader import ProvenanceIndex
 from stream_lineage.profile.key_hashes import KeyHasher
@@ -88,6 +88,35 @@ def find_value(
         )
     except NotFound:
         return Hits(topic, (), 0, 0, False)  # nothing came in this time
+    done = _search(settings, topic, path, value, ranges, MOST_FOUND, progress)
+    return Hits(topic, tuple(sorted(done.found)), done.records, done.unreadable, done.cut)
+
+
+def has_value(
+    settings: Settings, topic: str, topic_id: str | None, partition: int, offset: int, path: str, value: str
+) -> bool | None:
+    """Whether a record that the index names really has the value, as Kafka has it; null where that is not to be found
+    out: it is gone, or cannot be read or decoded. Never fails."""
+    try:
+        facts = ClusterFacts(kafka.admin(settings.kafka))
+        now = facts.topic_ids([topic])
+        if topic not in now or (topic_id and now[topic] and now[topic] != topic_id):
+            return None
+        place = (topic, partition)
+        start, end = facts.log_starts([place]).get(place), facts.log_ends([place]).get(place)
+        if start is None or end is None or not start <= offset < end:
+            return None
+        done = _search(settings, topic, path, value, {partition: (offset, offset + 1)}, 1)
+    except StreamLineageError:
+        return None
+    if done.found:
+        return True
+    return False if done.records and not done.unreadable else None
+
+
+def _search(
+    settings: Settings, topic: str, path: str, value: str, ranges: Ranges, most: int, progress: Progress | None = None
+) -> Search:
     with ExitStack() as stack:
         registry = connections.registry_of(settings)
         if registry is not None:
@@ -103,7 +132,6 @@ def find_value(
         consumer = stack.enter_context(closing(connections.range_reader(settings)))
         search = ValueSearch(
             codes=SchemaCodes(resolver), resolver=resolver, asks_registry=registry is not None, path=path, wanted=value,
-            most=MOST_FOUND,
+            most=most,
         )  # fmt: skip
-        done = search.search(RangeReader(consumer, topic, ranges, progress=progress))
-    return Hits(topic, tuple(sorted(done.found)), done.records, done.unreadable, done.cut)
+        return search.search(RangeReader(consumer, topic, ranges, progress=progress))

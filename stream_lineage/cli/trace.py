@@ -27,6 +27,7 @@ _PATIENCE_SECONDS = 5.0
 """How long another process that writes to the index is waited for to read what there is."""
 _LOOK_SECONDS = 0.3
 TREE, MERMAID = "tree", "mermaid"
+_UNVERIFIED = "the record was found by its hash, not verified: whether it has this value could not be read from Kafka"
 
 
 @click.command()
@@ -41,7 +42,7 @@ TREE, MERMAID = "tree", "mermaid"
 @click.option("--topic-id", metavar="ID", help="Of a topic that was deleted and made again: the one with this id.")
 @click.option("--update/--no-update", default=True, help="Read into the index first what is new.  [default: update]")
 @click.option("--offline", is_flag=True, help="By the index alone: ask Kafka nothing.")
-@settings_options("registry", "index", single=(*TO_READ_OURS, "prefetch_kilobytes", "state_dir"))
+@settings_options("registry", "index", single=(*TO_READ_OURS, "prefetch_kilobytes", "state_dir", "hash_key"))
 @click.option(
     "--output", type=click.Choice([TREE, JSON, MERMAID]), default=TREE, show_default=True, help="Form of the output."
 )  # fmt: skip
@@ -82,12 +83,19 @@ def trace(
 
     by_value = len(record) == 1 and "=" in record[0]
     place = None if by_value else _coordinates(record)
+    unverified: list[str] = []
     read = _bring_up_to_date(settings) if update and not offline else None
     if by_value:
         asked = click.get_current_context().get_parameter_source
         of_a_time = any(asked(name) is ParameterSource.COMMANDLINE for name in ("since", "until"))
         topics = _topics(settings, record[0], topic)
         hit = None if of_a_time else _by_index(settings, record[0], topics, topic_id, offline=offline)
+        if hit is not None and not offline:
+            true = _has_value(settings, record[0], hit)
+            unverified = [_UNVERIFIED] if true is None else []
+            hit = None if true is False else hit  # another value has the same hash
+        elif hit is not None:
+            unverified = [_UNVERIFIED]
         if hit is not None:
             place, topic_id = hit
         elif offline:
@@ -104,8 +112,9 @@ def trace(
                 doubts = behind(settings, index, direction, read, offline=offline)
                 if not doubts or time.monotonic() >= patience:
                     found = trace_of(
-                        index, name, partition, offset, direction, topic_id=topic_id, depth=depth, doubts=doubts
-                    )
+                        index, name, partition, offset, direction, topic_id=topic_id, depth=depth,
+                        doubts=[*doubts, *unverified],
+                    )  # fmt: skip
                     _print(index, found, Kept() if offline else kept_of(settings, found), output)
                     return
             time.sleep(_LOOK_SECONDS)
@@ -159,6 +168,14 @@ def _by_index(
     if len(hits) > 1:
         raise NotFound(_several([place for place, _ in hits], "records in the index", path), hint="Say which one.")
     return hits[0] if hits else None
+
+
+def _has_value(settings: Settings, said: str, hit: tuple[Place, str | None]) -> bool | None:
+    from stream_lineage.searching import has_value
+
+    path, _, value = said.partition("=")
+    (topic, partition, offset), topic_id = hit
+    return has_value(settings, topic, topic_id, partition, offset, path, value)
 
 
 def _several(hits: list[Place], which: str, path: str) -> str:

@@ -25,6 +25,7 @@ from stream_lineage.collect.schema_answers import SchemaAnswers
 from stream_lineage.collect.schema_key import SchemaCodes
 from stream_lineage.collect.schema_settling import settle_values
 from stream_lineage.errors import SchemaError
+from stream_lineage.profile.typed_value import typed_value
 from stream_lineage.wire.columns import Batch, Containers, Numbers, Part, Symbols, Texts
 from stream_lineage.wire.decoder import RecordDecoder, decoder_for
 
@@ -148,15 +149,11 @@ class Wanted:
     """A value as somebody typed it: text, and a number or a truth value where it looks like one."""
 
     def __init__(self, text: str) -> None:
-        self.raw = text.encode("utf-8", "surrogateescape")
+        typed = typed_value(text)
+        self.raw = typed.raw
         self._text = text
         self._bytes = np.frombuffer(self.raw, np.uint8)
-        self._integer: int | None = None
-        self._number: float | None = None
-        with suppress(ValueError):
-            self._integer = int(text)
-        with suppress(ValueError):
-            self._number = float(text)
+        self._integer, self._number = typed.integer, typed.number
 
     def among(self, parts: list[Part]) -> bool:
         """Whether any of the values is this one."""
@@ -186,6 +183,6 @@ class Wanted:
             if self._text not in ("true", "false"):
                 return False
             return bool((part.values == (self._text == "true")).any())
-        if part.type == "integer" and self._integer is not None and -(2**63) <= self._integer < 2**63:
-            return bool((part.values == self._integer).any())
+        if part.type == "integer":
+            return self._integer is not None and bool((part.values == self._integer).any())
         return self._number is not None and bool((part.values == self._number).any())

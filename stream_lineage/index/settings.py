@@ -23,7 +23,7 @@ class IndexSettings(BaseModel):
         default=(),
         description="Fields by which people ask for records, as TOPIC:FIELD. Collectors write keyed hashes of their "
         "values, by which `stream-lineage trace FIELD=VALUE` finds a record in the index. FIELD is @key for the "
-        "record's key. Give collectors and readers the same.",
+        "record's key. Give collectors and readers the same. Needs hash_key: see docs/trace.md.",
         examples=["predictions:prediction_id"],
     )
 

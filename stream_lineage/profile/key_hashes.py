@@ -8,14 +8,14 @@ kept of a hash: among a thousand million records one is found wrongly with a cha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_lineage.profile.hashing import ValueHasher
+from stream_lineage.profile.hashing import WHOLLY_HASHED_BYTES, ValueHasher
+from stream_lineage.profile.typed_value import typed_value
 from stream_lineage.wire.columns import Batch, Containers, Decoded, Numbers, Part, Symbols, Texts
 
 KEY = "@key"
@@ -53,26 +53,24 @@ class KeyHasher:
             own.update(len(encoded).to_bytes(4, "little") + encoded)
         digest = own.digest()
         self._hasher = ValueHasher(digest)
+        self._long_key = blake2b(b"long texts", key=digest, digest_size=32).digest()
         self.check = blake2b(b"check", key=digest, digest_size=CHECK_BYTES).digest()
         """Tells whether two processes hash with the same key."""
         self._budget, self._rested = MOST_DECODES, 0
 
     def raw(self, batch: Batch) -> Hashes:
         """Of payloads as they are."""
-        return self._hasher.texts(batch.data, batch.starts, batch.lengths) & _LOW
+        return self._texts(batch.data, batch.starts, batch.lengths)
 
     def wanted(self, text: str) -> frozenset[int]:
         """The hashes that a value may have which somebody typed: as text, and as a number if it looks like one."""
-        raw = text.encode("utf-8", "surrogateescape")
-        data = np.frombuffer(raw + bytes(16), np.uint8)
-        found = [self._hasher.texts(data, np.array([0]), np.array([len(raw)]))]
-        with suppress(ValueError):
-            number = float(text)
-            found.append(self._hasher.numbers(np.array([number])))
-            with suppress(ValueError, OverflowError):
-                integer = int(text) if _looks_whole(text) else _whole_number(number)
-                found.append(self._hasher.integers(np.array([integer], np.int64)))
-        return frozenset(int(hashes[0] & _LOW) for hashes in found)
+        typed = typed_value(text)
+        found = {int(self._of_text(typed.raw))}
+        if typed.number is not None:
+            found.add(int(self._hasher.numbers(np.array([typed.number]))[0] & _LOW))
+        if typed.integer is not None:
+            found.add(int(self._hasher.integers(np.array([typed.integer], np.int64))[0] & _LOW))
+        return frozenset(found)
 
     def located(self, decode: Decode, batch: Batch, decoded: Decoded) -> Located:
         """Of the field in a batch of values, which was ``decoded``."""
@@ -129,11 +127,32 @@ class KeyHasher:
         hashes = self._hashes(columns[0].parts[0])
         return hashes if hashes is not None and len(hashes) == records else None
 
+    def _texts(self, data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Hashes:
+        """Of whole texts: the columns' hashes leave out the middle of long ones."""
+        hashes = self._hasher.texts(data, starts, lengths) & _LOW
+        for row in np.flatnonzero(lengths > WHOLLY_HASHED_BYTES).tolist():
+            whole = data[starts[row] : starts[row] + lengths[row]].tobytes()
+            digest = blake2b(whole, key=self._long_key, digest_size=8).digest()
+            hashes[row] = np.uint64(int.from_bytes(digest, "little")) & _LOW
+        return hashes
+
+    def _symbols(self, symbols: tuple[str, ...]) -> Hashes:
+        hashes = self._hasher.symbols(symbols) & _LOW
+        for row, symbol in enumerate(symbols):
+            if len(symbol) > WHOLLY_HASHED_BYTES // 4:  # as texts, which may be typed
+                hashes[row] = self._of_text(symbol.encode())
+        return hashes
+
+    def _of_text(self, text: bytes) -> np.uint64:
+        padded = np.frombuffer(text + bytes(16), np.uint8)
+        found: np.uint64 = self._texts(padded, np.array([0]), np.array([len(text)]))[0]
+        return found
+
     def _hashes(self, part: Part) -> Hashes | None:
         if isinstance(part, Texts):
-            return self._hasher.texts(part.data, part.starts, part.lengths) & _LOW
+            return self._texts(part.data, part.starts, part.lengths)
         if isinstance(part, Symbols):
-            return self._hasher.symbols(part.symbols)[part.codes] & _LOW
+            return self._symbols(part.symbols)[part.codes]
         if isinstance(part, Containers) or part.type == "boolean":
             return None
         values = part.values
@@ -143,23 +162,6 @@ class KeyHasher:
             else self._hasher.numbers(values.astype(np.float64))
         )
         return found & _LOW
-
-
-def _looks_whole(text: str) -> bool:
-    with suppress(ValueError):
-        int(text)
-        return True
-    return False
-
-
-def _whole_number(number: float) -> int:
-    """
-    Raises:
-        ValueError: it is none.
-    """
-    if not number.is_integer():
-        raise ValueError("not a whole number")
-    return int(number)
 
 
 def _values(decoded: Decoded, path: str) -> int:

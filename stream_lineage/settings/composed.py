@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.collect.settings import CollectSettings
@@ -30,6 +30,18 @@ class Settings(BaseModel):
     serve: ServeSettings = Field(default_factory=ServeSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
     logs: LogSettings = Field(default_factory=LogSettings)
+
+    @model_validator(mode="after")
+    def _values_are_not_guessed(self) -> Settings:
+        """The key that is derived from the cluster's id is known to whoever may read its topics: he hashes all ids that
+        there may be and compares."""
+        if self.index.key_fields and self.collect.hash_key is None:
+            raise ValueError(
+                "key_fields needs hash_key: without one, whoever may read lineage.keys finds out the values by "
+                "guessing. Make one with `openssl rand -hex 32 > hash_key`, give collectors and readers the same, and "
+                "name the file: hash_key_file or STREAM_LINEAGE_HASH_KEY_FILE"
+            )
+        return self
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret in clear, for the one purpose of cutting them out of logs and errors."""

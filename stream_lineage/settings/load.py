@@ -53,7 +53,11 @@ def load_settings(
             problems.extend(_problem(dict(detail), mine) for detail in error.errors(include_url=False))
     if problems:
         raise SettingsError(_message(problems), hint=_HINT)
-    return Settings(**sections)
+    try:
+        return Settings(**sections)
+    except ValidationError as error:
+        problems = [_problem(dict(detail), {}) for detail in error.errors(include_url=False)]
+    raise SettingsError(_message(problems), hint=_HINT)
 
 
 def _merged(sources: list[Source]) -> dict[str, Given]:

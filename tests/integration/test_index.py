@@ -304,7 +304,10 @@ def test_a_record_is_found_by_a_value_in_it(lab: Lab, monkeypatch: pytest.Monkey
         assert answer.code == 1, answer.out
         assert says in answer.err
         assert "Traceback" not in answer.err
-    declared = trace(lab, "id=p-11", "--key-fields", f"{words}:id", "--output", "json", *flags)
+    key = lab.directory / "hash-key"
+    key.write_text("a key that nobody guesses", encoding="utf-8")
+    keyed_flags = ("--key-fields", f"{words}:id", "--hash-key-file", str(key))
+    declared = trace(lab, "id=p-11", *keyed_flags, "--output", "json", *flags)
     assert declared.json["record"]["offset"] == 11
     assert found("id=p-345", words, "--since", "2030-01-01T00:00Z").code != 0
     # By the index, once the collector writes hashes: without asking Kafka, and after retention.
@@ -315,13 +318,19 @@ def test_a_record_is_found_by_a_value_in_it(lab: Lab, monkeypatch: pytest.Monkey
     lab.environment["STREAM_LINEAGE_HASH_KEY"] = "a key that nobody guesses"
     monkeypatch.setenv("STREAM_LINEAGE_HASH_KEY", "a key that nobody guesses")
     lab.collect_until_end(*keyed)
-    assert found("id=q-30", words).json["record"]["offset"] == 731
-    record = found("user=942", clicks, "--offline").json["record"]
+    answer = found("id=q-30", words).json
+    assert answer["record"]["offset"] == 731
+    assert not [note for note in answer["notes"] if "not verified" in note]  # it was compared
+    answer = found("user=942", clicks, "--offline").json
+    assert [note for note in answer["notes"] if "by its hash, not verified" in note]
+    record = answer["record"]
     assert (record["partition"], record["offset"]) == (1, 942)
     assert f"50 records in the index have that value in @key: {words} 0 701" in found("@key=k-9", words).err
     assert "Without --offline" in found("id=p-11", words, "--offline").err  # from before the field was declared
     assert found("id=p-11", words).json["record"]["offset"] == 11
     lab.delete_records(words, 0, 740)
-    assert found("id=q-30", words).json["record"]["in_kafka"] == "none"
+    answer = found("id=q-30", words).json
+    assert (answer["record"]["in_kafka"], answer["exact"]) == ("none", False)
+    assert [note for note in answer["notes"] if "by its hash, not verified" in note]
     monkeypatch.setenv("STREAM_LINEAGE_HASH_KEY", "another key than that one")
     assert "another hash_key" in found("id=q-45", words).err

@@ -42,7 +42,7 @@ def test_what_is_commented_out_would_load(tmp_path: Path) -> None:
     with_values = {name: value for name, value in examples.items() if not name.endswith("_file")}
     path = tmp_path / "examples.yaml"
     path.write_text(yaml.safe_dump(with_values), encoding="utf-8")
-    settings = load_settings({}, {}, path)
+    settings = load_settings({}, {"STREAM_LINEAGE_HASH_KEY": "key_fields have no meaning without"}, path)
     assert settings.collect.instance_id == examples["instance_id"]
 
 

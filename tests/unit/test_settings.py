@@ -16,6 +16,7 @@ from pydantic import SecretStr, ValidationError
 
 from stream_lineage.collect.settings import CollectSettings
 from stream_lineage.errors import SettingsError
+from stream_lineage.index.settings import IndexSettings
 from stream_lineage.settings import Settings, load_settings
 from stream_lineage.settings.composed import KNOWN, SECTIONS
 from stream_lineage.settings.setting import Kind
@@ -87,6 +88,9 @@ def test_every_setting_has_one_name_in_all_places(name: str, tmp_path: Path) -> 
         text, parsed = "host:1", "host:1"
     # A key has no meaning without its certificate, nor has a client without its secret and where to show it.
     beside = {"schema_registry_certificate_location": "/c"} if name.startswith("schema_registry_key") else {}
+    if name == "key_fields":
+        (tmp_path / "hash-key").write_text("sixteen letters or more", encoding="utf-8")
+        beside = {"hash_key_file": str(tmp_path / "hash-key")}
     client = {"schema_registry_token_url": "http://h:2", "schema_registry_client_id": "me"}
     if name in (*client, "schema_registry_client_secret"):
         secret = tmp_path / "client-secret"
@@ -315,6 +319,16 @@ def test_secrets_are_in_no_error(tmp_path: Path) -> None:
     ]
     text = "\n".join(messages)
     assert [secret for secret in (*SECRETS, "pppp/pppp") if secret in text] == []
+
+
+def test_key_fields_are_refused_without_a_key_that_nobody_guesses() -> None:
+    said = refused({"key_fields": ("orders:id",)})
+    for part in ("key_fields needs hash_key", "guessing", "openssl rand -hex 32", "STREAM_LINEAGE_HASH_KEY_FILE"):
+        assert part in said
+    with pytest.raises(ValidationError):
+        Settings(index=IndexSettings(key_fields=("orders:id",)))
+    given_key = {"STREAM_LINEAGE_HASH_KEY": "sixteen letters or more"}
+    assert load_settings({"key_fields": ("orders:id",)}, given_key).index.key_fields == ("orders:id",)
 
 
 def test_settings_made_in_code_are_checked_and_frozen() -> None:

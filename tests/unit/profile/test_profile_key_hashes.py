@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -63,16 +64,12 @@ def _alike(typed: Any, value: Any) -> bool:
     if isinstance(value, str):
         return _typed(typed) == value
     try:
-        return float(_typed(typed)) == value if isinstance(value, float) else _number(_typed(typed)) == value
+        number = json.loads(_typed(typed), parse_float=Fraction, parse_constant=str)
     except ValueError:
         return False
-
-
-def _number(text: str) -> float:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+    if isinstance(number, bool) or not isinstance(number, int | Fraction) or _typed(typed) != _typed(typed).strip():
+        return False
+    return float(number) == value if isinstance(value, float) else bool(number == value)
 
 
 CASES: list[tuple[str, list[Any], dict[str, list[int]], int]] = [
@@ -191,7 +188,32 @@ def test_the_fields_of_a_topic() -> None:
     assert {topic: fields_of(said, topic) for topic in declared} == declared
 
 
+LONG = "a" * 300 + "{}" + "z" * 300
+
+
+@pytest.mark.parametrize("schema", ["texts", "symbols"])
+def test_long_texts_that_differ_in_the_middle_are_two_values(schema: str) -> None:
+    texts = [LONG.format(n) for n in range(3)]
+    if schema == "texts":
+        where, hasher = located([orjson.dumps({"id": text}) for text in texts]), HASHER
+        raw = HASHER.raw(batch([text.encode() for text in texts]))
+        assert [int(each) in HASHER.wanted(texts[1]) for each in raw] == [False, True, False]
+    else:
+        field = {"name": "id", "type": {"type": "enum", "name": "k", "symbols": texts}}
+        text = json.dumps({"type": "record", "name": "r", "fields": [field]})
+        avro = (SchemaType.AVRO, Framing.CONFLUENT_PREFIX, text)
+        where, hasher = located([bytes([2 * n]) for n in range(3)], schema=avro), HASHER
+    assert [found(where, text, hasher) for text in (*texts, LONG.format("b"))] == [[0], [1], [2], []]
+
+
+@pytest.mark.parametrize("typed", ["1_000", "+1000", " 1000", "1000 ", "01000", "1000.", "١٠٠٠", "1e3_0", "0x3e8"])
+def test_what_is_no_number_in_json_is_a_text(typed: str) -> None:
+    where = located([orjson.dumps({"id": 1_000}), orjson.dumps({"id": 1_000.0}), orjson.dumps({"id": typed})])
+    assert found(where, typed) == [2]
+    assert found(where, "1000") == found(where, "1e3") == [0, 1]
+
+
 def test_strange_texts_can_be_wanted() -> None:
-    for text in ("", "nan", "inf", "1e400", "9" * 400, "\udc80", "1_0", "-0.0"):
+    for text in ("", "nan", "inf", "1e400", "9" * 5000, "0e999999", "1e999999", "1e-999999", "\udc80", "1_0", "-0.0"):
         assert HASHER.wanted(text)
     assert isinstance(np.uint64(min(HASHER.wanted("1"))), np.uint64)
