@@ -193,7 +193,7 @@ def test_own_topics() -> None:
 def permissions(**answers: Any) -> Check:
     given = {"operations": {}, "group": ("stable", 3, ALL), "transactions": None, **answers}
     settings = Settings(collect=CollectSettings(include=("clicks",), group_id="g"))
-    visible = ("clicks", "lineage.observations", "lineage.incidents", "stream-lineage-agents-state-changelog")
+    visible = ("clicks", "lineage.observations", "lineage.of-old", "stream-lineage-agents-state-changelog")
     return check_permissions(probe(**given), settings, ("collector", "agents"), visible=visible, watched=["clicks"])
 
 
@@ -224,7 +224,7 @@ NOT_ALLOWED = SettingsError("not allowed", hint="ask")
             "not allowed: READ and WRITE on topic stream-lineage-agents-state-changelog",
         ),
         # Nobody of these roles uses this one.
-        ({"operations": {"lineage.incidents": frozenset()}}, Status.OK, "3 topics may be used"),
+        ({"operations": {"lineage.of-old": frozenset()}}, Status.OK, "3 topics may be used"),
         ({"operations": {"clicks": None}}, Status.OK, "3 topics may be used"),  # an old broker does not say
         ({"operations": {"clicks": KafkaUnavailable("no answer")}}, Status.WARN, "no answer"),
         (
