@@ -146,7 +146,7 @@ def behind(
     read: Read | None = None,
     *,
     offline: bool = False,
-    fresh_seconds: float = 0.0,
+    begun: datetime | None = None,
 ) -> list[str]:
     """Why the index may lack what our topics have by now, in sentences; none where it has all.
 
@@ -156,7 +156,7 @@ def behind(
         direction: upstream it is enough that all topics were read up to one moment: what came later is not observed.
         read: how the index was just brought up to date; null where that was not done.
         offline: by the index alone, without asking Kafka.
-        fresh_seconds: and it is taken for up to date where it was read to the end so lately.
+        begun: when the question came: downstream an index that was read to the end since then has what there was.
     """
     whole, positions = index.whole_at(), index.positions()
     if settings.kafka.topic(EDGES) not in {topic for topic, _ in positions}:
@@ -164,10 +164,11 @@ def behind(
     if offline:
         if whole is None:
             return ["the index may lack what was being read into it: Kafka was not asked"]
-        age = datetime.now(UTC) - datetime.fromisoformat(whole)
-        if direction == "upstream" or age.total_seconds() <= fresh_seconds:
+        as_of = datetime.fromisoformat(whole)
+        if direction == "upstream" or (begun is not None and as_of >= begun):
             return []
-        return [f"the index is as of {whole}: Kafka was not asked for what came later"]
+        age = max(0, round((datetime.now(UTC) - as_of).total_seconds()))
+        return [f"the index is as of {whole}, {age:,} s ago: Kafka was not asked for what came later"]
     if read is not None and whole is not None:
         return []
     if read is not None and read.behind:

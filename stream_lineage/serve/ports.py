@@ -41,8 +41,8 @@ class Lineage(Protocol):
         """Ask the graph, as it was at a time or as it is."""
         ...
 
-    def doubts(self, index: ProvenanceIndex, direction: Direction) -> Sequence[str]:
-        """Why the index may lack records of a path, in sentences."""
+    def doubts(self, index: ProvenanceIndex, direction: Direction, begun: datetime) -> Sequence[str]:
+        """Why the index may lack records of a path, in sentences, for a question that came at ``begun``."""
         ...
 
     def kept(self, found: Trace) -> Kept:

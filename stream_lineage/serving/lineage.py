@@ -35,8 +35,6 @@ T = TypeVar("T")
 _PAST = 4
 """Graphs of past times that are kept for the next question."""
 _ANSWER_SECONDS = 30.0
-_FRESH_SECONDS = 90.0
-"""An index that was read to the end so lately has what there is: it is looked at every half a minute at least."""
 
 
 class LiveLineage:
@@ -72,8 +70,8 @@ class LiveLineage:
         with self._past_lock:
             return question(self._as_of(at))
 
-    def doubts(self, index: ProvenanceIndex, direction: Direction) -> Sequence[str]:
-        return behind(self._settings, index, direction, offline=True, fresh_seconds=_FRESH_SECONDS)
+    def doubts(self, index: ProvenanceIndex, direction: Direction, begun: datetime) -> Sequence[str]:
+        return behind(self._settings, index, direction, offline=True, begun=begun)
 
     def kept(self, found: Trace) -> Kept:
         return kept(self._settings, found)

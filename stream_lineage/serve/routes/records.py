@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -60,8 +61,9 @@ def records(lineage: Lineage, threads: Threads) -> APIRouter:
         direction: Direction, place: tuple[str, int, int], topic_id: str | None, depth: int | None, edges: int,
         read: bool,
     ) -> Any:  # fmt: skip
+        begun = datetime.now(UTC)
         with lineage.index() as index:
-            doubts = lineage.doubts(index, direction)
+            doubts = lineage.doubts(index, direction, begun)
             path = trace(index, *place, direction, topic_id=topic_id, depth=depth, most_strips=edges, doubts=doubts)
             document = drafted(index, path)
         # Others read the index while Kafka is asked.

@@ -125,7 +125,7 @@ class MadeLineage:
             raise NotFound("nothing was known of the graph at that time")
         return question(self.graph if at is None else self.graph.as_of(at))
 
-    def doubts(self, index: ProvenanceIndex, direction: Direction) -> Sequence[str]:
+    def doubts(self, index: ProvenanceIndex, direction: Direction, begun: datetime) -> Sequence[str]:
         return self.doubted
 
     def kept(self, found: Trace) -> Kept:

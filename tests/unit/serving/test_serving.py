@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
 
 from stream_lineage.errors import IndexUnusable, Overloaded, SettingsError
-from stream_lineage.index.writer import IndexWriter
+from stream_lineage.index.layout import WHOLE_AT
+from stream_lineage.index.reader import ProvenanceIndex
+from stream_lineage.index.writer import IndexWriter, Source
 from stream_lineage.serve.live import LiveAlert, LiveAlerts
 from stream_lineage.serve.routes.alerts import alerts
 from stream_lineage.serve.threads import Threads
 from stream_lineage.serve.tokens import Token, issued
 from stream_lineage.serving import run
 from stream_lineage.serving.index_pool import IndexPool
+from stream_lineage.serving.lineage import LiveLineage
 from stream_lineage.serving.run import Server, listen, opened
 from stream_lineage.settings import load_settings
 
@@ -198,3 +202,19 @@ def test_whoever_finds_no_reader_is_told_so_and_readiness_waits_for_none(tmp_pat
     with pool.open():
         pass
     pool.close()
+
+
+def test_downstream_is_exact_only_by_an_index_that_was_read_since_the_question_came(tmp_path: Path) -> None:
+    path, read_at = tmp_path / "index.sqlite", datetime.now(UTC) - timedelta(seconds=20)
+    settings = load_settings({"index_path": str(path)}, {})
+    writer = IndexWriter(path)
+    writer.write([], {Source(settings.kafka.topic("edges"), 0, "x"): 1}, facts={WHOLE_AT: read_at.isoformat()})
+    writer.close()
+    nothing: Any = None  # neither the graph nor its names are asked
+    lineage = LiveLineage(settings, nothing, nothing, IndexPool(path))
+    with ProvenanceIndex(path) as index, index.snapshot():
+        assert lineage.doubts(index, "downstream", read_at - timedelta(milliseconds=1)) == []
+        assert lineage.doubts(index, "upstream", read_at + timedelta(seconds=10)) == []
+        [said] = lineage.doubts(index, "downstream", read_at + timedelta(milliseconds=1))
+    assert re.match(re.escape(f"the index is as of {read_at.isoformat()}, ") + r"\d\d+ s ago: ", said)
+    lineage.close()
