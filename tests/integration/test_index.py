@@ -23,6 +23,7 @@ from stream_lineage.errors import IndexBusy
 from stream_lineage.index.file import sole_writer
 from stream_lineage.model.record_edge import EdgeBatch, ParentRange, RecordEdge
 from stream_lineage.provenance.edge_codec import encode_edges
+from stream_lineage.searching import has_value
 
 pytestmark = pytest.mark.kafka
 
@@ -321,6 +322,10 @@ def test_a_record_is_found_by_a_value_in_it(lab: Lab, monkeypatch: pytest.Monkey
     answer = found("id=q-30", words).json
     assert answer["record"]["offset"] == 731
     assert not [note for note in answer["notes"] if "not verified" in note]  # it was compared
+    asked_of = settings_of(lab)
+    had = [has_value(asked_of, words, None, 0, 731, "id", value) for value in ("q-30", "q-31")]
+    assert had == [True, False]
+    assert has_value(asked_of, words, "another life", 0, 731, "id", "q-30") is None
     answer = found("user=942", clicks, "--offline").json
     assert [note for note in answer["notes"] if "by its hash, not verified" in note]
     record = answer["record"]
