@@ -7,8 +7,9 @@ from typing import Any
 
 from stream_lineage.graph.graph import EdgeView, Graph
 from stream_lineage.graph.known import LOW
+from stream_lineage.graph.order import node_key
 from stream_lineage.graph.picture import edge_document
-from stream_lineage.model.graph import GraphEdge, Node
+from stream_lineage.model.graph import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +29,42 @@ class Differences:
         )
 
 
-def differences(before: Graph, after: Graph, *, at_least: float = LOW) -> Differences:
+def differences(before: Graph, after: Graph, *, at_least: float = LOW, most: int | None = None) -> Differences:
     """Between two graphs, along edges of at least this confidence. An edge whose classes of evidence are others, or
-    whose confidence is, has changed."""
+    whose confidence is, has changed. ``most``: of each list, the first so many."""
     old, new = _edges(before, at_least), _edges(after, at_least)
-    nodes_before, nodes_after = set(before.present()), set(after.present())
+    nodes_before, nodes_after = ({graph.nodes[n] for n in graph.present_numbers()} for graph in (before, after))
+    changed: list[tuple[EdgeView, EdgeView]] = []
+    maybe = [ends for ends in old.keys() & new.keys() if not before.same_edge(old[ends], after, new[ends])]
+    for ends in sorted(maybe, key=_ends_key):
+        views = before.view(old[ends]), after.view(new[ends])
+        if _content(views[0]) != _content(views[1]):
+            changed.append(views)
+            if len(changed) == most:
+                break
     return Differences(
-        tuple(sorted(nodes_after - nodes_before)),
-        tuple(sorted(nodes_before - nodes_after)),
-        tuple(new[edge] for edge in sorted(new.keys() - old.keys())),
-        tuple(old[edge] for edge in sorted(old.keys() - new.keys())),
-        tuple(
-            (old[edge], new[edge])
-            for edge in sorted(old.keys() & new.keys())
-            if _content(old[edge]) != _content(new[edge])
-        ),
+        tuple(sorted(nodes_after - nodes_before, key=node_key)[:most]),
+        tuple(sorted(nodes_before - nodes_after, key=node_key)[:most]),
+        tuple(after.view(new[ends]) for ends in sorted(new.keys() - old.keys(), key=_ends_key)[:most]),
+        tuple(before.view(old[ends]) for ends in sorted(old.keys() - new.keys(), key=_ends_key)[:most]),
+        tuple(changed),
     )
 
 
-def _edges(graph: Graph, at_least: float) -> dict[GraphEdge, EdgeView]:
-    return {each.edge: each for each in graph.edges(at_least)}
+_Ends = tuple[Node, Node]
+
+
+def _edges(graph: Graph, at_least: float) -> dict[_Ends, int]:
+    """Numbers by ends."""
+    return {
+        (graph.nodes[graph.sources[number]], graph.nodes[graph.targets[number]]): number
+        for number, sure in enumerate(graph.confidences)
+        if sure > 0 and sure >= at_least
+    }
+
+
+def _ends_key(ends: _Ends) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return node_key(ends[0]), node_key(ends[1])
 
 
 def _content(view: EdgeView) -> tuple[float, frozenset[tuple[str, str]]]:

@@ -6,12 +6,13 @@ Nodes and edges are numbered as they come; who leads to whom is arrays of number
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from stream_lineage.graph.index import Index, indexed
 from stream_lineage.graph.known import Known, confidence
+from stream_lineage.graph.order import Order
 from stream_lineage.model.graph import Evidence, GraphEdge, GraphEvent, Node, NodeKind, Subject
 
 
@@ -45,6 +46,7 @@ class Graph:
         self._of_edges: list[Known] = []
         self._of_nodes: dict[int, Known] = {}
         self._index: Index | None = None
+        self._order = Order()
         self._at: datetime | None = None
         self.first: datetime | None = None
         """When anything was seen first."""
@@ -146,11 +148,44 @@ class Graph:
 
     def present(self) -> list[Node]:
         """The nodes that something holds of: themselves, or an edge. In a fixed order."""
-        found = {number for number, known in self._of_nodes.items() if known.holding(self._at)}
-        for number, sure in enumerate(self.confidences):
-            if sure > 0:
-                found.update((self.sources[number], self.targets[number]))
-        return sorted(self.nodes[number] for number in found)
+        return sorted(self.nodes[number] for number in self.present_numbers())
+
+    def present_numbers(self) -> set[int]:
+        """Those of ``present``."""
+        found = {number for number, known in self._of_nodes.items() if known.holds(self._at)}
+        index = self.index
+        there = index.confidences > 0
+        found.update(index.sources[there].tolist(), index.targets[there].tolist())
+        return found
+
+    def is_present(self, number: int) -> bool:
+        """Whether something holds of a node: itself, or an edge."""
+        known, index = self._of_nodes.get(number), self.index
+        if known is not None and known.holds(self._at):
+            return True
+        return any(bool((index.confidences[edges] > 0).any()) for edges in index.edges_of(number))
+
+    def nodes_by_id(self) -> Sequence[int]:
+        """The numbers of all nodes that were ever heard of, in the order of their ids."""
+        return self._order.nodes(self.nodes)
+
+    def edges_by_id(self) -> Sequence[int]:
+        """The numbers of all edges that were ever heard of, in the order of their ids."""
+        return self._order.edges(self.nodes, self.sources, self.targets)
+
+    def node_id(self, number: int) -> str:
+        self._order.nodes(self.nodes)
+        return self._order.ids[number]
+
+    def edge_id(self, number: int) -> str:
+        return f"{self.node_id(self.sources[number])}>{self.node_id(self.targets[number])}"
+
+    def same_edge(self, number: int, other: Graph, others: int) -> bool:
+        """Whether an edge is surely known as in another graph of the same, without looking at its evidence."""
+        known = self._of_edges[number]
+        if known is not other._of_edges[others] or not known.steady or known.newest is None:
+            return False
+        return all(at is None or known.newest <= at for at in (self._at, other._at))
 
     def of_kind(self, kind: NodeKind) -> list[Node]:
         return [node for node in self.present() if node.kind is kind]

@@ -24,6 +24,13 @@ class Index:
     incoming_begins: Numbers
     incoming: Numbers
 
+    def edges_of(self, node: int) -> tuple[Numbers, Numbers]:
+        """The numbers of the edges that lead to a node, and of those that leave it."""
+        return (
+            self.incoming[self.incoming_begins[node] : self.incoming_begins[node + 1]],
+            self.outgoing[self.outgoing_begins[node] : self.outgoing_begins[node + 1]],
+        )
+
 
 def indexed(nodes: int, sources: array[int], targets: array[int], confidences: array[float]) -> Index:
     """A copy: what is added later is not in it."""

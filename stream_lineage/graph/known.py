@@ -71,6 +71,16 @@ class Known:
         """Those that were not withdrawn."""
         return [each for each in self.evidence(at) if each.holds]
 
+    def holds(self, at: datetime | None = None) -> bool:
+        """Whether there is any that was not withdrawn."""
+        for (_, _, first_seen), (last, withdrawn) in self._span.items():
+            if at is not None and first_seen > at:
+                continue
+            gone = withdrawn if at is None or withdrawn is None or withdrawn <= at else None
+            if gone is None or (last if at is None else min(last, at)) > gone:
+                return True
+        return False
+
     def _piece(self, piece: _Piece, at: datetime | None) -> Evidence:
         by, source, first_seen = piece
         last, withdrawn = self._span[piece]

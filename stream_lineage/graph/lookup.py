@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 
 from stream_lineage.errors import NotFound
 from stream_lineage.graph.graph import Graph
 from stream_lineage.model.graph import Node, NodeKind
 
 _NEAR = 3
+_MOST_COMPARED = 200
+"""Names that are compared closely with one that is not there: those that share most pairs of letters with it."""
+_MOST_LOOKED_AT = 20_000
+_LONGEST_COMPARED = 200
+"""Characters."""
 
 
 def find(graph: Graph, text: str) -> Node:
@@ -31,7 +37,20 @@ def find(graph: Graph, text: str) -> Node:
                 return chosen[0]
         ids = ", ".join(sorted(node.id for node in named)[:10])
         raise NotFound(f"{text} may be one of several nodes of the graph", hint=f"Say which: {ids}")
-    labels = {node.label: node for node in graph.nodes}
-    near = difflib.get_close_matches(text, labels, n=_NEAR, cutoff=0.5)
+    near = _near(graph, text)
     hint = f"Did you mean {' or '.join(near)}?" if near else "`stream-lineage graph show` lists all nodes."
     raise NotFound(f"there is no node {text} in the graph", hint=hint)
+
+
+def _near(graph: Graph, text: str) -> list[str]:
+    if len(text) > _LONGEST_COMPARED:
+        return []
+    pairs = _pairs(text)
+    labels = dict.fromkeys(node.label for node in graph.nodes[:_MOST_LOOKED_AT])
+    short = (label for label in labels if len(label) <= _LONGEST_COMPARED)
+    compared = heapq.nlargest(_MOST_COMPARED, short, key=lambda label: len(pairs & _pairs(label)) / (len(label) + 1))
+    return difflib.get_close_matches(text, compared, n=_NEAR, cutoff=0.5)
+
+
+def _pairs(text: str) -> set[str]:
+    return {text[place : place + 2] for place in range(len(text))}

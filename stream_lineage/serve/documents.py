@@ -231,6 +231,7 @@ class ColumnDocument(Document):
     field: str
     sources: list[EdgeDocument]
     targets: list[EdgeDocument]
+    cut: bool
 
 
 class TopicLifeDocument(Document):

@@ -77,7 +77,7 @@ def datasets(lineage: Lineage, threads: Threads) -> APIRouter:
         """The schemas that records of a topic were written with, and from where on."""
         after = place(cursor, int)
         with lineage.index() as index:
-            lives = _lives(topic_lives(index, topic), topic)
+            lives = _lives(topic_lives(index, topic), topic, topic_id)
             found = schemas_in_use(index, topic, topic_id or lives[-1].topic_id)
         start = 0 if after is None else after[0]
         items = [
@@ -104,8 +104,7 @@ def datasets(lineage: Lineage, threads: Threads) -> APIRouter:
         after one another unless one is named."""
         after = place(cursor, int, int, int)
         with lineage.index() as index:
-            lives = _lives(topic_lives(index, topic), topic)
-            chosen = [each for each in lives if topic_id is None or each.topic_id == topic_id]
+            chosen = _lives(topic_lives(index, topic), topic, topic_id)
             items: list[dict[str, Any]] = []
             following: list[int] | None = None
             for number, life in enumerate(chosen):
@@ -139,10 +138,13 @@ def _observed(lineage: Lineage) -> list[TopicLife]:
         return []
 
 
-def _lives(found: list[TopicLife], topic: str) -> list[TopicLife]:
+def _lives(found: list[TopicLife], topic: str, topic_id: str | None = None) -> list[TopicLife]:
     if not found:
         raise NotFound(f"nothing has been observed of {topic}")
-    return found
+    lives = [each for each in found if topic_id is None or each.topic_id == topic_id]
+    if not lives:
+        raise NotFound(f"nothing has been observed of a topic {topic} with the id {topic_id}")
+    return lives
 
 
 def _life(each: TopicLife) -> dict[str, Any]:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 
+from stream_lineage.errors import IndexUnusable, NotFound
 from stream_lineage.graph.codec import evidence_to_json, node_to_json
 from stream_lineage.graph.differences import differences, differences_document
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.known import LOW
 from stream_lineage.graph.lookup import find
-from stream_lineage.graph.picture import Picture, around, document, edge_document, whole
-from stream_lineage.graph.walk import Direction
-from stream_lineage.model.graph import NodeKind
-from stream_lineage.serve.answers import Json, Page, sorted_page
+from stream_lineage.graph.picture import Picture, document, edge_document, part
+from stream_lineage.graph.walk import Direction, reach
+from stream_lineage.graph.walk import impact as impact_of
+from stream_lineage.index.pages import topic_lives
+from stream_lineage.model.graph import Node, NodeKind
+from stream_lineage.serve.answers import Json, Page, ordered_page
 from stream_lineage.serve.documents import (
     ColumnDocument,
     EdgeDocument,
@@ -45,6 +46,9 @@ from stream_lineage.serve.threads import Threads
 _CANDIDATES = 0.01
 _MOST_EDGES = 20_000
 _MOST_CHANGES = 5_000
+_MOST_OF_A_COLUMN = 1_000
+"""Edges that lead to a column, and from it."""
+_EVER = datetime(9990, 1, 1, tzinfo=UTC)
 _BOTH: tuple[Direction, ...] = ("upstream", "downstream")
 
 
@@ -64,14 +68,16 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
     ) -> Any:
         """The graph, or what is around a node: one step in both directions, all steps in one, unless `depth` says."""
 
-        def asked(found: Graph) -> Picture:
-            if focus is None:
-                return whole(found, at_least=_least(candidates), at=at)
-            ways = _BOTH if direction == "both" else (direction,)
-            steps = depth if depth is not None or direction != "both" else 1
-            return around(found, focus, ways, depth=steps, at_least=_least(candidates), at=at)
+        def asked(found: Graph) -> tuple[Picture, bool]:
+            least, reaches = _least(candidates), None
+            if focus is not None:
+                ways = _BOTH if direction == "both" else (direction,)
+                steps = depth if depth is not None or direction != "both" else 1
+                start = find(found, focus)
+                reaches = [reach(found, start, way, depth=steps, at_least=least) for way in ways]
+            return part(found, reaches, at_least=least, nodes=nodes, edges=_MOST_EDGES, at=at)
 
-        picture, less = bounded(lineage.ask(asked, at), nodes)
+        picture, less = lineage.ask(asked, at)
         return Json({**document(picture), "cut": less})
 
     @router.get("/graph/nodes", responses={200: {"model": Page[NodeDocument]}}, response_class=Json)
@@ -82,13 +88,15 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
         """Nodes in the order of their ids."""
 
         def asked(found: Graph) -> Any:
-            chosen = [
-                node
-                for node in found.present()
-                if (kind is None or node.kind is kind) and (q is None or q.lower() in node.label.lower())
-            ]
-            ids = ((node.id, node) for node in chosen)
-            return sorted_page(ids, cursor, limit, lambda _, node: _node_document(found, node))
+            def wanted(number: int) -> bool:
+                node = found.nodes[number]
+                fits = (kind is None or node.kind is kind) and (q is None or q.lower() in node.label.lower())
+                return fits and found.is_present(number)
+
+            def shown(number: int) -> Any:
+                return _node_document(found, found.nodes[number])
+
+            return ordered_page(found.nodes_by_id(), found.node_id, cursor, limit, shown, wanted)
 
         return Json(lineage.ask(asked, at))
 
@@ -98,8 +106,14 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
         """Edges with what they are known from, in the order of their ids."""
 
         def asked(found: Graph) -> Any:
-            ids = ((each.edge.id, each) for each in found.edges(_least(candidates)))
-            return sorted_page(ids, cursor, limit, lambda _, each: _edge(each))
+            return ordered_page(
+                found.edges_by_id(),
+                found.edge_id,
+                cursor,
+                limit,
+                lambda number: _edge(found.view(number)),
+                lambda number: found.confidences[number] >= _least(candidates),
+            )
 
         return Json(lineage.ask(asked, at))
 
@@ -109,10 +123,10 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
         """What changed in the graph between two times, as far as there is room."""
 
         def then(at: datetime | None) -> Graph:
-            return lineage.ask(lambda found: found.as_of(at) if at is not None else Graph(found.events()))
+            return lineage.ask(lambda found: found.as_of(_EVER if at is None else at))
 
         before = then(since)
-        found = differences(before, then(until), at_least=_least(candidates))
+        found = differences(before, then(until), at_least=_least(candidates), most=_MOST_CHANGES + 1)
         said = differences_document(found)
         less = any(len(each) > _MOST_CHANGES for each in said.values())
         return Json({**{name: each[:_MOST_CHANGES] for name, each in said.items()}, "cut": less})
@@ -124,15 +138,14 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
     ) -> Any:
         """What is made of a node: who is hit when it breaks, the nearest first."""
 
-        def asked(found: Graph) -> Picture:
-            return around(found, node, ("downstream",), depth=depth, at_least=_least(candidates), at=at)
-
-        picture = lineage.ask(asked, at)
         counts = dict.fromkeys(NodeKind, 0)
-        for each in picture.nodes:
-            if each != picture.start:
-                counts[each.kind] += 1
-        shown, less = bounded(picture, nodes)
+
+        def asked(found: Graph) -> tuple[Picture, bool]:
+            hit = reach(found, find(found, node), "downstream", depth=depth, at_least=_least(candidates))
+            counts.update(impact_of(found, hit))
+            return part(found, [hit], at_least=_least(candidates), nodes=nodes, edges=_MOST_EDGES, at=at)
+
+        shown, less = lineage.ask(asked, at)
         return Json({**document(shown), "cut": less, "counts": {kind.value: n for kind, n in counts.items()}})
 
     @router.get("/columns", responses={200: {"model": Page[ColumnDocument]}}, response_class=Json)
@@ -141,26 +154,49 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
         dataset: NodeName, at: At = None, candidates: Candidates = False, cursor: Cursor = None, limit: Limit = 100
     ) -> Any:
         """The columns of a dataset of which lineage is known, with the edges that lead to and from each."""
+        observed = _observed(lineage, dataset)
+
+        def meant(found: Graph) -> Node:
+            try:
+                return find(found, dataset)
+            except NotFound:
+                # A topic need not be a node itself: its columns may be, or it was only observed.
+                if observed is not None and observed[1]:
+                    return observed[0]
+                if observed is not None and any(
+                    each.field is not None and (each.name, each.namespace) == (observed[0].name, observed[0].namespace)
+                    for each in found.nodes
+                ):
+                    return observed[0]
+                raise
 
         def asked(found: Graph) -> Any:
-            node = find(found, dataset)
-            edges_ = [
-                each
-                for each in found.edges(_least(candidates))
-                if node in (each.edge.source.dataset, each.edge.target.dataset)
+            node, least = meant(found), _least(candidates)
+            left = _MOST_EDGES
+
+            def bounded(numbers: Any) -> tuple[list[Any], bool]:
+                nonlocal left
+                sure = found.index.confidences[numbers]
+                there = numbers[(sure > 0) & (sure >= least)].tolist()
+                chosen = sorted(there, key=found.edge_id)[: min(_MOST_OF_A_COLUMN, left)]
+                left -= len(chosen)
+                return [_edge(found.view(number)) for number in chosen], len(chosen) < len(there)
+
+            def shown(number: int) -> Any:
+                (sources, fewer), (targets, less) = map(bounded, found.index.edges_of(number))
+                column = {"id": found.node_id(number), "field": found.nodes[number].field}
+                return {**column, "sources": sources, "targets": targets, "cut": fewer or less}
+
+            known = [
+                number
+                for number, each in enumerate(found.nodes)
+                if each.field is not None and (each.name, each.namespace) == (node.name, node.namespace)
             ]
-            known = {each for each in found.present() if each.dataset == node}
-            fields = ((each.field or "", each) for each in known)
-            return sorted_page(
-                fields,
-                cursor,
-                limit,
-                lambda field, column: {
-                    "id": column.id,
-                    "field": field,
-                    "sources": [_edge(each) for each in edges_ if each.edge.target == column],
-                    "targets": [_edge(each) for each in edges_ if each.edge.source == column],
-                },
+            if node.kind is not NodeKind.DATASET:
+                known = []
+            known.sort(key=lambda number: found.nodes[number].field or "")
+            return ordered_page(
+                known, lambda number: found.nodes[number].field or "", cursor, limit, shown, found.is_present
             )
 
         return Json(lineage.ask(asked, at))
@@ -168,17 +204,17 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
     return router
 
 
-def bounded(picture: Picture, most: int) -> tuple[Picture, bool]:
-    """So many nodes of a picture, the nearest to its start, with the edges between them; whether any is left out."""
-    nodes: Sequence[Any] = picture.nodes
-    if len(nodes) > most:
-        nodes = sorted(nodes, key=lambda node: (picture.steps.get(node, 0 if node == picture.start else 1), node))[
-            :most
-        ]
-    kept = set(nodes)
-    edges = [each for each in picture.edges if each.edge.source in kept and each.edge.target in kept]
-    less = len(nodes) < len(picture.nodes) or len(edges) > _MOST_EDGES
-    return replace(picture, nodes=tuple(sorted(nodes)), edges=tuple(edges[:_MOST_EDGES])), less
+def _observed(lineage: Lineage, name: str) -> tuple[Node, bool] | None:
+    """The node of a topic of this name, and whether it was observed; null where no topic can have it."""
+    try:
+        node = lineage.naming.topic(name)
+    except ValueError:
+        return None
+    try:
+        with lineage.index() as index:
+            return node, bool(topic_lives(index, name))
+    except (NotFound, IndexUnusable):
+        return node, False
 
 
 def _least(candidates: bool) -> float:

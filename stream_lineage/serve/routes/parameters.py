@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Path, Query
 from pydantic import AfterValidator, AwareDatetime
 
-from stream_lineage.serve.answers import MOST
+from stream_lineage.serve.answers import LONGEST_CURSOR, MOST
 
 _EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9990, 1, 1, tzinfo=UTC)
 _NAME = r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+$"
@@ -34,7 +34,7 @@ TopicId = Annotated[
     str | None,
     Query(pattern=r"^[A-Za-z0-9_-]{1,40}$", description="Of a topic that was deleted and made again: this one."),
 ]
-Cursor = Annotated[str | None, Query(max_length=4000, description="`next` of the page before.")]
+Cursor = Annotated[str | None, Query(max_length=LONGEST_CURSOR, description="`next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Items of a page.")]
 At = Annotated[Moment | None, Query(description="As of then; now where it is not given.")]
 Depth = Annotated[int | None, Query(ge=1, le=1000, description="Steps to go at most.")]

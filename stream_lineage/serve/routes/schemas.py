@@ -40,7 +40,9 @@ def schemas(lineage: Lineage, threads: Threads) -> APIRouter:
             diff_document(diff_schemas(before.type, before.text, after.text, before.references, after.references))
         )
 
-    @router.get("/schemas/{subject}/versions/{version}", responses={200: {"model": SchemaText}}, response_class=Json)
+    @router.get(
+        "/schemas/{subject:path}/versions/{version}", responses={200: {"model": SchemaText}}, response_class=Json
+    )
     @threads.slowly
     def text(subject: Subject, version: Version) -> Any:
         """A schema's text."""
