@@ -24,6 +24,7 @@ from stream_lineage.collect.key_messages import KeyMessages
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.memory import MEBIBYTE, MemoryWatch
 from stream_lineage.collect.open_flush import FlushBounds
+from stream_lineage.collect.outsider import Outsider, member_count
 from stream_lineage.collect.pipeline import Pipeline, Totals
 from stream_lineage.collect.places import Places
 from stream_lineage.collect.quarantine import Quarantine
@@ -196,6 +197,7 @@ def collector(
             caution=_caution(settings, careful),
             memory=MemoryWatch(collect.memory_limit_mb, partial(_on_memory_exceeded, process, own_process)),
             watcher=TopicWatcher(facts, topics, refresh_seconds=collect.topic_refresh_seconds),
+            outsider=_outsider(settings),
             end_offsets=EndOffsets(admin) if collect.until_end else None,
             codes=codes,
             bounds=FlushBounds(
@@ -210,6 +212,13 @@ def collector(
             shutdown_seconds=collect.shutdown_timeout_seconds * 0.8,
             on_tick=on_tick,
         )
+
+
+def _outsider(settings: Settings) -> Outsider | None:
+    collect = settings.collect
+    if collect.group_protocol != "classic":  # whose members alone are told by what we ask with
+        return None
+    return Outsider(lambda: member_count(lambda: kafka.admin(settings.kafka), collect.group_id))
 
 
 def _tap(settings: Settings, admin: AdminClient, facts: ClusterFacts, secret: bytes) -> Tap:

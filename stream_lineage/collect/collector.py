@@ -18,6 +18,7 @@ from stream_lineage.collect.end_offsets import EndOffsets
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.memory import MemoryWatch
 from stream_lineage.collect.open_flush import BEHIND_SECONDS, FlushBounds, OpenFlush
+from stream_lineage.collect.outsider import Outsider
 from stream_lineage.collect.pipeline import Pipeline, Totals
 from stream_lineage.collect.places import Places
 from stream_lineage.collect.progress import PartitionId
@@ -55,6 +56,7 @@ class Collector:
         caution: Caution,
         memory: MemoryWatch,
         watcher: TopicWatcher,
+        outsider: Outsider | None,
         end_offsets: EndOffsets | None,
         codes: SchemaCodes,
         bounds: FlushBounds,
@@ -67,6 +69,7 @@ class Collector:
         self._pipeline = pipeline
         self._places = places
         self._watcher = watcher
+        self._outsider = outsider
         self._until_end = end_offsets is not None
         self._shutdown_seconds = shutdown_seconds
         self._on_tick = on_tick
@@ -155,6 +158,8 @@ class Collector:
                     self._assignment.subscribe(watched)
                     subscribed = watched
                 self._step(self._consume() if subscribed else self._idle())
+                if self._outsider is not None and subscribed:
+                    self._outsider.check(owns=bool(self._assignment.owned))
                 if self._on_tick is not None:
                     self._on_tick(self._pipeline.totals)
                 if self._until_end and self._is_done():
