@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
-
+from stream_lineage.agents.message_time import message_time
 from stream_lineage.errors import StreamLineageError
 from stream_lineage.graph.declarations import DeclaredJob
 from stream_lineage.graph.from_applications import ApplicationJobs, Said, decode_job
@@ -29,10 +28,7 @@ def said(message: Message) -> Said:
     Raises:
         DecodeError: it is no declaration.
     """
-    kind, milliseconds = message.timestamp()
-    known = kind != TIMESTAMP_NOT_AVAILABLE
-    at = datetime.fromtimestamp(milliseconds / 1000, UTC) if known else datetime.now(UTC)
-    return decode_job(message.key(), message.value(), at)
+    return decode_job(message.key(), message.value(), message_time(message))
 
 
 class Feed(Protocol):

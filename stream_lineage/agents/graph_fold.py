@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
-
+from stream_lineage.agents.message_time import message_time
 from stream_lineage.graph.codec import decode_event
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.naming import Naming
@@ -41,9 +40,7 @@ def written(message: Message) -> Written:
         DecodeError: it is no event.
     """
     event = decode_event(message.value() or b"")
-    kind, milliseconds = message.timestamp()
-    at = event.at if kind == TIMESTAMP_NOT_AVAILABLE else datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return Written(event, at)
+    return Written(event, message_time(message, event.at))
 
 
 Told = Callable[[int, Written, list[Evidence], Graph], object]

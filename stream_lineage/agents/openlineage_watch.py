@@ -14,9 +14,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
 
-from stream_lineage.errors import DecodeError
+from stream_lineage.agents.message_time import message_time
+from stream_lineage.errors import DecodeError, StreamLineageError
 from stream_lineage.graph.claim import Claim
 from stream_lineage.graph.codec import milliseconds
 from stream_lineage.graph.from_openlineage import claims_of_event, subject_of
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 MOST_CLAIMS = 5_000
 """What one event may say: a wide table of which each column is made of many."""
+MOST_FOUND = 20_000
+"""Graph events of one look, but for what its last event adds: the next look goes on there."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_KNOWN = 100_000
 _PORTIONS = 20
 _EMPTY_PORTIONS = 10
@@ -60,8 +63,7 @@ def sent(message: Message) -> Sent:
         raise DecodeError("not an event of OpenLineage: it is no JSON") from error
     if not isinstance(event, dict) or subject_of(event) is None:
         raise DecodeError("not an event of OpenLineage: neither a job nor a dataset")
-    kind, stamp = message.timestamp()
-    written = datetime.now(UTC) if kind == TIMESTAMP_NOT_AVAILABLE else datetime.fromtimestamp(stamp / 1000, UTC)
+    written = message_time(message)
     return Sent(event, min(_time(event.get("eventTime")) or written, written))
 
 
@@ -90,6 +92,7 @@ class OpenLineageWatch:
         self._refresh = refresh
         self._offset: int | None = None
         self._read = 0
+        self.skipped = 0
         self._known: OrderedDict[_Key, Evidence] = OrderedDict()
         self._shown_by: dict[_Key, str] = {}  # which run alone has shown an edge, as long as it has not ended
 
@@ -102,7 +105,8 @@ class OpenLineageWatch:
         end = self._feed.end()
         if self._offset is None or self._offset > end:  # or the topic was made anew
             since = ask(_last_seen)
-            self._offset = 0 if since is None else self._first_at(since - 2 * self._refresh)
+            back = 2 * self._refresh
+            self._offset = 0 if since is None or since < _EPOCH + back else self._first_at(since - back)
         self._read = self._offset
         found: list[GraphEvent] = []
         empty = 0
@@ -112,9 +116,24 @@ class OpenLineageWatch:
             portion, reached = self._feed.read(self._read)
             empty = empty + 1 if reached == self._read else 0
             self._read = reached
-            for _, each in portion:
-                found += self.take(each, lambda subject: ask(lambda graph: graph.known(subject)))
+            for offset, each in portion:
+                found += self._taken(offset, each, lambda subject: ask(lambda graph: graph.known(subject)))
+                if len(found) >= MOST_FOUND:
+                    self._read = offset + 1
+                    return found
         return found
+
+    def _taken(self, offset: int, each: Sent, known: Callable[[Subject], list[Evidence]]) -> list[GraphEvent]:
+        try:
+            return self.take(each, known)
+        except StreamLineageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it would be read again after each start
+            self.skipped += 1
+            _log.warning(
+                "an event of OpenLineage is skipped", offset=offset, error=type(error).__name__, skipped=self.skipped
+            )
+            return []
 
     def written(self) -> None:
         """What ``look`` gave last is in the graph's topic."""
@@ -226,6 +245,7 @@ def _run(event: Mapping[str, Any]) -> str | None:
 def _time(text: Any) -> datetime | None:
     try:
         at = datetime.fromisoformat(text)
-        return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).astimezone(UTC)
+        at = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).astimezone(UTC)
+        return at if at >= _EPOCH else None
     except (TypeError, ValueError, OverflowError):
         return None

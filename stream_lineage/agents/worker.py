@@ -588,6 +588,11 @@ def _wire_openlineage(
                 said = time.monotonic()
                 _log.warning("events of OpenLineage cannot be read", error=error.message, hint=error.hint)
             return
+        except Exception:  # noqa: BLE001 - nothing that others send may end the agents
+            if time.monotonic() - said >= SAID_AGAIN_SECONDS:
+                said = time.monotonic()
+                _log.exception("events of OpenLineage cannot be read")
+            return
         try:
             if HOME not in mine:
                 watch.drop()

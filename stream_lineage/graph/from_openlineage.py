@@ -96,7 +96,10 @@ def _node(kind: NodeKind, found: Any, naming: Naming) -> Node | None:
     namespace, name = found.get("namespace"), found.get("name")
     if not isinstance(namespace, str) or not isinstance(name, str) or not legal(namespace) or not legal(name):
         return None
-    return Node(kind, naming.namespaced(namespace), name)
+    try:
+        return Node(kind, naming.namespaced(namespace), name)
+    except ValueError:  # as it is called here it is longer than it was sent
+        return None
 
 
 def _source(event: Mapping[str, Any]) -> str:

@@ -64,7 +64,9 @@ def openlineage(lineage: Lineage, threads: Threads) -> APIRouter:
     )
     async def take(request: Request) -> Any:
         """Take an event of OpenLineage, or an array of them, as any client sends them. When this answers they are in
-        Kafka; the graph has them some seconds later. All of an array are taken or none."""
+        Kafka; the graph has them some seconds later. None of an array is taken where one of it is refused; where Kafka
+        fails some may be in it: send it again. Only a single event is kept byte by byte: in an array integers beyond
+        64 bits become floats."""
         events = accepted(await _body(request))
         await keep(events)
         return Json({"accepted": len(events)}, HTTPStatus.CREATED)
@@ -99,7 +101,11 @@ def _message(event: Any, where: str, body: bytes | None = None) -> tuple[bytes, 
             f"{where}neither a job nor a dataset with a namespace and a name",
             hint="OpenLineage's RunEvents and JobEvents have a job, DatasetEvents a dataset.",
         )
-    value = orjson.dumps(event) if body is None else body
+    try:
+        packed = orjson.dumps(event)
+    except orjson.JSONEncodeError:
+        raise BadBody(f"{where}it is nested too deeply") from None
+    value = packed if body is None else body
     if len(value) > LARGEST_EVENT:
         raise TooLarge(f"{where}{len(value)} bytes are more than the {LARGEST_EVENT} that one event may have")
     return "/".join(subject).encode(errors="replace"), value
@@ -132,4 +138,6 @@ def _unpacked(body: bytes) -> bytes:
         raise TooLarge(f"a body may have {LARGEST_BODY} bytes")
     if not unpack.eof:
         raise BadBody("the packed body is not whole")
+    if unpack.unused_data:
+        raise BadBody("the packed body has more than one part")
     return found
