@@ -17,7 +17,7 @@ def serve(settings: Settings) -> None:
     events.
 
     The API is at /api/v1, described by /api/v1/openapi.json. It keeps no state of its own: the index is read from the
-    topics, tokens are in lineage.state. On a loopback address everybody may ask; elsewhere only whoever has a token.
+    topics, tokens are in lineage.tokens. On a loopback address everybody may ask; elsewhere only whoever has a token.
 
     \b
     stream-lineage serve --bootstrap-servers kafka:9092

@@ -27,6 +27,7 @@ from stream_lineage.provenance.topics import (
     OBSERVATIONS,
     OPENLINEAGE,
     STATE,
+    TOKENS,
     WINDOWS,
 )
 from stream_lineage.settings import Settings
@@ -183,12 +184,12 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
                 (ANOMALY_ALERTS, "show alerts"),
                 (INCIDENTS, "keep the index"),
                 (GRAPH, "show the lineage graph"),
-                (STATE, "know the tokens"),
+                (TOKENS, "know the tokens"),
             )
         ),
         Grant("serve", "topic", topic(OPENLINEAGE), ("Write",), "keep OpenLineage's events (`POST /api/v1/lineage`)"),
         Grant("serve", "group", helpers, ("Describe",), "read without joining a group", prefixed=True),
-        Grant("token", "topic", topic(STATE), ("Read", "Write"), "make, list and revoke tokens"),
+        Grant("token", "topic", topic(TOKENS), ("Read", "Write"), "make, list and revoke tokens"),
         Grant("token", "topic", own, ("Describe",), "see which of our own topics exist", prefixed=True),
         Grant("token", "group", helpers, ("Describe",), "read without joining a group", prefixed=True),
         Grant("mute", "topic", topic(STATE), ("Read", "Write"), "see, add and lift mutes"),

@@ -22,6 +22,7 @@ GRAPH = "graph"
 EDGES = "edges"
 KEYS = "keys"
 STATE = "state"
+TOKENS = "tokens"
 DEAD_LETTERS = "dead-letters"
 BASELINES = "baselines"
 METRICS = "metrics"
@@ -62,7 +63,8 @@ OWN_TOPICS: tuple[OwnTopic, ...] = (
     OwnTopic(GRAPH, 1, "delete", _FOREVER, "evidence for nodes and edges of the lineage graph"),
     OwnTopic(EDGES, None, "delete", _YEAR, "record edges from headers, for as long and as many bytes as settings say"),
     OwnTopic(KEYS, None, "delete", _YEAR, "hashes of declared key fields, for as long and as many bytes as edges"),
-    OwnTopic(STATE, 1, "compact", _FOREVER, "mutes, labels, token hashes, checkpoints"),
+    OwnTopic(STATE, 1, "compact", _FOREVER, "mutes, labels, checkpoints"),
+    OwnTopic(TOKENS, 1, "compact", _FOREVER, "hashes of the API's tokens"),
     OwnTopic(BASELINES, 1, "compact", _FOREVER, "training baselines, the newest of each name"),
     OwnTopic(METRICS, 1, "delete", 90 * _DAY, "metrics that others measure and push"),
     OwnTopic(WINDOWS, 1, "delete", 7 * _DAY, "counts of windows of topics that declared jobs read or write"),

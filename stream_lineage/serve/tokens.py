@@ -65,7 +65,7 @@ def issued(name: str, role: Role, now: datetime, expires_at: datetime | None = N
 
 
 def token_from(key: bytes | None, value: bytes | None) -> tuple[str, Token | None] | None:
-    """The id of a token that a record of ``lineage.state`` is about, and the token unless it was revoked; null for a
+    """The id of a token that a record of ``lineage.tokens`` is about, and the token unless it was revoked; null for a
     record of something else. One that cannot be read counts as revoked."""
     if key is None or not key.startswith(PREFIX):
         return None

@@ -1,4 +1,7 @@
-"""The API's tokens in ``lineage.state``: made, listed, revoked, and followed by whoever lets people in."""
+"""The API's tokens in ``lineage.tokens``: made, listed, revoked, and followed by whoever lets people in.
+
+The topic is theirs alone: whoever may write mutes or labels must not be able to make tokens.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from stream_lineage.connections import log_reader
 from stream_lineage.errors import NotFound, StreamLineageError
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.log import read_messages
-from stream_lineage.provenance.topics import STATE, ensure_topics
+from stream_lineage.provenance.topics import TOKENS, ensure_topics
 from stream_lineage.serve.tokens import Role, Token, issued, token_from
 from stream_lineage.settings import Settings
 from stream_lineage.wire import acknowledged, kafka
@@ -31,7 +34,7 @@ def create_token(settings: Settings, name: str, role: Role, expires_at: datetime
     """
     ensure_topics(kafka.admin(settings.kafka), settings.kafka)
     token, text = issued(name, role, datetime.now(UTC), expires_at)
-    acknowledged.write(settings.kafka, settings.kafka.topic(STATE), [(token.key, token.to_bytes())])
+    acknowledged.write(settings.kafka, settings.kafka.topic(TOKENS), [(token.key, token.to_bytes())])
     return token, text
 
 
@@ -44,7 +47,7 @@ def read_tokens(settings: Settings) -> list[Token]:
     known: dict[str, Token] = {}
     with closing(log_reader(settings)) as reader:
         try:
-            for message in read_messages(reader, settings.kafka.topic(STATE)):
+            for message in read_messages(reader, settings.kafka.topic(TOKENS)):
                 _apply(known, _token(message))
         except NotFound:
             return []  # nobody has ever kept anything
@@ -61,7 +64,7 @@ def revoke_token(settings: Settings, id_: str) -> Token:
     found = next((each for each in read_tokens(settings) if each.id == id_), None)
     if found is None:
         raise NotFound(f"there is no token {id_}", hint="`stream-lineage token list` shows those that there are.")
-    acknowledged.write(settings.kafka, settings.kafka.topic(STATE), [(found.key, None)])
+    acknowledged.write(settings.kafka, settings.kafka.topic(TOKENS), [(found.key, None)])
     return found
 
 
@@ -86,20 +89,28 @@ class FollowedTokens:
         self._thread.join(5.0)
 
     def _run(self) -> None:
-        offset = 0
         while not self._stop.is_set():
             try:
-                with closing(log_reader(self._settings)) as reader:
-                    feed = OnePartition(reader, self._settings.kafka.topic(STATE), _token)
-                    while not self._stop.is_set():
-                        found, offset = feed.read(offset)
-                        known = dict(self._tokens)
-                        for _, each in found:
-                            _apply(known, each)
-                        self._tokens = known
+                self._follow()
             except StreamLineageError as error:
                 _log.warning("tokens cannot be read: those known before hold", error=error.message)
-                self._stop.wait(_RETRY_SECONDS)
+            except Exception:  # noqa: BLE001  (whatever it is, revocations must be seen again once it is over)
+                _log.exception("tokens cannot be read: those known before hold")
+            self._stop.wait(_RETRY_SECONDS)
+
+    def _follow(self) -> None:
+        """From the beginning: who was away may have missed what compaction has since removed of a revoked token."""
+        known: dict[str, Token] = {}
+        offset = 0
+        with closing(log_reader(self._settings)) as reader:
+            feed = OnePartition(reader, self._settings.kafka.topic(TOKENS), _token)
+            end = feed.end()
+            while not self._stop.is_set():
+                found, offset = feed.read(offset)
+                for _, each in found:
+                    _apply(known, each)
+                if offset >= end:
+                    self._tokens = dict(known)
 
 
 def _token(message: Message) -> tuple[str, Token | None] | None:
