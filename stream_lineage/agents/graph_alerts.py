@@ -17,7 +17,7 @@ import orjson
 from stream_lineage.agents.alerts import Alert, Place, alert
 from stream_lineage.agents.detection import Changed, LogPosition, Outcome, stored_state
 from stream_lineage.agents.graph_fold import Written
-from stream_lineage.agents.pushed_watch import HOME
+from stream_lineage.agents.home import HOME
 from stream_lineage.detect.fingerprint import finding_fingerprint
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.learning import Learning

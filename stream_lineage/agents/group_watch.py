@@ -15,8 +15,8 @@ import orjson
 from stream_lineage.agents.alerts import Alert, Place, alert
 from stream_lineage.agents.detection import Changed, LogPosition, Outcome, stored_state
 from stream_lineage.agents.group_offsets import Round
+from stream_lineage.agents.home import HOME
 from stream_lineage.agents.muting import Muting
-from stream_lineage.agents.pushed_watch import HOME
 from stream_lineage.detect.detector import State
 from stream_lineage.detect.episodes import Muted, never
 from stream_lineage.detect.group_lag import GroupLag

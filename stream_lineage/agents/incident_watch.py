@@ -17,6 +17,7 @@ import orjson
 
 from stream_lineage.agents.alerts import Alert
 from stream_lineage.agents.detection import Changed, LogPosition, Outcome, stored_state
+from stream_lineage.agents.home import HOME
 from stream_lineage.agents.incident_life import (
     DEADLINE_SECONDS,
     REOPENS,
@@ -27,7 +28,6 @@ from stream_lineage.agents.incident_life import (
     turned,
     waits_for_cause,
 )
-from stream_lineage.agents.pushed_watch import HOME
 from stream_lineage.detect.detector import Channel
 from stream_lineage.logs import get_logger
 from stream_lineage.model.incident import Incident

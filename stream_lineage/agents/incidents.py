@@ -7,16 +7,16 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from stream_lineage.agents.home import Home
 from stream_lineage.agents.incident_cause import IncidentCause
 from stream_lineage.agents.incident_life import AlertRead, alert_read
 from stream_lineage.agents.incident_watch import CHANNELS, IncidentWatch, Portion
 from stream_lineage.agents.one_partition import OnePartition
 from stream_lineage.agents.pipeline import Outlet, Pipeline
-from stream_lineage.agents.pushed_watch import HOME
 from stream_lineage.detect.detector import Channel
 from stream_lineage.errors import StreamLineageError
 from stream_lineage.logs import get_logger, trail
-from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, OBSERVATIONS
+from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS
 from stream_lineage.wire.kafka import consumer
 from stream_lineage.wire.settings import KafkaSettings
 
@@ -42,7 +42,7 @@ def alert_feeds(settings: KafkaSettings, agents_id: str) -> Feeds:
 
 def wire_incidents(
     app: Any,
-    kafka: KafkaSettings,
+    home: Home,
     pipeline: Pipeline[Any],
     outlet: Outlet,
     watch: IncidentWatch,
@@ -54,14 +54,12 @@ def wire_incidents(
     """The worker that has the first partition of the observation log does it: no incident is opened twice.
     ``graphed``: somebody reads the graph.
     """
-    log = kafka.topic(OBSERVATIONS)
-    mine: set[int] = set()
     dropped = False
     asking: asyncio.Task[None] | None = None
     patience = time.monotonic() + (GRAPH_SECONDS if graphed else 0.0)
 
     def here() -> bool:
-        return HOME in mine and not dropped and not app.rebalancing and not app.in_recovery
+        return home.settled and not dropped
 
     def read() -> list[Portion]:
         found = []
@@ -86,7 +84,7 @@ def wire_incidents(
 
     async def look() -> None:
         nonlocal dropped, asking
-        if app.rebalancing or app.in_recovery or HOME not in mine:
+        if not home.settled:
             return
         if not cause.ready and time.monotonic() < patience:
             return  # what belongs together is told by the graph
@@ -110,18 +108,12 @@ def wire_incidents(
             await app.crash(error)
             raise
 
-    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
-        mine.clear()
-        mine.update(tp.partition for tp in assigned if tp.topic == log)
-
-    async def revoked(*_: Any, **__: Any) -> None:
+    def lost() -> None:
         nonlocal dropped
-        mine.clear()
         dropped = True
 
     app.timer(CHECK_SECONDS)(look)
-    app.on_partitions_assigned.connect(assigned, weak=False)
-    app.on_partitions_revoked.connect(revoked, weak=False)
+    home.when_lost(lost)
 
 
 def _alert(message: Message) -> AlertRead:

@@ -17,6 +17,7 @@ import orjson
 
 from stream_lineage.agents.alerts import Alert, Place, alert
 from stream_lineage.agents.detection import Changed, LogPosition, Outcome, stored_state
+from stream_lineage.agents.home import HOME
 from stream_lineage.agents.one_partition import OnePartition
 from stream_lineage.detect.detector import State
 from stream_lineage.detect.fingerprint import finding_fingerprint
@@ -32,8 +33,6 @@ from stream_lineage.store.ports import MetricStore, Point
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
 
-HOME = 0
-"""The partition of the observation log whose owner takes in pushed metrics, and in whose table their states are."""
 KIND = "pushed-metric"
 MEASUREMENT = "lineage_pushed"
 MAX_SERIES = 5_000

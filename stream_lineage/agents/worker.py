@@ -24,6 +24,7 @@ from stream_lineage.agents.graph_fold import GraphFold, Written, written
 from stream_lineage.agents.graph_watch import REFRESH, GraphWatch
 from stream_lineage.agents.group_offsets import SAID_AGAIN_SECONDS, GroupFilter, GroupOffsets, group_client
 from stream_lineage.agents.group_watch import GroupWatch
+from stream_lineage.agents.home import Home
 from stream_lineage.agents.incident_cause import IncidentCause
 from stream_lineage.agents.incident_watch import IncidentWatch
 from stream_lineage.agents.incidents import alert_feeds, wire_incidents
@@ -35,7 +36,7 @@ from stream_lineage.agents.one_partition import OnePartition, first_offset
 from stream_lineage.agents.openlineage_watch import OpenLineageWatch, sent
 from stream_lineage.agents.pipeline import Pipeline
 from stream_lineage.agents.progress import Progress
-from stream_lineage.agents.pushed_watch import HOME, PushedFeed, PushedWatch
+from stream_lineage.agents.pushed_watch import PushedFeed, PushedWatch
 from stream_lineage.agents.registry_poll import RegistryPoll
 from stream_lineage.agents.schema_texts import RegistryTexts
 from stream_lineage.agents.security import security
@@ -111,6 +112,7 @@ def run_worker(
     except OSError as error:
         raise SettingsError(f"agents_state_dir: {agents.agents_state_dir} cannot be made: {error}") from error
     app = make_app(kafka, agents.agents_id, agents.agents_state_dir)
+    home = Home(app, kafka.topic(OBSERVATIONS))
     partitions = prepare_topics(admin(kafka), kafka, changelog_topic(agents.agents_id))
     asked = SchemaRegistry(registry) if registry.urls else None
     schemas = RegistryTexts(asked)
@@ -142,12 +144,12 @@ def run_worker(
         _wire_poll(app, kafka, pipeline, outlet, poll, agents.registry_poll_seconds)
     _wire_training(app, pipeline, training, baseline_feed(kafka, agents.agents_id))
     pushed = PushedWatch(store, kafka.cluster_name, agents.public_url, sensitivity=agents.metric_sensitivity)
-    _wire_pushed(app, kafka, pipeline, outlet, pushed, pushed_feed(kafka, agents.agents_id))
+    _wire_pushed(app, home, pipeline, outlet, pushed, pushed_feed(kafka, agents.agents_id))
     _wire_series(app, pipeline, SeriesWatch(store.health, kafka.cluster_name, agents.public_url))
     _wire_deploys(app, pipeline, DeployPoints(rules.deploys, kafka.cluster_name, kept))
     if edges:
         edge_watch = EdgeWatch(edges, agents.public_url, sensitivity=agents.metric_sensitivity, muting=muting)
-        _wire_edges(app, kafka, pipeline, outlet, edge_watch, window_feed(kafka, agents.agents_id))
+        _wire_edges(app, home, pipeline, outlet, edge_watch, window_feed(kafka, agents.agents_id))
     charted = [*claims_of_file(declared, names), *claims_of_rules(edges, names)]
     graph_watch = GraphWatch(charted, names) if agents.graph_poll_seconds > 0 else None
     offsets, transactions = None, None
@@ -159,7 +161,7 @@ def run_worker(
         transactions = TransactionLook(admin(kafka), group_client(bootstrap, let_in), groups.takes)
         seconds = agents.group_poll_seconds
         group_watch = GroupWatch(store, kafka.cluster_name, agents.public_url, seconds=seconds, muting=muting)
-        _wire_groups(app, kafka, pipeline, offsets, group_watch, graph_watch, seconds)
+        _wire_groups(app, home, pipeline, offsets, group_watch, graph_watch, seconds)
     if graph_watch is not None:
         headers = HeaderFlows(names, REFRESH)
         told = GraphAlerts(names, agents.public_url)
@@ -171,12 +173,12 @@ def run_worker(
         evidence = GraphEvidence(
             graph_watch, headers, records, silence, offsets, transactions, asked_connect, applications, values
         )
-        _wire_graph(app, kafka, pipeline, outlet, fold, evidence, told, watches, agents.graph_poll_seconds)
-        _wire_openlineage(app, kafka, outlet, fold, openlineage_watch(kafka, agents.agents_id, names))
+        _wire_graph(app, kafka, home, pipeline, outlet, fold, evidence, told, watches, agents.graph_poll_seconds)
+        _wire_openlineage(app, home, outlet, fold, openlineage_watch(kafka, agents.agents_id, names))
     incidents = IncidentWatch(kafka.cluster_name, agents.public_url)
     cause = IncidentCause(fold, names, store)
     alerts = alert_feeds(kafka, agents.agents_id)
-    wire_incidents(app, kafka, pipeline, outlet, incidents, cause, alerts, graphed=graph_watch is not None)
+    wire_incidents(app, home, pipeline, outlet, incidents, cause, alerts, graphed=graph_watch is not None)
     topic = kafka.topic(OBSERVATIONS)
     waits = observation_waits(kafka, topic, agents.agents_id)
     # A disk that is full is no reason to start again: the worker waits for it.
@@ -314,13 +316,10 @@ def pushed_feed(settings: KafkaSettings, agents_id: str) -> PushedFeed:
 
 
 def _wire_pushed(
-    app: Any, kafka: KafkaSettings, pipeline: Pipeline[Any], outlet: FaustOutlet, watch: PushedWatch, feed: PushedFeed
+    app: Any, home: Home, pipeline: Pipeline[Any], outlet: FaustOutlet, watch: PushedWatch, feed: PushedFeed
 ) -> None:
-    log = kafka.topic(OBSERVATIONS)
-    mine: set[int] = set()
-
     async def look() -> None:
-        if app.rebalancing or app.in_recovery or HOME not in mine:
+        if not home.settled:
             return
         try:
             points, through = await asyncio.to_thread(feed.read, watch.place(outlet.rows))
@@ -328,22 +327,13 @@ def _wire_pushed(
             _log.warning("pushed metrics cannot be read", error=error.message)
             return
         try:
-            await pipeline.aside(lambda rows: watch.judge(points, through, rows) if HOME in mine else [])
+            await pipeline.aside(lambda rows: watch.judge(points, through, rows) if home.held else [])
         except Exception as error:
             _log.exception("pushed metrics cannot be judged")
             await app.crash(error)
             raise
 
-    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
-        mine.clear()
-        mine.update(tp.partition for tp in assigned if tp.topic == log)
-
-    async def revoked(*_: Any, **__: Any) -> None:
-        mine.clear()
-
     app.timer(PUSHED_CHECK_SECONDS)(look)
-    app.on_partitions_assigned.connect(assigned, weak=False)
-    app.on_partitions_revoked.connect(revoked, weak=False)
 
 
 def _wire_series(app: Any, pipeline: Pipeline[Any], watch: SeriesWatch) -> None:
@@ -382,19 +372,17 @@ def window_feed(settings: KafkaSettings, agents_id: str) -> OnePartition[Window]
 
 def _wire_edges(
     app: Any,
-    kafka: KafkaSettings,
+    home: Home,
     pipeline: Pipeline[Any],
     outlet: FaustOutlet,
     watch: EdgeWatch,
     feed: OnePartition[Window],
 ) -> None:
-    log = kafka.topic(OBSERVATIONS)
-    mine: set[int] = set()
     dropped = False
 
     async def look() -> None:
         nonlocal dropped
-        if app.rebalancing or app.in_recovery or HOME not in mine:
+        if not home.settled:
             return
         if dropped:
             dropped = False
@@ -405,66 +393,46 @@ def _wire_edges(
             _log.warning("windows of declared jobs cannot be read", error=error.message)
             return
         try:
-            await pipeline.aside(
-                lambda rows: watch.judge(windows, through, rows) if HOME in mine and not dropped else []
-            )
+            await pipeline.aside(lambda rows: watch.judge(windows, through, rows) if home.held and not dropped else [])
         except Exception as error:
             _log.exception("declared jobs cannot be judged")
             await app.crash(error)
             raise
 
-    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
-        mine.clear()
-        mine.update(tp.partition for tp in assigned if tp.topic == log)
-
-    async def revoked(*_: Any, **__: Any) -> None:
+    def lost() -> None:
         nonlocal dropped
-        mine.clear()
         dropped = True
 
     app.timer(EDGE_CHECK_SECONDS)(look)
-    app.on_partitions_assigned.connect(assigned, weak=False)
-    app.on_partitions_revoked.connect(revoked, weak=False)
+    home.when_lost(lost)
 
 
 def _wire_groups(
     app: Any,
-    kafka: KafkaSettings,
+    home: Home,
     pipeline: Pipeline[Any],
     offsets: GroupOffsets,
     watch: GroupWatch,
     graph: GraphWatch | None,
     seconds: float,
 ) -> None:
-    log = kafka.topic(OBSERVATIONS)
-    mine: set[int] = set()
-
     async def look() -> None:
-        if app.rebalancing or app.in_recovery or HOME not in mine:
+        if not home.settled:
             return
         try:
             found = await offsets.ask()
             if graph is not None:
                 graph.groups(found)
-            await pipeline.aside(lambda rows: watch.judge(found, rows) if HOME in mine else [])
+            await pipeline.aside(lambda rows: watch.judge(found, rows) if home.held else [])
         except Exception as error:
             _log.exception("consumer groups cannot be judged")
             await app.crash(error)
             raise
 
-    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
-        mine.clear()
-        mine.update(tp.partition for tp in assigned if tp.topic == log)
-
-    async def revoked(*_: Any, **__: Any) -> None:
-        mine.clear()
-
     async def ended(*_: Any, **__: Any) -> None:
         await offsets.close()
 
     app.timer(seconds)(look)
-    app.on_partitions_assigned.connect(assigned, weak=False)
-    app.on_partitions_revoked.connect(revoked, weak=False)
     app.on_before_shutdown.connect(ended, weak=False)
 
 
@@ -504,6 +472,7 @@ def record_edges(settings: KafkaSettings, agents_id: str) -> EdgeFeed:
 def _wire_graph(
     app: Any,
     kafka: KafkaSettings,
+    home: Home,
     pipeline: Pipeline[Any],
     outlet: FaustOutlet,
     fold: GraphFold,
@@ -513,19 +482,17 @@ def _wire_graph(
     seconds: float,
 ) -> None:
     """All workers know the graph; the one that has the first partition of the observation log keeps it up to date."""
-    log = kafka.topic(OBSERVATIONS)
     own = admin(kafka)
-    mine: set[int] = set()
     due, said = 0.0, -SAID_AGAIN_SECONDS
 
     async def look() -> None:
         nonlocal due, said
         try:
             read = await asyncio.to_thread(fold.catch_up, told.event)
-            if not read or app.rebalancing or app.in_recovery or HOME not in mine:
+            if not read or not home.settled:
                 return
             through = fold.offset
-            await pipeline.aside(lambda rows: told.judge(through, rows) if HOME in mine else [])
+            await pipeline.aside(lambda rows: told.judge(through, rows) if home.held else [])
             if time.monotonic() < due:
                 return
             topics = await asyncio.to_thread(topic_names, own)
@@ -538,7 +505,7 @@ def _wire_graph(
         due = time.monotonic() + (seconds if evidence.whole else 0.0)
         try:
             events = await asyncio.to_thread(evidence.events, fold.graph, topics)
-            if HOME in mine and events:
+            if home.held and events:
                 await outlet.chart(events)
                 _log.info("lineage graph brought up to date", events=len(events))
         except Exception as error:
@@ -546,20 +513,11 @@ def _wire_graph(
             await app.crash(error)
             raise
 
-    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
-        mine.clear()
-        mine.update(tp.partition for tp in assigned if tp.topic == log)
-
-    async def revoked(*_: Any, **__: Any) -> None:
-        mine.clear()
-        evidence.drop()
-
     async def ended(*_: Any, **__: Any) -> None:
         await evidence.close()
 
     app.timer(min(seconds, GRAPH_CHECK_SECONDS))(look)
-    app.on_partitions_assigned.connect(assigned, weak=False)
-    app.on_partitions_revoked.connect(revoked, weak=False)
+    home.when_lost(evidence.drop)
     app.on_before_shutdown.connect(ended, weak=False)
 
 
@@ -570,16 +528,12 @@ def openlineage_watch(settings: KafkaSettings, agents_id: str, names: Naming) ->
     return OpenLineageWatch(OnePartition(reader, topic, sent), partial(first_offset, reader, topic), names, REFRESH)
 
 
-def _wire_openlineage(
-    app: Any, kafka: KafkaSettings, outlet: FaustOutlet, fold: GraphFold, watch: OpenLineageWatch
-) -> None:
-    log = kafka.topic(OBSERVATIONS)
-    mine: set[int] = set()
+def _wire_openlineage(app: Any, home: Home, outlet: FaustOutlet, fold: GraphFold, watch: OpenLineageWatch) -> None:
     said = -SAID_AGAIN_SECONDS
 
     async def look() -> None:
         nonlocal said
-        if app.rebalancing or app.in_recovery or HOME not in mine or not fold.whole:
+        if not home.settled or not fold.whole:
             return
         try:
             events = await asyncio.to_thread(watch.look, fold.ask)
@@ -594,7 +548,7 @@ def _wire_openlineage(
                 _log.exception("events of OpenLineage cannot be read")
             return
         try:
-            if HOME not in mine:
+            if not home.held:
                 watch.drop()
                 return
             if events:
@@ -606,17 +560,8 @@ def _wire_openlineage(
             await app.crash(error)
             raise
 
-    async def assigned(_: Any, assigned: Any, **__: Any) -> None:
-        mine.clear()
-        mine.update(tp.partition for tp in assigned if tp.topic == log)
-
-    async def revoked(*_: Any, **__: Any) -> None:
-        mine.clear()
-        watch.drop()
-
     app.timer(OPENLINEAGE_CHECK_SECONDS)(look)
-    app.on_partitions_assigned.connect(assigned, weak=False)
-    app.on_partitions_revoked.connect(revoked, weak=False)
+    home.when_lost(watch.drop)
 
 
 def _execute(app: Any) -> NoReturn:

@@ -12,7 +12,8 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 
 from stream_lineage.agents.alerts import Alert
-from stream_lineage.agents.pushed_watch import HOME, MEASUREMENT, Pushed, PushedWatch
+from stream_lineage.agents.home import HOME
+from stream_lineage.agents.pushed_watch import MEASUREMENT, Pushed, PushedWatch
 from stream_lineage.model.pushed import PushedPoint
 from stream_lineage.model.schema_files import schema_text
 from stream_lineage.store.ports import Point
