@@ -219,13 +219,7 @@ class GroupOffsets:
     async def _started(self) -> AIOKafkaClient:
         async with self._starting:
             if self._client is None:
-                client = self._make()
-                try:
-                    await client.bootstrap()
-                except BaseException:
-                    await client.close()
-                    raise
-                self._client = client
+                self._client = await started(self._make)
             return self._client
 
     def _ends(self, partitions: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
@@ -254,6 +248,17 @@ def group_client(servers: Sequence[str], security: Security) -> Callable[[], AIO
         sasl_plain_password=security.password,
         sasl_oauth_token_provider=security.token_provider(),
     )
+
+
+async def started(make: Callable[[], AIOKafkaClient]) -> AIOKafkaClient:
+    """A client that knows the cluster; closed again where no broker answers."""
+    client = make()
+    try:
+        await client.bootstrap()
+    except BaseException:
+        await client.close()
+        raise
+    return client
 
 
 def _looks(

@@ -25,6 +25,7 @@ from aiokafka.errors import (
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
+from stream_lineage.agents.group_offsets import started
 from stream_lineage.errors import ConnectionFailed, GroupBusy, KafkaUnavailable, SettingsError, StreamLineageError
 
 T = TypeVar("T")
@@ -103,13 +104,7 @@ class GroupReset:
 
     async def _once(self, group: str, request: Callable[[], Any]) -> Any:
         if self._client is None:
-            client = self._make()
-            try:
-                await client.bootstrap()
-            except BaseException:
-                await client.close()
-                raise
-            self._client = client
+            self._client = await started(self._make)
         coordinator = await self._client.coordinator_lookup(CoordinationType.GROUP, group)
         response = await self._client.send(coordinator, request())
         for code in _codes(response):

@@ -21,6 +21,7 @@ from aiokafka.structs import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream_lineage.agents.describe_producers import DescribeProducers, active_producers
+from stream_lineage.agents.group_offsets import started
 from stream_lineage.errors import StreamLineageError
 from stream_lineage.graph.from_transactions import Producers
 from stream_lineage.logs import get_logger
@@ -132,13 +133,7 @@ class TransactionLook:
 
     async def _started(self) -> AIOKafkaClient:
         if self._client is None:
-            client = self._make()
-            try:
-                await client.bootstrap()
-            except BaseException:
-                await client.close()
-                raise
-            self._client = client
+            self._client = await started(self._make)
         return self._client
 
     def _say(self, why: str) -> None:
