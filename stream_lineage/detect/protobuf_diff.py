@@ -252,7 +252,7 @@ def _oneof_members(name: str, members: Mapping[int, Field], old: Message, new: M
         ]
     if len(targets) > 1:  # what was one of several may now be several at once
         changes.append(SchemaChange("oneof-split", name, name, ", ".join(sorted(targets)), ("forward",)))
-    elif targets and (target := next(iter(targets))) != name:
+    for target in sorted(targets - {name}):
         merged = {
             old.fields[number].oneof
             for number, each in new.fields.items()
@@ -260,7 +260,7 @@ def _oneof_members(name: str, members: Mapping[int, Field], old: Message, new: M
         }
         if len(merged) > 1:
             changes.append(SchemaChange("oneof-merged", target, name, target, ("backward",)))
-        else:
+        elif len(targets) == 1:
             changes.append(SchemaChange("oneof-renamed", target, name, target))
     return changes
 

@@ -348,6 +348,17 @@ def test_a_list_may_lack_what_was_required() -> None:
         assert (change.kind, change.breaks) == ("label-changed", broken)
 
 
+def test_a_field_that_moves_into_another_oneof_may_be_lost_either_way() -> None:
+    """A writer of the old schema may set f2 or f3, and f4 with it: a reader of the new one keeps one of f3 and f4."""
+    old = [[2, "oneof", "int32", "x"], [3, "oneof", "int32", "x"], [4, "oneof", "int32", "y"]]
+    new = [[2, "oneof", "int32", "x"], [3, "oneof", "int32", "y"], [4, "oneof", "int32", "y"]]
+    found = diff_protobuf(text_of(old), text_of(new))
+    assert found.compatibility is not None
+    assert (found.compatibility.backward, found.compatibility.forward) == (False, False)
+    record = real_class(text_of(old))(f3=1, f4=2)
+    assert len(real_class(text_of(new)).FromString(record.SerializeToString()).ListFields()) == 1
+
+
 @settings(max_examples=200, deadline=None)
 @given(pairs(), st.data())
 def test_what_is_called_readable_is_read_for_real(pair: tuple[Any, Any], data: st.DataObject) -> None:
