@@ -1,5 +1,5 @@
 """If this failed, a schema that is new or back would wait for a whole flush before anybody is told, or writers that
-alternate would have a flush written for each change."""
+alternate would have a flush written for each change, or grow one without bounds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OLD, NEW = (4 << 32) | 7, (4 << 32) | 8
 class Recording:
     """Records arrive at times that the test sets; flushes are written at once."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, spans: int = 10_000) -> None:
         self.now = 1_000.0
         self.written: list[float] = []
         self.offsets: dict[tuple[str, int], int] = {}
@@ -37,7 +37,7 @@ class Recording:
             feed=lambda *_: None, seal=lambda _: self.written.append(self.now),
         )  # fmt: skip
         self.flush = OpenFlush(
-            pipeline=pipeline, ledger=Ledger(), codes=SchemaCodes(), bounds=FlushBounds(1.0, 10_000, 1 << 30, 10_000),
+            pipeline=pipeline, ledger=Ledger(), codes=SchemaCodes(), bounds=FlushBounds(1.0, 10_000, 1 << 30, spans),
             stopping=threading.Event(),
         )  # fmt: skip
 
@@ -105,6 +105,14 @@ def test_writers_that_alternate_do_not_bring_flushes_early(recording: Recording)
         recording.arrive((OLD, NEW)[number % 2])
         recording.pass_time(0.1)
     assert len(recording.written) <= 61
+
+
+def test_writers_that_alternate_have_a_flush_written_for_each_so_many_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = Recording(monkeypatch, spans=50)
+    for number in range(500):
+        recording.arrive((OLD, NEW)[number % 2])
+        recording.flush.write_when_due()
+    assert len(recording.written) == 10
 
 
 def test_many_topics_that_go_back_bring_a_flush_early_now_and_then(recording: Recording) -> None:
