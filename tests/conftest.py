@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -40,6 +41,20 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Real servers on a machine that does other things, too: a test with them that fails is run once more."""
+    for item in items:
+        if any(item.get_closest_marker(marker) is not None for marker in REQUIRED):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """A first failure is shown whole: it may be a defect that is rare."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"failed at first: {report.nodeid}", "-", yellow=True)
+        report.toterminal(terminalreporter._tw)
 
 
 @pytest.hookimpl(hookwrapper=True)

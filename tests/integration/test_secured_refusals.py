@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from patience import patient
 from registry_door import basic, bearer, door
 from securing import SecuredLab
 
@@ -27,7 +28,7 @@ from stream_lineage.wire.settings import RegistrySettings
 pytestmark = pytest.mark.kafka
 
 MOST_SECONDS = 15.0
-"""Until it is told: the machine may be busy. Alone it takes 0.1 to 2 seconds."""
+"""Until it is told, on a quiet machine, where it takes 0.1 to 2 seconds."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def test_who_is_not_let_in_is_told_why(
         assert case.mend in err.partition("hint: ")[2], command
     assert hop in told
     assert case.mend in told
-    assert max(took) < MOST_SECONDS
+    assert max(took) < patient(MOST_SECONDS)
     for secret in ("wrong-password", "admin-secret", "PRIVATE KEY"):
         assert secret not in f"{checks}{commands}{told}"
 
