@@ -22,9 +22,9 @@ from stream_lineage.graph.codec import milliseconds
 from stream_lineage.graph.from_openlineage import claims_of_event, subject_of
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.naming import Naming
-from stream_lineage.graph.openlineage_events import PRODUCER
 from stream_lineage.logs import get_logger
 from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent, Subject
+from stream_lineage.wire.openlineage import PRODUCER
 
 if TYPE_CHECKING:
     from confluent_kafka import Message

@@ -15,6 +15,7 @@ _MAX_BYTES = 5_000_000
 _NAME = Field(min_length=1, max_length=300)
 _OWNER = Field(default=None, min_length=1, max_length=300)
 _DESCRIPTION = Field(default=None, max_length=1000)
+_RUN = Field(default=None, min_length=1, max_length=1000)
 
 
 class _Strict(BaseModel):
@@ -66,7 +67,8 @@ class DeclaredDataset(_Strict):
 
 
 class DeclaredJob(_Strict):
-    """``groups`` are the consumer groups that it reads with, where they are not called as it is."""
+    """``groups`` are the consumer groups that it reads with, where they are not called as it is. ``parent`` is the run
+    that has started it, as ``namespace/name/run id``, ``root`` the one that all began with."""
 
     name: str = _NAME
     inputs: tuple[Reference, ...] = Field(default=(), max_length=200)
@@ -75,6 +77,8 @@ class DeclaredJob(_Strict):
     columns: tuple[ColumnLink, ...] = Field(default=(), max_length=1000)
     owner: str | None = _OWNER
     description: str | None = _DESCRIPTION
+    parent: str | None = _RUN
+    root: str | None = _RUN
 
     @model_validator(mode="after")
     def _does_something(self) -> DeclaredJob:

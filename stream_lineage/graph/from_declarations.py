@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from stream_lineage.graph.claim import Claim
 from stream_lineage.graph.declarations import ColumnLink, Declarations, DeclaredJob, Reference
@@ -37,7 +37,8 @@ def claims_of_file(declared: Declarations, naming: Naming) -> Iterator[Claim]:
 
 def claims_of_job(job: DeclaredJob, naming: Naming, source: str) -> Iterator[Claim]:
     """What ``source`` declares of one job."""
-    yield from _node(naming.job(job.name), job.inputs, job.outputs, naming, job.owner, job.description, source)
+    started = {"parent": job.parent, "root": job.root}
+    yield from _node(naming.job(job.name), job.inputs, job.outputs, naming, job.owner, job.description, source, started)
     for link in job.columns:
         yield from _columns(link, naming, job.name, source)
 
@@ -62,8 +63,9 @@ def _node(
     owner: str | None,
     description: str | None,
     by: str = FILE,
+    more: Mapping[str, str | None] | None = None,
 ) -> Iterator[Claim]:
-    yield _claim(node, by, detail(owner=owner, description=description))
+    yield _claim(node, by, detail(owner=owner, description=description, **(more or {})))
     for source in inputs:
         yield from _edge(_dataset(source, naming), node, by)
     for target in outputs:

@@ -14,12 +14,9 @@ from typing import Any
 from stream_lineage.graph.codec import time_to_json
 from stream_lineage.graph.known import LOW
 from stream_lineage.graph.picture import Picture
-from stream_lineage.model.graph import Evidence, GraphEdge, Node, NodeKind
+from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, Node, NodeKind
+from stream_lineage.wire.openlineage import PRODUCER, SPEC, facet, job_type_facet
 
-PRODUCER = "https://stream-lineage.io"
-"""By which our own events are told, wherever they come back."""
-SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json"
-_FACETS = "https://openlineage.io/spec/facets"
 _WORKING = (NodeKind.JOB, NodeKind.MODEL, NodeKind.DASHBOARD)
 
 
@@ -27,17 +24,19 @@ def openlineage_events(picture: Picture, now: datetime) -> list[dict[str, Any]]:
     """In a fixed order. ``now`` is the time of events about the present."""
     at = time_to_json(picture.at or now)
     edges = [each.edge for each in picture.edges if each.confidence >= LOW]
-    events = [_job_event(node, edges, at) for node in picture.nodes if node.kind in _WORKING]
+    events = [_job_event(node, picture, edges, at) for node in picture.nodes if node.kind in _WORKING]
     datasets = dict.fromkeys(node.dataset or node for node in picture.nodes if node.kind not in _WORKING)
     return events + [_dataset_event(node, edges, picture.known.get(node, ()), at) for node in datasets]
 
 
-def _job_event(node: Node, edges: Iterable[GraphEdge], at: str) -> dict[str, Any]:
+def _job_event(node: Node, picture: Picture, edges: Iterable[GraphEdge], at: str) -> dict[str, Any]:
+    known = [piece for each in picture.edges if node in (each.edge.source, each.edge.target) for piece in each.evidence]
+    ours = told_by_us([*known, *picture.known.get(node, ())])
     return {
         "eventTime": at,
         "producer": PRODUCER,
         "schemaURL": f"{SPEC}#/$defs/JobEvent",
-        "job": {**named(node), "facets": {"jobType": job_type_facet(node)}},
+        "job": {**named(node), "facets": {"jobType": streaming(node)} if ours else {}},
         "inputs": [named(each.source) for each in edges if each.target == node and _is_dataset(each.source)],
         "outputs": [named(each.target) for each in edges if each.source == node and _is_dataset(each.target)],
     }
@@ -68,17 +67,14 @@ def _dataset_event(node: Node, edges: Sequence[GraphEdge], known: Iterable[Evide
     }
 
 
-def job_type_facet(node: Node) -> dict[str, Any]:
-    """Of a job, a model or a dashboard."""
-    return facet(
-        "2-0-4", "JobTypeJobFacet", processingType="STREAMING", integration="KAFKA", jobType=node.kind.value.upper()
-    )
+def told_by_us(evidence: Iterable[Evidence]) -> bool:
+    """Whether something is known of a job beside what others say in events of theirs: how it runs is theirs to tell."""
+    return any(piece.by is not EvidenceClass.OPENLINEAGE for piece in evidence)
 
 
-def facet(version: str, file: str, definition: str | None = None, **content: Any) -> dict[str, Any]:
-    """A facet of ours, by the file of the specification that it is as."""
-    url = f"{_FACETS}/{version}/{file}.json#/$defs/{definition or file}"
-    return {"_producer": PRODUCER, "_schemaURL": url, **content}
+def streaming(node: Node) -> dict[str, Any]:
+    """The job type of a job, a model or a dashboard of ours."""
+    return job_type_facet("STREAMING", "KAFKA", node.kind.value.upper())
 
 
 def named(node: Node) -> dict[str, str]:

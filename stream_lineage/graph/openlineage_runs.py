@@ -2,7 +2,8 @@
 
 A consumer group, a connector or an application that streams is one run from when it was first seen until nothing of it
 holds any more: START at the beginning, RUNNING now, COMPLETE at the end. Its id is made of the job and its beginning:
-whoever sends the same again, from wherever, sends the same run.
+whoever sends the same again, from wherever, sends the same run. Jobs that only events of others tell of are left out:
+how they run is known where they run.
 """
 
 from __future__ import annotations
@@ -16,8 +17,18 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from stream_lineage.graph.codec import time_to_json
 from stream_lineage.graph.graph import EdgeView, Graph
 from stream_lineage.graph.known import LOW
-from stream_lineage.graph.openlineage_events import PRODUCER, SPEC, facet, job_type_facet, named
-from stream_lineage.model.graph import Node, NodeKind
+from stream_lineage.graph.openlineage_events import named, streaming, told_by_us
+from stream_lineage.model.graph import Evidence, Node, NodeKind
+from stream_lineage.wire.openlineage import (
+    PRODUCER,
+    engine_facet,
+    error_facet,
+    facet,
+    parent_facet,
+    run_event,
+    run_name,
+    schema_facet,
+)
 
 _ENDED = timedelta(days=1)
 _QUANTILES = {"p01": "0.01", "p05": "0.05", "p25": "0.25", "p50": "0.5", "p75": "0.75", "p95": "0.95", "p99": "0.99"}
@@ -46,8 +57,8 @@ class Assertion:
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """What is known of a dataset beside the graph: ``version`` is its schema's fingerprint, ``rows`` and ``bytes``
-    those of the last hour."""
+    """What is known of a dataset beside the graph: ``version`` is its schema's fingerprint, ``types`` are those of the
+    fields that it declares, by path, in its order; ``rows`` and ``bytes`` those of the last hour."""
 
     version: str | None = None
     rows: int | None = None
@@ -56,6 +67,7 @@ class DatasetFacts:
     assertions: Sequence[Assertion] = ()
     troubles: Sequence[str] = ()
     """What critical alerts that last say of it."""
+    types: Mapping[str, str] = field(default_factory=dict)
 
 
 NOTHING = DatasetFacts()
@@ -74,24 +86,31 @@ def run_events(graph: Graph, facts: Mapping[Node, DatasetFacts], now: datetime) 
     found: list[dict[str, Any]] = []
     for job, mine in sorted(of_jobs.items()):
         pieces = [piece for view in mine for piece in view.evidence]
+        of_itself = graph.known(job)
+        if not told_by_us([*pieces, *of_itself]):
+            continue
         begun = min(piece.first_seen for piece in pieces)
         over = max(piece.withdrawn_at or piece.last_seen for piece in pieces)
         holding = [view for view in mine if view.confidence >= LOW]
         if not holding and (now - over > _ENDED or any(view.confidence > 0 for view in mine)):
             continue  # long ago, or only guessed
-        run = run_id(job, begun)
+        parents = _parents(of_itself)
+
+        def event(kind: str, at: datetime, inputs: Any = (), outputs: Any = (), **facets: Any) -> dict[str, Any]:
+            run = str(run_id(job, begun)), {"processing_engine": engine_facet("kafka"), **parents, **facets}  # noqa: B023
+            about = job.namespace, job.name, {"jobType": streaming(job)}  # noqa: B023
+            return run_event(kind, time_to_json(at), run, about, inputs, outputs)
+
         read = [view.edge.source for view in holding if view.edge.target == job]
         written = [view.edge.target for view in holding if view.edge.source == job]
-        start = _event("START", job, run, begun)
-        found.append({**start, "inputs": list(map(named, read)), "outputs": list(map(named, written))})
+        found.append(event("START", begun, list(map(named, read)), list(map(named, written))))
         if not holding:
-            found.append(_event("COMPLETE", job, run, over))
+            found.append(event("COMPLETE", over))
             continue
-        troubles = [text for node in (*read, *written) for text in facts.get(node, NOTHING).troubles]
-        running = _event("RUNNING", job, run, now, dict.fromkeys(troubles))
-        running["inputs"] = [_input(node, facts) for node in read]
-        running["outputs"] = [_output(node, facts, columns) for node in written]
-        found.append(running)
+        troubles = dict.fromkeys(text for node in (*read, *written) for text in facts.get(node, NOTHING).troubles)
+        wrong = {"errorMessage": error_facet("; ".join(troubles))} if troubles else {}
+        inputs = [_input(node, facts) for node in read]
+        found.append(event("RUNNING", now, inputs, [_output(node, facts, columns) for node in written], **wrong))
     return found
 
 
@@ -100,20 +119,14 @@ def run_id(job: Node, begun: datetime) -> UUID:
     return uuid5(NAMESPACE_URL, f"{PRODUCER}/run/{job.id}/{time_to_json(begun)}")
 
 
-def _event(kind: str, job: Node, run: UUID, at: datetime, troubles: Iterable[str] = ()) -> dict[str, Any]:
-    facets: dict[str, Any] = {}
-    if said := "; ".join(troubles):
-        facets["errorMessage"] = facet("1-0-1", "ErrorMessageRunFacet", message=said, programmingLanguage="unknown")
-    return {
-        "eventType": kind,
-        "eventTime": time_to_json(at),
-        "producer": PRODUCER,
-        "schemaURL": f"{SPEC}#/$defs/RunEvent",
-        "run": {"runId": str(run), "facets": facets},
-        "job": {**named(job), "facets": {"jobType": job_type_facet(job)}},
-        "inputs": [],
-        "outputs": [],
-    }
+def _parents(evidence: Iterable[Evidence]) -> dict[str, Any]:
+    """The run that has started a job, as the job itself has said last."""
+    for piece in sorted(evidence, key=lambda each: each.last_seen, reverse=True):
+        known = dict(piece.detail)
+        parent = run_name(known.get("parent"))
+        if piece.holds and parent is not None:
+            return {"parent": parent_facet(parent, run_name(known.get("root")))}
+    return {}
 
 
 def _input(node: Node, facts: Mapping[Node, DatasetFacts]) -> dict[str, Any]:
@@ -159,9 +172,11 @@ def _output(node: Node, facts: Mapping[Node, DatasetFacts], columns: Iterable[Ed
 def dataset_facets(known: DatasetFacts) -> dict[str, Any]:
     """Those of any dataset, read, written or by itself."""
     facets: dict[str, Any] = {}
-    if known.columns:
-        fields = [{"name": path} for path in sorted(known.columns)]
-        facets["schema"] = facet("1-2-0", "SchemaDatasetFacet", fields=fields)
+    fields = dict(known.types)
+    for path, column in sorted(known.columns.items()):
+        fields.setdefault(path, "unknown" if column.low is None else "number")
+    if fields:
+        facets["schema"] = schema_facet(fields.items())
     if known.version is not None:
         facets["version"] = facet("1-0-1", "DatasetVersionDatasetFacet", datasetVersion=known.version)
     return facets

@@ -20,6 +20,7 @@ from confluent_kafka import Producer
 
 from stream_lineage.sdk.guard import Notices
 from stream_lineage.wire.job_declarations import TOPIC, encode_job, merged, unique
+from stream_lineage.wire.openlineage import parents_of_process
 
 PREFIX_VARIABLE = "STREAM_LINEAGE_TOPIC_PREFIX"
 """The environment variable that says what our own topics start with, as for the service."""
@@ -211,6 +212,10 @@ def _job(
         "owner": None if owner is None else _text(owner),
         "description": None if description is None else _text(description),
     }
+    parent, root = parents_of_process()
+    if parent is not None:  # the scheduler's run that has started this process
+        job["parent"] = str(parent)
+        job["root"] = None if root is None else str(root)
     if not (job["inputs"] or job["outputs"]):
         raise ValueError("a job has inputs or outputs")
     if len(name) > _LONGEST_NAME:

@@ -141,7 +141,7 @@ class _Members:
 
     def path(self, prefix: str, name: str) -> str:
         """The path of a member."""
-        return prefix + (_quoted(name) if not prefix and name in self._reserved else _step(name))
+        return prefix + (_quoted(name) if not prefix and name in self._reserved else path_step(name))
 
     def admit(self, path: str) -> bool:
         """Whether this path may have a column: it has had one, or there is room for one more."""
@@ -183,7 +183,8 @@ class _Members:
         self._known = {each: known for each, known in self._known.items() if not each.startswith(prefix)}
 
 
-def _step(name: str) -> str:
+def path_step(name: str) -> str:
+    """A member as a part of a path: in quotes where it could be mistaken for something else."""
     return name if _PLAIN_NAME.fullmatch(name) and name != ROOT else _quoted(name)
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
@@ -13,9 +14,12 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from sdk_broker import SECONDS, Broker, polled, reading
 
+from stream_lineage.graph.from_applications import claims_of_applications, decode_job
+from stream_lineage.graph.naming import naming
 from stream_lineage.model.schema_files import schema_text
 from stream_lineage.sdk import LineageProducer, declare, declare_lineage, send_declarations
 from stream_lineage.sdk.declare import Declared
+from stream_lineage.wire.job_declarations import encode_job
 
 SCHEMA = jsonschema.Draft202012Validator(json.loads(schema_text("declaration.schema.json")))
 
@@ -60,6 +64,20 @@ def test_functions_of_one_job_are_declared_together(declared: Declared) -> None:
         "owner": "shop", "description": None,
     }  # fmt: skip
     SCHEMA.validate({"version": 1, "job": job})
+
+
+def test_a_job_says_which_run_has_started_its_process(declared: Declared, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, root = "0190a1b2-0000-7000-8000-000000000001", "0190a1b2-0000-7000-8000-000000000002"
+    monkeypatch.setenv("OPENLINEAGE_PARENT_ID", f"airflow://prod/nightly.score/{run}")
+    monkeypatch.setenv("OPENLINEAGE_ROOT_PARENT_ID", f"airflow://prod/nightly/{root}")
+    declare_lineage(job="score", inputs="orders")(object)
+    SCHEMA.validate({"version": 1, "job": declared.jobs["score"]})
+    message = decode_job(b"score", encode_job(declared.jobs["score"]), datetime(2026, 3, 1, tzinfo=UTC))
+    assert message.job is not None
+    [said, *_] = claims_of_applications([message.job], naming("test", [("b", 9092)]))
+    assert dict(said.detail) == {
+        "parent": f"airflow://prod/nightly.score/{run}", "root": f"airflow://prod/nightly/{root}",
+    }  # fmt: skip
 
 
 class Odd:
