@@ -17,7 +17,6 @@ from stream_lineage.collect.decode_stage import DecodeStage
 from stream_lineage.collect.range_bounds import Bound, Ranges, chosen_ranges
 from stream_lineage.collect.range_profile import RangeProfile, RangeProfiler
 from stream_lineage.collect.range_reader import Progress, RangeReader
-from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.collect.schema_key import SchemaCodes
 from stream_lineage.errors import NotFound
 from stream_lineage.model.baseline import Baseline, CoveredRange, Sample, TopicSource
@@ -163,13 +162,7 @@ def _read(settings: Settings, topic: str, ranges: Ranges, hash_key: bytes, progr
         registry = connections.registry_of(settings)
         if registry is not None:
             stack.callback(registry.close)
-        resolver = SchemaResolver(
-            registry,
-            negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
-            retry_seconds=settings.registry.registry_retry_seconds,
-            wait_seconds=settings.registry.registry_patience_seconds,
-            single_objects=connections.single_objects(settings, registry),
-        )
+        resolver = connections.resolver_of(settings, registry)
         stack.callback(resolver.close)
         options = WorkerOptions(
             hash_key=hash_key,

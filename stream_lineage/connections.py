@@ -10,6 +10,7 @@ from contextlib import closing
 
 from confluent_kafka import Consumer
 
+from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.errors import SettingsError
 from stream_lineage.settings import Settings
 from stream_lineage.wire import kafka
@@ -84,3 +85,14 @@ def single_objects(settings: Settings, registry: SchemaRegistry | None) -> Singl
         negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
     )
     return found if found.has_sources else None
+
+
+def resolver_of(settings: Settings, registry: SchemaRegistry | None) -> SchemaResolver:
+    """What finds the schemas of records, as the settings say."""
+    return SchemaResolver(
+        registry,
+        negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
+        retry_seconds=settings.registry.registry_retry_seconds,
+        wait_seconds=settings.registry.registry_patience_seconds,
+        single_objects=single_objects(settings, registry),
+    )

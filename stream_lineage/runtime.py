@@ -30,7 +30,6 @@ from stream_lineage.collect.places import Places
 from stream_lineage.collect.quarantine import Quarantine
 from stream_lineage.collect.read_probe import ReadProbe, Trial
 from stream_lineage.collect.recorder import Recorder, Recording
-from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.collect.rival import has_rival
 from stream_lineage.collect.schema_key import SchemaCodes
 from stream_lineage.collect.tap import Tap
@@ -38,7 +37,7 @@ from stream_lineage.collect.topic_watcher import TopicWatcher
 from stream_lineage.collect.traced_topics import TracedTopics
 from stream_lineage.collect.transaction import Transactions
 from stream_lineage.collect.watch import Mirrored, TopicFilter
-from stream_lineage.connections import AT_THE_END_MS, hash_key_of, log_reader, registry_of, single_objects
+from stream_lineage.connections import AT_THE_END_MS, hash_key_of, log_reader, registry_of, resolver_of
 from stream_lineage.errors import ConnectionFailed, SchemaError
 from stream_lineage.logs import get_logger
 from stream_lineage.model.schema import SchemaType
@@ -122,13 +121,7 @@ def collector(
         if registry is not None:
             stack.callback(registry.close)
         instance = stack.enter_context(InstanceName(collect.instance_id, collect.state_dir, collect.group_id))
-        resolver = SchemaResolver(
-            registry,
-            negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
-            retry_seconds=settings.registry.registry_retry_seconds,
-            wait_seconds=settings.registry.registry_patience_seconds,
-            single_objects=single_objects(settings, registry),
-        )
+        resolver = resolver_of(settings, registry)
         stack.callback(resolver.close)
         options = WorkerOptions(
             hash_key=hash_key,

@@ -13,7 +13,6 @@ from stream_lineage import connections
 from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.collect.range_bounds import At, Ranges, chosen_ranges
 from stream_lineage.collect.range_reader import Progress, RangeReader
-from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.collect.schema_key import SchemaCodes
 from stream_lineage.collect.value_search import Search, ValueSearch
 from stream_lineage.errors import NotFound, StreamLineageError
@@ -121,13 +120,7 @@ def _search(
         registry = connections.registry_of(settings)
         if registry is not None:
             stack.callback(registry.close)
-        resolver = SchemaResolver(
-            registry,
-            negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
-            retry_seconds=settings.registry.registry_retry_seconds,
-            wait_seconds=settings.registry.registry_patience_seconds,
-            single_objects=connections.single_objects(settings, registry),
-        )
+        resolver = connections.resolver_of(settings, registry)
         stack.callback(resolver.close)
         consumer = stack.enter_context(closing(connections.range_reader(settings)))
         search = ValueSearch(

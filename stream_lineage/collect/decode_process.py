@@ -221,52 +221,27 @@ class DecodeProcess:
             self._process.wait()
             self._process = None
 
-    def batch(
-        self,
-        group: int,
-        topic: str,
-        values: Payloads,
-        keys: Payloads,
-        value_schema: DecodeSchema,
-        key_schema: DecodeSchema,
-        skips: tuple[int, int],
-    ) -> BatchAnswer:
+    def batch(self, batch: BatchRequest) -> BatchAnswer:
         """Decode a batch into its group's profile."""
-        request = self._request("batch", topic, value_schema, key_schema, skips) | {"group": group}
-        self._send_batch(request, values, keys)
-        return _answer(orjson.loads(self._receive(self._options.deadline_seconds)), len(values))
+        self._send_batch(self._request("batch", batch), batch)
+        return _answer(orjson.loads(self._receive(self._options.deadline_seconds)), len(batch.values))
 
     def batches(self, batches: Sequence[BatchRequest]) -> list[BatchAnswer]:
         """The same for several small ones in one go: each answer that is waited for is a turn of the processor."""
-        requests = [
-            self._request("batch", each.topic, each.value_schema, each.key_schema, each.skips) | {"group": each.group}
-            for each in batches
-        ]
+        requests = [self._request("batch", each) for each in batches]
         self._send(orjson.dumps({"op": "batches", "batches": requests}))
         for each in batches:
-            self._send_payloads(each.values, each.keys)
+            self._send_payloads(each)
         answers = orjson.loads(self._receive(self._options.deadline_seconds))
         return [_answer(answer, len(each.values)) for each, answer in zip(batches, answers, strict=True)]
 
-    def probe(
-        self,
-        group: int,
-        topic: str,
-        values: Payloads,
-        keys: Payloads,
-        value_schema: DecodeSchema,
-        key_schema: DecodeSchema,
-        skips: tuple[int, int],
-        *,
-        seconds: float,
-    ) -> str | None:
+    def probe(self, batch: BatchRequest, *, seconds: float) -> str | None:
         """Try to decode a batch into its group's profile, in a child of the worker, which stays as it is: null if the
         child lives, else how it ended.
 
         ``seconds`` are of the processor's time.
         """
-        request = self._request("probe", topic, value_schema, key_schema, skips) | {"group": group, "seconds": seconds}
-        self._send_batch(request, values, keys)
+        self._send_batch(self._request("probe", batch) | {"seconds": seconds}, batch)
         status = orjson.loads(self._receive(seconds * _PROBE_PATIENCE + 1.0))["status"]
         return None if status == 0 else f"the decoder {_reason(status)}"
 
@@ -285,24 +260,23 @@ class DecodeProcess:
             answer = self._receive(self._options.deadline_seconds)
             yield answer[1:] if answer[:1] == b"\x01" else None
 
-    def _request(
-        self, operation: str, topic: str, value: DecodeSchema, key: DecodeSchema, skips: tuple[int, int]
-    ) -> dict[str, Any]:
+    def _request(self, operation: str, batch: BatchRequest) -> dict[str, Any]:
         return {
             "op": operation,
-            "topic": topic,
-            "value": self._schema(value),
-            "key": self._schema(key),
-            "value_skip": skips[0],
-            "key_skip": skips[1],
+            "group": batch.group,
+            "topic": batch.topic,
+            "value": self._schema(batch.value_schema),
+            "key": self._schema(batch.key_schema),
+            "value_skip": batch.skips[0],
+            "key_skip": batch.skips[1],
         }
 
-    def _send_batch(self, request: dict[str, Any], values: Payloads, keys: Payloads) -> None:
+    def _send_batch(self, request: dict[str, Any], batch: BatchRequest) -> None:
         self._send(orjson.dumps(request))
-        self._send_payloads(values, keys)
+        self._send_payloads(batch)
 
-    def _send_payloads(self, values: Payloads, keys: Payloads) -> None:
-        for payloads in (values, keys):
+    def _send_payloads(self, batch: BatchRequest) -> None:
+        for payloads in (batch.values, batch.keys):
             self._send(payloads.data)
             self._send(payloads.starts.tobytes())
             self._send(payloads.lengths.tobytes())

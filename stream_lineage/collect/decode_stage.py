@@ -65,29 +65,9 @@ class Worker(Protocol):
 
     def work_until(self, void: Callable[[], bool]) -> None: ...
 
-    def batch(
-        self,
-        group: int,
-        topic: str,
-        values: Payloads,
-        keys: Payloads,
-        value_schema: DecodeSchema,
-        key_schema: DecodeSchema,
-        skips: tuple[int, int],
-    ) -> BatchAnswer: ...
+    def batch(self, batch: BatchRequest) -> BatchAnswer: ...
 
-    def probe(
-        self,
-        group: int,
-        topic: str,
-        values: Payloads,
-        keys: Payloads,
-        value_schema: DecodeSchema,
-        key_schema: DecodeSchema,
-        skips: tuple[int, int],
-        *,
-        seconds: float,
-    ) -> str | None: ...
+    def probe(self, batch: BatchRequest, *, seconds: float) -> str | None: ...
 
     def batches(self, batches: Sequence[BatchRequest]) -> list[BatchAnswer]: ...
 
@@ -117,6 +97,11 @@ class _Work:
     careful: set[int] = field(default_factory=set)
     lost: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # by piece, first and last record tried
     last_words: str | None = None
+
+    def request(self, topic: str, values: Payloads, keys: Payloads) -> BatchRequest:
+        """What the worker is asked with these records."""
+        plan = self.plan
+        return BatchRequest(self.number, topic, values, keys, plan.value, plan.key, plan.skips)
 
     def blame(self, piece: int, place: int, role: str, reason: str) -> None:
         """Leave a record out, and say why."""
@@ -222,10 +207,8 @@ class DecodeStage:
             return
         requests = []
         for group, work in portion:
-            piece, plan = group.pieces[group.sent], work.plan
-            requests.append(
-                BatchRequest(work.number, group.topic, piece.values, piece.keys, plan.value, plan.key, plan.skips)
-            )
+            piece = group.pieces[group.sent]
+            requests.append(work.request(group.topic, piece.values, piece.keys))
             group.sent += 1
         try:
             answers = self._worker.batches(requests)
@@ -316,11 +299,11 @@ class DecodeStage:
 
     def _batch(self, group: Group, work: _Work, piece: int, places: list[int] | None) -> None:
         """Send a piece, or some records of it, as one batch."""
-        whole, plan = group.pieces[piece], work.plan
+        whole = group.pieces[piece]
         values, keys = whole.values, whole.keys
         if places is not None:
             values, keys = _chosen(values, places), _chosen(keys, places)
-        answer = self._worker.batch(work.number, group.topic, values, keys, plan.value, plan.key, plan.skips)
+        answer = self._worker.batch(work.request(group.topic, values, keys))
         for found in answer.keys:
             own = found if places is None else replace(found, places=np.array(places, np.int64)[found.places])
             work.keys.append((piece, own))
@@ -406,15 +389,13 @@ class DecodeStage:
         self, group: Group, work: _Work, piece: int, places: list[int], seconds: float, *, keys_alone: bool = False
     ) -> str | None:
         """How a decoder ends that is given these records now; null where it lives."""
-        whole, plan = group.pieces[piece], work.plan
+        whole = group.pieces[piece]
         values = joined([None] * len(places)) if keys_alone else _chosen(whole.values, places)
         keys = _chosen(whole.keys, places)
         key = (piece, places[0], places[-1])
         work.lost[key] += 1
         try:
-            reason = self._worker.probe(
-                work.number, group.topic, values, keys, plan.value, plan.key, plan.skips, seconds=seconds
-            )
+            reason = self._worker.probe(work.request(group.topic, values, keys), seconds=seconds)
         except WorkerLost as lost:
             work.last_words = lost.message
             raise

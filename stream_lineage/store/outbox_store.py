@@ -7,16 +7,16 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable
 from pathlib import Path
 
 from stream_lineage.errors import ConnectionFailed
 from stream_lineage.logs import get_logger
+from stream_lineage.store.around import StoreAround
 from stream_lineage.store.health import Health
 from stream_lineage.store.line_protocol import lines
 from stream_lineage.store.outbox import Outbox
-from stream_lineage.store.ports import Aggregation, Bucket, MetricStore, Point
+from stream_lineage.store.ports import MetricStore, Point
 from stream_lineage.store.sender import Destination, Sender
 from stream_lineage.store.set_aside import SetAside
 
@@ -28,7 +28,7 @@ _TAKEN_AT_ONCE = 1_000_000
 _log = get_logger("stream_lineage.store")
 
 
-class OutboxStore:
+class OutboxStore(StoreAround):
     """``write`` returns when the points are on the disk. Reading asks the store itself, which may lag behind.
 
     While nothing can be written to the disk, ``write`` waits, and ``health`` says that the store is not ready: what
@@ -43,7 +43,7 @@ class OutboxStore:
         slot: Slot | None = None,
         aside: SetAside | None = None,
     ) -> None:
-        self._store = store
+        super().__init__(store)
         self._outbox = outbox
         self._slot = slot
         self._sender = Sender(outbox, destination, aside)
@@ -78,32 +78,6 @@ class OutboxStore:
                 return False
             time.sleep(0.02)
         return True
-
-    def latest(self, measurement: str, tags: Mapping[str, str] | None = None) -> list[Point]:
-        return self._store.latest(measurement, tags)
-
-    def range(
-        self, measurement: str, start: datetime, end: datetime, tags: Mapping[str, str] | None = None
-    ) -> list[Point]:
-        return self._store.range(measurement, start, end, tags)
-
-    def aggregate(
-        self,
-        measurement: str,
-        field: str,
-        start: datetime,
-        end: datetime,
-        *,
-        window_seconds: float,
-        aggregation: Aggregation = "mean",
-        tags: Mapping[str, str] | None = None,
-    ) -> list[Bucket]:
-        return self._store.aggregate(
-            measurement, field, start, end, window_seconds=window_seconds, aggregation=aggregation, tags=tags
-        )
-
-    def forget(self, before: datetime) -> None:
-        self._store.forget(before)
 
     def health(self) -> Health:
         outbox, sender = self._outbox, self._sender

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 
 from stream_lineage.errors import ConnectionFailed
 from stream_lineage.logs import get_logger
+from stream_lineage.store.around import StoreAround
 from stream_lineage.store.health import Health
-from stream_lineage.store.ports import Aggregation, Bucket, MetricStore, Point
+from stream_lineage.store.ports import MetricStore, Point
 
 DISK_SECONDS = 1.0
 """How long to wait before a disk that was full is tried again."""
@@ -21,12 +21,12 @@ class DiskFull(ConnectionFailed):
     """There is no room for what is to be written."""
 
 
-class PausingStore:
+class PausingStore(StoreAround):
     """While there is no room ``write`` waits, and ``health`` says that the store is not ready. ``close`` ends the
     waiting. Reading asks the store inside."""
 
     def __init__(self, store: MetricStore, *, seconds: float = DISK_SECONDS) -> None:
-        self._store = store
+        super().__init__(store)
         self._seconds = seconds
         self._closing = threading.Event()
         self._trouble = ""
@@ -47,32 +47,6 @@ class PausingStore:
                     self._trouble = ""
                 return
         raise ConnectionFailed("the metric store is closed")
-
-    def latest(self, measurement: str, tags: Mapping[str, str] | None = None) -> list[Point]:
-        return self._store.latest(measurement, tags)
-
-    def range(
-        self, measurement: str, start: datetime, end: datetime, tags: Mapping[str, str] | None = None
-    ) -> list[Point]:
-        return self._store.range(measurement, start, end, tags)
-
-    def aggregate(
-        self,
-        measurement: str,
-        field: str,
-        start: datetime,
-        end: datetime,
-        *,
-        window_seconds: float,
-        aggregation: Aggregation = "mean",
-        tags: Mapping[str, str] | None = None,
-    ) -> list[Bucket]:
-        return self._store.aggregate(
-            measurement, field, start, end, window_seconds=window_seconds, aggregation=aggregation, tags=tags
-        )
-
-    def forget(self, before: datetime) -> None:
-        self._store.forget(before)
 
     def health(self) -> Health:
         if not self._trouble:

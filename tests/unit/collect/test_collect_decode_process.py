@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from stream_lineage.collect.batch import Payloads, joined
-from stream_lineage.collect.decode_process import DecodeProcess, DecodeSchema, WorkerOptions
+from stream_lineage.collect.decode_process import BatchRequest, DecodeProcess, DecodeSchema, WorkerOptions
 from stream_lineage.errors import WorkerLost
 from stream_lineage.model.profile import Decoder, Profile
 from stream_lineage.model.schema import Framing, SchemaType
@@ -48,11 +48,12 @@ def no_keys(count: int) -> Payloads:
 
 
 def give(process: DecodeProcess, group: int, topic: str, values: Payloads, schema: DecodeSchema = JSON) -> list[Any]:
-    return process.batch(group, topic, values, no_keys(len(values)), schema, OPAQUE, (0, 0)).bad
+    return process.batch(BatchRequest(group, topic, values, no_keys(len(values)), schema, OPAQUE, (0, 0))).bad
 
 
 def probe(process: DecodeProcess, group: int, values: Payloads, seconds: float = 5.0) -> str | None:
-    return process.probe(group, "t", values, no_keys(len(values)), JSON, OPAQUE, (0, 0), seconds=seconds)
+    batch = BatchRequest(group, "t", values, no_keys(len(values)), JSON, OPAQUE, (0, 0))
+    return process.probe(batch, seconds=seconds)
 
 
 def finish(process: DecodeProcess, group: int, left_out: int = 0) -> Profile:
@@ -71,7 +72,7 @@ def test_the_members_of_one_topic_say_nothing_of_another(process_of: Callable[..
     give(process, 1, "maps", documents(*({f"name-{n}-{m}": n for n in range(300)} for m in range(3))))
     give(process, 2, "wide", documents(*({f"a{n % 5}": {f"b{m}-{n % 5}": m for m in range(150)}} for n in range(5))))
     give(process, 3, "plain", documents({"id": 1, "name": "x"}))
-    process.batch(4, "maps", no_keys(1), documents({"id": 1}), OPAQUE, JSON, (0, 0))
+    process.batch(BatchRequest(4, "maps", no_keys(1), documents({"id": 1}), OPAQUE, JSON, (0, 0)))
     assert paths(finish(process, 1)) == {"${}"}
     assert finish(process, 2).truncated_fields > 0
     assert paths(finish(process, 3)) == {"id", "name"}

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import orjson
@@ -76,43 +75,23 @@ class FakeWorker:
     def work_until(self, void: Callable[[], bool]) -> None:
         """It never waits."""
 
-    def batch(
-        self,
-        group: int,
-        topic: str,
-        values: Payloads,
-        keys: Payloads,
-        value_schema: DecodeSchema,
-        key_schema: DecodeSchema,
-        skips: tuple[int, int],
-    ) -> BatchAnswer:
+    def batch(self, batch: BatchRequest) -> BatchAnswer:
         self._happens()
-        self.plans.append(value_schema)
-        if self._fatal(values, keys):
+        self.plans.append(batch.value_schema)
+        if self._fatal(batch):
             self._die()
-        own = items(values)
+        own = items(batch.values)
         good = [value for value in own if value not in self.rotten]
-        self.groups.setdefault(group, []).extend(good)
+        self.groups.setdefault(batch.group, []).extend(good)
         bad = [Undecodable(i, "value", "rotten", "it smells") for i, value in enumerate(own) if value in self.rotten]
         fine = [(i, value) for i, value in enumerate(own) if value is not None and value in good and b"/" in value]
         hashed = [(i, int(value.rpartition(b"/")[2])) for i, value in fine]
         places, hashes = np.array(hashed, np.int64).reshape(-1, 2).T
         return BatchAnswer(bad, (FieldHashes("id", places, hashes.astype(np.uint64), len(bad)),))
 
-    def probe(
-        self,
-        group: int,
-        topic: str,
-        values: Payloads,
-        keys: Payloads,
-        value_schema: DecodeSchema,
-        key_schema: DecodeSchema,
-        skips: tuple[int, int],
-        *,
-        seconds: float,
-    ) -> str | None:
+    def probe(self, batch: BatchRequest, *, seconds: float) -> str | None:
         self._happens()
-        return "the decoder died" if self._fatal(values, keys) else None
+        return "the decoder died" if self._fatal(batch) else None
 
     def finish(self, group: int, budget: int, left_out: int) -> bytes | None:
         self._happens()
@@ -124,14 +103,15 @@ class FakeWorker:
         return orjson.dumps([None if value is None else value.decode() for value in self.groups.pop(group)])
 
     def batches(self, batches: Sequence[BatchRequest]) -> list[BatchAnswer]:
-        return [self.batch(b.group, b.topic, b.values, b.keys, b.value_schema, b.key_schema, b.skips) for b in batches]
+        return [self.batch(batch) for batch in batches]
 
     def finishes(self, requests: Sequence[FinishRequest]) -> Iterator[bytes | None]:
         for request in requests:
             yield self.finish(request.group, request.budget, request.left_out)
 
-    def _fatal(self, values: Payloads, keys: Payloads) -> bool:
-        return len(values) > self.largest or any(item in self.killers for item in (*items(values), *items(keys)))
+    def _fatal(self, batch: BatchRequest) -> bool:
+        given = (*items(batch.values), *items(batch.keys))
+        return len(batch.values) > self.largest or any(item in self.killers for item in given)
 
     def _happens(self) -> None:
         if not self.alive:
@@ -262,15 +242,15 @@ def test_a_worker_that_cannot_be_started_stops_nothing() -> None:
 
 def test_a_record_that_is_too_large_to_be_received_is_told_from_ends_by_others() -> None:
     class Small(FakeWorker):
-        def probe(self, group: int, topic: str, values: Payloads, *rest: Any, **more: Any) -> str | None:
-            if values.byte_count > 100:
+        def probe(self, batch: BatchRequest, *, seconds: float) -> str | None:
+            if batch.values.byte_count > 100:
                 self._die()
-            return super().probe(group, topic, values, *rest, **more)
+            return super().probe(batch, seconds=seconds)
 
-        def batch(self, group: int, topic: str, values: Payloads, *rest: Any) -> BatchAnswer:
-            if values.byte_count > 100:
+        def batch(self, batch: BatchRequest) -> BatchAnswer:
+            if batch.values.byte_count > 100:
                 self._die()
-            return super().batch(group, topic, values, *rest)
+            return super().batch(batch)
 
     worker = Small()
     stage = DecodeStage(worker, recovery_seconds=60)
