@@ -13,13 +13,13 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 import orjson
 
 from stream_lineage.agents.alerts import Alert, alert
 from stream_lineage.agents.detection import LogPosition
-from stream_lineage.agents.metrics import WINDOW_SECONDS
 from stream_lineage.agents.muting import Muting
 from stream_lineage.agents.windows import PASSED_SECONDS, window_key
 from stream_lineage.detect.detector import State
@@ -34,7 +34,7 @@ SNAPSHOT_WINDOWS = 60
 RING = 128
 """Frozen windows that are kept; more than two rounds of snapshots, one of which may be cut off by a crash."""
 MAX_FILLED = 60
-"""Empty windows that are judged in one gap, ten minutes of them. Of longer ones the rest of the time is left out."""
+"""Empty windows that are judged in one gap. Of longer ones the rest of the time is left out."""
 GIVEN_UP_SECONDS = 86_400.0
 """A topic that was silent for so long is no more looked at until something comes."""
 
@@ -83,6 +83,7 @@ class MetricWatch:
     ) -> None:
         """Windows of the topics in ``passed_on`` are kept for ``passed`` once they are judged."""
         self._detector = detector
+        self.window_seconds = int(detector.window_seconds)
         self._public_url = public_url
         self._muting = muting
         self._passed_on = frozenset(passed_on)
@@ -129,7 +130,7 @@ class MetricWatch:
             topic = _Topic(live, 0, position, window.start, window.cluster)
             self._topics[window.topic] = topic
         topic.position = position
-        topic.frozen = [*_empty(window.topic, topic, window.start), window]
+        topic.frozen = [*self._empty(window.topic, topic, window.start), window]
         return self._frozen_rows(window.topic, topic)
 
     def freeze_silence(self, until: Callable[[int], float], busy: Collection[str], most: int) -> dict[int, list[Row]]:
@@ -139,7 +140,7 @@ class MetricWatch:
         for name, topic in self._topics.items():
             if name in busy or topic.through - topic.live.last_record > GIVEN_UP_SECONDS:
                 continue
-            topic.frozen = list(_empty(name, topic, until(topic.position.partition) - PASSED_SECONDS))[:most]
+            topic.frozen = list(self._empty(name, topic, until(topic.position.partition) - PASSED_SECONDS))[:most]
             if topic.frozen:
                 found.setdefault(topic.position.partition, []).extend(self._frozen_rows(name, topic))
                 most -= len(topic.frozen)
@@ -179,12 +180,18 @@ class MetricWatch:
         windows: int = document.get("windows", 0)
         position = LogPosition(*document["position"])
         through = document["at_ms"] / 1000
-        parts = self._parts(name, rows, windows)
+        # Baselines of windows of another width are forgotten: a tenth of the time has a tenth of the records.
+        latest = takewhile(
+            lambda row: row.window.seconds == self.window_seconds, reversed(_frozen(name, rows, windows))
+        )
+        frozen = list(latest)[::-1]
+        oldest = frozen[0].number - 1 if frozen else windows
+        parts = {part: known for part, known in self._parts(name, rows, windows).items() if known[0] >= oldest}
         since = {part: number for part, (number, _) in parts.items()}
         live = self._detector.resume({part: state for part, (_, state) in parts.items()}, None)
         alerts: list[Alert] = []
         cluster = ""
-        for row in _frozen(name, rows, windows):
+        for row in frozen:
             cluster = row.window.cluster
             if row.number < row.last_first:
                 live.catch_up(row.window, {part for part, number in since.items() if number >= row.number})
@@ -228,6 +235,15 @@ class MetricWatch:
                 rows.append((baseline_key(name, part), _row(topic, before, {"state": topic.live.part(part)})))
         rows += [(baseline_key(name, part), _row(topic, before, {"state": None})) for part in topic.live.gone()]
         return rows
+
+    def _empty(self, name: str, topic: _Topic, until: float) -> Iterator[Window]:
+        """The windows between the last one of a topic and a time, in which nothing came."""
+        start, seconds = topic.through, self.window_seconds
+        for _ in range(MAX_FILLED if topic.windows else 0):
+            if start + seconds > until:
+                return
+            yield Window(topic.cluster, name, start, seconds)
+            start += seconds
 
     def _muted(self, window: Window) -> Muted:
         muting = self._muting
@@ -273,16 +289,6 @@ def _row(topic: _Topic, windows: int, members: Mapping[str, Any]) -> bytes:
     place = [topic.position.partition, topic.position.offset]
     at_ms = int(topic.through * 1000)
     return orjson.dumps({"position": place, "at_ms": at_ms, "windows": windows, **members})
-
-
-def _empty(name: str, topic: _Topic, until: float) -> Iterator[Window]:
-    """The windows between the last one of a topic and a time, in which nothing came."""
-    start = topic.through
-    for _ in range(MAX_FILLED if topic.windows else 0):
-        if start + WINDOW_SECONDS > until:
-            return
-        yield Window(topic.cluster, name, start, WINDOW_SECONDS)
-        start += WINDOW_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Observations as metric points: one per series and window of ten seconds, whatever number of collectors wrote them.
+"""Observations as metric points: one per series and window, whatever number of collectors wrote them.
 
 ``lineage_topic`` has a point per partition and schema version (``records``, ``missing``, ``lost``) and one of partition
 ``all`` for what is known of the topic as a whole only. ``lineage_field`` has a point per field path; paths in keys
@@ -30,6 +30,7 @@ from stream_lineage.profile.reading import (
 from stream_lineage.store.ports import FieldValue, Point
 
 WINDOW_SECONDS = 10
+"""How wide windows are, where no setting says otherwise."""
 ALL = "all"
 QUANTILES: Mapping[str, float] = {
     "p01": 0.01, "p05": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95, "p99": 0.99,
@@ -47,7 +48,7 @@ class _PartitionCounts:
 
 @dataclass(slots=True)
 class TopicWindow:
-    """What one topic's observations of one window add up to. ``start`` is aligned to the epoch."""
+    """What one topic's observations of one window add up to. ``start`` is aligned to the epoch, to ``seconds``."""
 
     cluster: str
     topic: str
@@ -67,10 +68,11 @@ class TopicWindow:
     first_offsets: dict[int, int] = field(default_factory=dict)
     last_offsets: dict[int, int] = field(default_factory=dict)
     schemas: dict[str, None] = field(default_factory=dict)
+    seconds: int = WINDOW_SECONDS
 
     @property
     def end(self) -> datetime:
-        return self.start + timedelta(seconds=WINDOW_SECONDS)
+        return self.start + timedelta(seconds=self.seconds)
 
     def add(self, observation: Observation) -> None:
         """Take in one observation. A resolution counts nothing: its records have been counted."""
@@ -188,10 +190,10 @@ def version_tag(reference: SchemaReference) -> str:
     return "json" if reference.framing is Framing.PLAIN_JSON else "opaque"
 
 
-def window_of(observation: Observation) -> datetime:
-    """The start of the window that an observation is in."""
-    seconds = int(observation.observed_at.timestamp()) // WINDOW_SECONDS * WINDOW_SECONDS
-    return datetime.fromtimestamp(seconds, observation.observed_at.tzinfo)
+def window_of(observation: Observation, seconds: int = WINDOW_SECONDS) -> datetime:
+    """The start of the window of so many seconds that an observation is in."""
+    start = int(observation.observed_at.timestamp()) // seconds * seconds
+    return datetime.fromtimestamp(start, observation.observed_at.tzinfo)
 
 
 def field_path(prefix: str, path: str) -> str:

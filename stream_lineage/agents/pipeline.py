@@ -106,7 +106,7 @@ class Pipeline(Generic[E]):
         self._clock = clock
         self._wall = wall
         self._acks: OrderedAcks[E] = OrderedAcks(acknowledge)
-        self._windows: OpenWindows[Pending[E]] = OpenWindows()
+        self._windows: OpenWindows[Pending[E]] = OpenWindows(watch.window_seconds)
         self._watch = watch
         self._tap = tap
         self._muting = muting or Muting(AlertRules())

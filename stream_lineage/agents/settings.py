@@ -42,6 +42,13 @@ class AgentsSettings(BaseModel):
         description="False alarms to expect of one metric of one field in a month. Higher finds smaller deviations, "
         "and more that are none.",
     )
+    metric_window_seconds: int = Field(
+        default=10,
+        ge=1,
+        le=10,
+        description="How wide the windows are in which topics are judged and stored; divides a minute. Shorter: warm "
+        "and told sooner, but of fewer records, so that less is found, and more is written. All workers need the same.",
+    )
 
     baseline_window_seconds: float = Field(
         default=300.0,
@@ -132,6 +139,13 @@ class AgentsSettings(BaseModel):
             except re.error as error:
                 raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
         return patterns
+
+    @field_validator("metric_window_seconds")
+    @classmethod
+    def _divides_a_minute(cls, seconds: int) -> int:
+        if 60 % seconds:
+            raise ValueError("must divide a minute: 1, 2, 3, 4, 5, 6 or 10")
+        return seconds
 
     @field_validator("connect_url")
     @classmethod

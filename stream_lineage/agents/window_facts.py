@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from stream_lineage.agents.metrics import WINDOW_SECONDS, TopicWindow, field_path, sketched
+from stream_lineage.agents.metrics import TopicWindow, field_path, sketched
 from stream_lineage.detect.metric_shape import FEWEST_VALUES
 from stream_lineage.detect.shift.digest import EVEN_RANKS, single
 from stream_lineage.detect.window import MAX_FIELDS, MAX_ITEMS, FieldWindow, Window, finite
@@ -26,7 +26,7 @@ def window_facts(window: TopicWindow) -> Window:
         cluster=window.cluster,
         topic=window.topic,
         start=window.start.timestamp(),
-        seconds=float(WINDOW_SECONDS),
+        seconds=float(window.seconds),
         records=window.records,
         bytes=window.bytes,
         tombstones=window.tombstones,

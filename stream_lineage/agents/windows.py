@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 import orjson
 
 from stream_lineage.agents.detection import RECREATED_AFTER, LogPosition
-from stream_lineage.agents.metrics import TopicWindow, window_of
+from stream_lineage.agents.metrics import WINDOW_SECONDS, TopicWindow, window_of
 from stream_lineage.model.observation import Observation
 
 E = TypeVar("E")
@@ -43,9 +43,11 @@ class OpenWindow(Generic[E]):
 
 
 class OpenWindows(Generic[E]):
-    """The open windows of the partitions that this worker has. ``E`` is what acknowledges an observation."""
+    """The open windows of the partitions that this worker has, so many ``seconds`` wide. ``E`` is what acknowledges an
+    observation."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: int = WINDOW_SECONDS) -> None:
+        self._seconds = seconds
         self._open: dict[bytes, OpenWindow[E]] = {}
 
     def add(
@@ -64,7 +66,7 @@ class OpenWindows(Generic[E]):
         through, passed = _closed(closed.get(key), position, observation.observed_at)
         if passed:
             return None
-        start = window_of(observation)
+        start = window_of(observation, self._seconds)
         if through is not None and start < through <= start + CLOCK_ERROR:
             start = through
         current = self._open.get(key)
@@ -73,7 +75,7 @@ class OpenWindows(Generic[E]):
             due.append((key, current))
             current = None
         if current is None:
-            current = OpenWindow(TopicWindow(observation.cluster, observation.topic, start), position, now)
+            current = OpenWindow(self._window(observation, start), position, now)
             self._open[key] = current
         current.window.add(observation)
         current.position = position
@@ -97,6 +99,9 @@ class OpenWindows(Generic[E]):
     def drop(self) -> None:
         """Forget all: their observations will be read again, by whoever has their partitions then."""
         self._open.clear()
+
+    def _window(self, observation: Observation, start: datetime) -> TopicWindow:
+        return TopicWindow(observation.cluster, observation.topic, start, seconds=self._seconds)
 
     @property
     def topics(self) -> set[str]:

@@ -127,7 +127,10 @@ def run_worker(
     training = TrainingWatch(agents.public_url, seconds=agents.baseline_window_seconds)
     mutes = Mutes(kafka, agents.agents_id)
     muting = Muting(rules, mutes)
-    metrics = MetricAnomalies(sensitivity=agents.metric_sensitivity, expectations=rules.expected())
+    metrics = MetricAnomalies(
+        sensitivity=agents.metric_sensitivity, window_seconds=agents.metric_window_seconds,
+        expectations=rules.expected(),
+    )  # fmt: skip
     edges = rules.edges()
     passed_on = {topic for edge in edges for topic in (edge.input, edge.output)}
     watch = MetricWatch(metrics, agents.public_url, muting, passed_on=passed_on)

@@ -144,6 +144,7 @@ class MetricAnomalies:
         expectations: Mapping[str, TopicExpectation] | None = None,
     ) -> None:
         self._expectations = expectations or {}
+        self.window_seconds = window_seconds
         self._detectors: Detectors = {
             kind: SeriesDetector(kind, sensitivity=sensitivity, window_seconds=window_seconds) for kind in SeriesKind
         }

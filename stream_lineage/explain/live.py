@@ -7,6 +7,7 @@ indifferent.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from stream_lineage.explain.live_series import (
     Measured,
     Span,
     latest_names,
+    point_seconds,
 )
 from stream_lineage.explain.neighbourhood import Neighbourhood
 from stream_lineage.explain.trend import fitting_window
@@ -40,7 +42,12 @@ MOST_SERIES = 6_000
 _AFTER_WINDOWS = 30
 _DIGITS = 6
 
+_ASKED = 3
+"""Topics that are asked how far their points are apart, where those before have none."""
+
 Progress = Callable[[int, int], Any]
+Widths = tuple[tuple[timedelta, int], ...]
+"""How long before the breach to look, in windows of how many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,8 @@ def live_bundle(
         ConnectionFailed: the store cannot be read.
     """
     until = now or datetime.now(UTC)
-    span, own = _span(store, around.start, question, cluster, namespace, until)
+    narrow = _narrow(store, around, question, cluster, namespace)
+    span, own = _span(store, around.start, question, cluster, namespace, until, narrow)
     notes = []
     if around.left_out:
         notes.append(f"{around.left_out} nodes further away are left out.")
@@ -105,14 +113,25 @@ def live_bundle(
     return Bundle(_document(question, around, series, happened), tuple(notes), span.window_seconds)
 
 
+def _narrow(store: MetricStore, around: Neighbourhood, question: Question, cluster: str, namespace: str) -> Widths:
+    """Of the points themselves, where topics are judged in windows that are narrower than ``POINT_SECONDS``."""
+    topics = (node for node in around.nodes if node.kind is NodeKind.DATASET and node.namespace == namespace)
+    for node in itertools.islice(topics, _ASKED):
+        width = point_seconds(store, node.name, cluster, question.at)
+        if width < POINT_SECONDS:
+            return ((timedelta(seconds=MOST_POINTS * width), width),)
+    return ()
+
+
 def _span(
-    store: MetricStore, node: Node, question: Question, cluster: str, namespace: str, now: datetime
+    store: MetricStore, node: Node, question: Question, cluster: str, namespace: str, now: datetime, narrow: Widths
 ) -> tuple[Span, LiveSeries]:
     """The shortest history in which enough is known of the metric; where none has enough, that with the most."""
     found: tuple[Span, LiveSeries] | None = None
     most = 0
-    for history in HISTORIES if question.history is None else (question.history,):
-        width = fitting_window(question.at - history, question.at, MOST_POINTS)
+    histories = HISTORIES if question.history is None else (question.history,)
+    widths = [(each, fitting_window(question.at - each, question.at, MOST_POINTS)) for each in histories]
+    for history, width in (*(narrow if question.history is None else ()), *widths):
         end = min(now, question.at + timedelta(seconds=_AFTER_WINDOWS * width))
         # What began after this is not over.
         last = window_start(end, width) if end >= now or width > POINT_SECONDS else end

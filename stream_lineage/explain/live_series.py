@@ -6,9 +6,10 @@ store aggregates, so that copies of what is older than it keeps points are read 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from stream_lineage.model.graph import Node, NodeKind
 from stream_lineage.store.ports import Aggregation, MetricStore, Point
@@ -16,6 +17,7 @@ from stream_lineage.store.series_cap import ADDED_UP
 from stream_lineage.store.windows import window_start
 
 POINT_SECONDS = 10
+"""How far the points of topics are apart, at most: ``metric_window_seconds`` is this or less."""
 OF_TOPICS = ("records", "bytes_per_record", "key_distinct", "lag_ms_mean", "out_of_order_ratio", "undecoded")
 OF_FIELDS = ("null_ratio", "missing_ratio", "mean", "distinct", "length_mean")
 """Read of every node, besides the metric that is asked about. What is left out says the same again (minima, quantiles)
@@ -24,6 +26,7 @@ OF_PAYLOADS = frozenset({"mean", "variance", "min", "max", "p01", "p05", "p25", 
 """In the unit of the payloads."""
 MOST_FIELDS = 60
 _LAG = "lag"
+_LATELY = timedelta(minutes=2)
 _TOPIC, _FIELD, _GROUP, _PUSHED = "lineage_topic", "lineage_field", "lineage_group", "lineage_pushed"
 
 
@@ -159,6 +162,18 @@ def _combined(rows: Iterable[_Row], added_up: bool) -> tuple[tuple[float, float]
     for row in rows:
         windows.setdefault(row.time.timestamp(), []).append(row.value)
     return tuple((at, sum(each) if added_up else sum(each) / len(each)) for at, each in sorted(windows.items()))
+
+
+def point_seconds(store: MetricStore, topic: str, cluster: str, at: datetime) -> int:
+    """How far the points of a topic are apart just before a time; ``POINT_SECONDS`` where that cannot be told.
+
+    Raises:
+        ConnectionFailed: the store cannot be read.
+    """
+    tags = {"cluster": cluster, "topic": topic, "partition": "all"}
+    found = {point.time for point in store.range(_TOPIC, at - _LATELY, at, tags)}
+    apart = [(later - time).total_seconds() for time, later in itertools.pairwise(sorted(found))]
+    return max(1, min(POINT_SECONDS, round(min(apart, default=POINT_SECONDS))))
 
 
 def latest_names(store: MetricStore, node: Node, cluster: str) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import pickle
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,8 @@ def test_every_setting_has_one_name_in_all_places(name: str, tmp_path: Path) -> 
     }[setting.kind]
     if name in {"bootstrap_servers", "instance_id", "topic_prefix", "tap_suffix", "agents_id"}:
         text, parsed = "host", "host"
+    if name == "metric_window_seconds":
+        text, parsed = "2", 2
     if name == "key_fields":
         text, parsed = "topic:one,topic:two", ("topic:one", "topic:two")
     if name in {"telemetry_listen", "serve_listen"}:
@@ -415,3 +418,9 @@ def test_files_that_are_no_settings(tmp_path: Path) -> None:
 def test_flags_by_a_wrong_name() -> None:
     assert "gruop_id is not a setting; did you mean group_id?" in refused({"gruop_id": "x"})
     assert load_settings({"kafka": {"fetch.min.bytes": "5"}}, {}).kafka.kafka == {"fetch.min.bytes": "5"}
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [("1", True), ("6", True), ("7", False), ("0", False), ("30", False)])
+def test_windows_divide_a_minute(seconds: str, taken: bool) -> None:
+    with nullcontext() if taken else pytest.raises(SettingsError, match="METRIC_WINDOW_SECONDS"):
+        load_settings({}, {"STREAM_LINEAGE_METRIC_WINDOW_SECONDS": seconds})

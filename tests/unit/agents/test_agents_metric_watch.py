@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 
 from stream_lineage.agents.alerts import Alert
-from stream_lineage.agents.detection import Detection
+from stream_lineage.agents.detection import Detection, LogPosition
 from stream_lineage.agents.log_clocks import LogClocks
 from stream_lineage.agents.metric_watch import RING, SNAPSHOT_WINDOWS, MetricWatch
 from stream_lineage.agents.pipeline import Pipeline
 from stream_lineage.detect.metric_anomalies import MetricAnomalies
+from stream_lineage.detect.window import Window
 from stream_lineage.model.observation import Observation
 from stream_lineage.model.profile import Decoder, FieldProfile, Profile, TypeCount
 from stream_lineage.model.schema import SchemaReference
@@ -286,3 +288,39 @@ def test_log_clocks() -> None:
     assert clocks.known(0, wall) == wall, "it is idle"
     clocks.heard(0, wall + 1e9)
     assert clocks.known(0, wall) == wall + 3600, "a clock that is wrong moves it by an hour"
+
+
+def test_baselines_of_windows_of_another_width_are_forgotten() -> None:
+    world = World()
+    run(world, log(40))
+    narrow = MetricAnomalies(window_seconds=2)
+
+    def taken_up() -> MetricWatch:
+        watch = MetricWatch(narrow, "http://ui")
+        assert watch.resume(world.changelog, [0], 9).all_there
+        return watch
+
+    watch = taken_up()
+    assert watch.topics == 2
+    fresh = narrow.resume({}, None).series
+    assert [watch.warmth(topic)["baselines"] for topic in ("clicks", "orders")] == [fresh, fresh]
+    start = (NOON + 40 * WINDOW).timestamp()
+    for number in range(5):
+        window = Window("test", "clicks", start + 2 * number, 2.0, records=100, bytes=1000 + number)
+        world.changelog.update(watch.freeze(window, LogPosition(0, 80 + number)))
+        watch.judge()
+    again = taken_up()
+    assert again._topics["clicks"].live.part("") == watch._topics["clicks"].live.part("")
+    wide = MetricWatch(MetricAnomalies(), "http://ui")
+    wide.resume(world.changelog, [0], 9)
+    assert wide.warmth("orders")["baselines"] > wide.warmth("clicks")["baselines"] == fresh
+
+
+def test_silence_is_filled_with_windows_of_their_width() -> None:
+    watch = MetricWatch(MetricAnomalies(window_seconds=2), "http://ui")
+    start = NOON.timestamp()
+    watch.freeze(Window("test", "clicks", start, 2.0, records=5), LogPosition(0, 0))
+    watch.judge()
+    rows = watch.freeze_silence(lambda _: start + 20.0, (), 99)
+    frozen = [orjson.loads(value)["window"] for key, value in rows[0] if key.startswith(b"frozen/")]
+    assert [(each["start"] - start, each["seconds"]) for each in frozen] == [(2, 2), (4, 2), (6, 2), (8, 2)]

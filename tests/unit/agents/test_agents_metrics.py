@@ -8,7 +8,10 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from stream_lineage.agents.detection import LogPosition
 from stream_lineage.agents.metrics import QUANTILES, TopicWindow, version_tag, window_of
+from stream_lineage.agents.window_facts import window_facts
+from stream_lineage.agents.windows import IDLE_SECONDS, OpenWindows
 from stream_lineage.model.observation import EventTimes, Observation, ObservationKind
 from stream_lineage.model.profile import (
     Decoder,
@@ -186,3 +189,15 @@ def test_windows_are_aligned(seconds: float, start: float) -> None:
     seen = observation(avro_reference(1), span(0, 0, 9), at=NOON + timedelta(seconds=seconds))
 
     assert window_of(seen) == NOON + timedelta(seconds=start)
+
+
+@pytest.mark.parametrize(("width", "start"), [(1, 7), (2, 6), (5, 5), (10, 0)])
+def test_windows_are_as_wide_as_they_are_told_to_be(width: int, start: float) -> None:
+    windows: OpenWindows[int] = OpenWindows(width)
+    for number, second in enumerate((7.1, 7.9)):
+        seen = observation(avro_reference(1), span(0, number, number), at=NOON + timedelta(seconds=second))
+        assert windows.add(seen, LogPosition(0, number), number, 0.0, {}) == []
+    [(_, closed)] = windows.due(NOON + timedelta(minutes=1), IDLE_SECONDS, lambda _: 0.0)
+    assert (closed.window.start, closed.window.records) == (NOON + timedelta(seconds=start), 2)
+    assert closed.window.end - closed.window.start == timedelta(seconds=width)
+    assert window_facts(closed.window).seconds == width

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,24 @@ def test_a_fault_is_followed_over_two_hops(store: MetricStore) -> None:
     assert {(each["node"], each["kind"]) for each in bundle.document["events"]} == {
         ("raw", "schema-drift"), ("raw", "schema-change"),
     }  # fmt: skip
+
+
+def test_narrower_windows_are_read_as_they_are() -> None:
+    store = MemoryStore()
+    fill(store)
+    points = [point for name in ("lineage_topic", "lineage_field", "lineage_alert")
+              for point in store.range(name, START, START + timedelta(hours=1), {})]  # fmt: skip
+    narrow = MemoryStore()
+    narrow.write([replace(each, time=START + (each.time - START) / 5) for each in points])
+    tags = {"cluster": CLUSTER, "partition": "all"}
+    for name in ("raw", "clean", "scores"):
+        times = (START + timedelta(seconds=2 * number) for number in range(WINDOWS))
+        narrow.write([Point("lineage_topic", {**tags, "topic": name}, {"baselines": 1}, time) for time in times])
+    bundle = ask(narrow, at=START + timedelta(seconds=2 * (BREAK + 12)))
+    assert bundle.window_seconds == 2
+    answer = explain(recording_of(bundle.document))
+    assert (answer.verdict, answer.ranking[0].node) == ("root-cause", "raw")
+    assert answer.ranking[0].onset == (START + timedelta(seconds=2 * BREAK)).timestamp()
 
 
 def test_what_is_not_measured_is_said_with_what_is() -> None:
