@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -102,7 +103,17 @@ def put_label(settings: Settings, told: Told, label: Label) -> None:
         KafkaUnavailable, SettingsError: it could not be written, or may not be.
     """
     key = _LABEL + told.incident.id.encode()
-    acknowledged.write(settings.kafka, settings.kafka.topic(STATE), [(key, orjson.dumps(label.document()))])
+    body = {**label.document(), "confirms": confirms(told.incident, label)}
+    acknowledged.write(settings.kafka, settings.kafka.topic(STATE), [(key, orjson.dumps(body))])
+
+
+def confirms(incident: Incident, label: Label) -> bool | None:
+    """Whether what was named as the cause is what people found. Null where nothing was named, where it was a false
+    alarm, and where they did not say what broke first."""
+    named = [each["node"] for each in (incident.cause or {}).get("ranking", ()) if each["named"]]
+    if not named or not label.verdict or label.cause is None:
+        return None
+    return any(label.cause in (name, unquote(name.rpartition("/")[2])) for name in named)
 
 
 def bundle_of_incident(

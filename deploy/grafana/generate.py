@@ -12,6 +12,7 @@ from boards.alerts import alerts
 from boards.field import field
 from boards.groups import groups
 from boards.health import health
+from boards.incidents import incidents
 from boards.overview import overview
 from boards.topic import topic
 from grafana_foundation_sdk.builders.dashboard import Dashboard as DashboardBuilder
@@ -19,7 +20,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 DASHBOARDS = {
-    "overview": overview, "topic": topic, "field": field, "consumer-groups": groups, "alerts": alerts, "health": health,
+    "overview": overview, "topic": topic, "field": field, "consumer-groups": groups, "alerts": alerts,
+    "incidents": incidents, "health": health,
 }  # fmt: skip
 MADE = "# Made by deploy/grafana/generate.py.\n"
 

@@ -54,23 +54,41 @@ def _point(alert: Alert, body: dict[str, Any]) -> Point:
 
 
 def _incident(alert: Alert, body: dict[str, Any]) -> Point:
-    """One for each state that an incident had."""
+    """One for each state that an incident had. How long it took to be found is only known once it is known since when
+    there was something to be found: from the onset of what broke first to the first alert."""
     cause = body["cause"] or {}
-    named = [each["node"] for each in cause.get("ranking", ()) if each["named"]]
+    named = [each for each in cause.get("ranking", ()) if each["named"]]
+    opened = datetime.fromisoformat(body["opened_at"])
+    first = body["alerts"][0]
     fields: dict[str, FieldValue] = {
         "incidents": 1,
         "alerts": len(body["alerts"]),
         "revision": body["revision"],
+        "reopened": body["reopened"],
+        "age_seconds": (datetime.fromisoformat(body["updated_at"]) - opened).total_seconds(),
+        "named": int(bool(named)),
+        "first_topic": first["topic"],
         "summary": body["summary"][:MAX_SUMMARY],
         "url": body["url"],
     }
     if named:
-        fields["cause"] = ", ".join(named)[:MAX_SUMMARY]
+        fields["cause"] = ", ".join(each["node"] for each in named)[:MAX_SUMMARY]
+        fields["cause_metric"] = named[0]["metric"]
+        fields["cause_confidence"] = float(named[0]["confidence"])
+        fields["detect_seconds"] = max(0.0, opened.timestamp() - float(named[0]["onset"]))
     if body["cause_after_seconds"] is not None:
         fields["cause_after_seconds"] = float(body["cause_after_seconds"])
     source = dict(alert.headers)["ce_source"].decode().removeprefix(_SOURCE)
-    tags = {"cluster": source, "incident": body["id"], "state": body["state"], "severity": body["severity"]}
-    return Point(INCIDENTS, tags, fields, _time(alert.event_id, body["updated_at"]))
+    tags = {
+        "cluster": source,
+        "incident": body["id"],
+        "kind": first["kind"],
+        "state": body["state"],
+        "severity": body["severity"],
+    }
+    # Of two states within one millisecond the later one is to be the newer.
+    at = datetime.fromisoformat(body["updated_at"]) + timedelta(microseconds=body["revision"] % 1000)
+    return Point(INCIDENTS, tags, fields, at)
 
 
 def _time(event_id: str, observed_at: str) -> datetime:

@@ -62,6 +62,7 @@ class TopicWindow:
     lag_sum: float = 0.0
     lag_count: int = 0
     lag_max: int | None = None
+    newest: int | None = None
     unresolved: int = 0
     profile: Profile | None = None
     partitions: dict[tuple[int, str], _PartitionCounts] = field(default_factory=dict)
@@ -106,6 +107,8 @@ class TopicWindow:
                 self.lag_count += timed
             if times.max_lag_ms is not None:
                 self.lag_max = times.max_lag_ms if self.lag_max is None else max(self.lag_max, times.max_lag_ms)
+            if times.max_timestamp is not None:
+                self.newest = times.max_timestamp if self.newest is None else max(self.newest, times.max_timestamp)
         if observation.profile is None:
             self.unresolved += observation.records
         else:
@@ -163,6 +166,9 @@ class TopicWindow:
             fields["lag_ms_mean"] = self.lag_sum / self.lag_count
         if self.lag_max is not None:
             fields["lag_ms_max"] = self.lag_max
+        if self.newest is not None:
+            fields["newest_ms"] = self.newest
+            fields["age_ms"] = int(self.end.timestamp() * 1000) - self.newest
         profile = self.profile
         if profile is not None:
             fields["decoder"] = profile.decoder.value

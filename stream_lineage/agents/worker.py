@@ -26,6 +26,7 @@ from stream_lineage.agents.group_offsets import SAID_AGAIN_SECONDS, GroupFilter,
 from stream_lineage.agents.group_watch import GroupWatch
 from stream_lineage.agents.home import Home
 from stream_lineage.agents.incident_cause import IncidentCause
+from stream_lineage.agents.incident_labels import label_feed, wire_labels
 from stream_lineage.agents.incident_watch import IncidentWatch
 from stream_lineage.agents.incidents import alert_feeds, wire_incidents
 from stream_lineage.agents.metric_watch import MetricWatch
@@ -182,6 +183,7 @@ def run_worker(
     cause = IncidentCause(fold, names, store)
     alerts = alert_feeds(kafka, agents.agents_id)
     wire_incidents(app, home, pipeline, outlet, incidents, cause, alerts, graphed=graph_watch is not None)
+    wire_labels(app, home, pipeline, label_feed(kafka, agents.agents_id), kafka.cluster_name, kept)
     topic = kafka.topic(OBSERVATIONS)
     waits = observation_waits(kafka, topic, agents.agents_id)
     # A disk that is full is no reason to start again: the worker waits for it.

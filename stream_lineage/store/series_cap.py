@@ -29,7 +29,7 @@ ADDED_UP = frozenset(
 FIELDS, SHARE_OF_FIELDS = "lineage_field", 0.8
 EVENT_SHARE, LEAST_EVENTS = 0.1, 1_000
 """Series of events besides the others: a share of the bound, and so many at least."""
-EVENT_TAGS = frozenset({"cluster", "kind", "severity", "phase"})
+EVENT_TAGS = frozenset({"cluster", "kind", "severity", "phase", "state", "verdict"})
 """Of these there are few values: events beyond their bound keep them, and so make few series."""
 TURN_SECONDS = 86_400.0
 MAX_TIMES = 120

@@ -15,7 +15,7 @@ STATISTIC = "statistic"
 STATISTICS: tuple[Aggregation, ...] = ("mean", "min", "max", "sum", "count", "last")
 COPIED = ("lineage_topic", "lineage_field", "lineage_pushed", "lineage_group")
 """Measurements that are copied."""
-EVENTS = ("lineage_alert", "lineage_deploy", "lineage_incident")
+EVENTS = ("lineage_alert", "lineage_deploy", "lineage_incident", "lineage_incident_label")
 """Those that are not: each point is something that happened, and no window has a mean of it."""
 NO_NUMBERS = ("decoder", "key_decoder", "empty")
 """Their fields that are no numbers."""

@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,11 +24,18 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from grafana_side import ALL, Answering, Board, Value, boards, rules, with_macros, with_variables
+from incident_story import explained
 from prometheus_client.parser import text_string_to_metric_families
 from promql_parser import parse
+from pydantic import SecretStr
 
+from stream_lineage.agents.alert_points import alert_points
+from stream_lineage.agents.incident_labels import LabelRead, label_points
+from stream_lineage.agents.incident_watch import incident_message
 from stream_lineage.sandbox.artifacts import cache_directory
 from stream_lineage.sandbox.ports import free_port, is_free
+from stream_lineage.store.open import open_store
+from stream_lineage.store.settings import StoreSettings
 from stream_lineage.testing.influxd import Influxd, find_influxd
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.usefixtures("sandbox_artifacts")]
@@ -206,6 +213,8 @@ def test_no_panel_of_grafana_is_without_data(shown: Shown, influxd_binary: Path)
         start, stop = shown.began - timedelta(seconds=10), datetime.now(UTC)
         return influx.rows(with_macros(text, bucket, start, stop))
 
+    label_the_incident(rows, shown.running)
+    write_an_explained_incident(store, shown.began)
     wait_until_all_is_stored(rows, shown.running)
     empty = []
     for board in boards():
@@ -276,6 +285,7 @@ def wait_until_all_is_stored(rows: Callable[[str], list[dict[str, str]]], runnin
         f'{group} and r._field == "committed"': "|> window(every: 10s) |> last()"
         ' |> group(columns: ["group", "topic", "partition"]) |> difference()',
         'r._measurement == "lineage_alert" and r._field == "summary"': "",
+        'r._measurement == "lineage_incident_label" and r._field == "cause" and r._value == "customers"': "",
         'r._measurement == "lineage_deploy" and r._field == "reason"': "",
     }
     deadline = time.monotonic() + SECONDS
@@ -286,6 +296,32 @@ def wait_until_all_is_stored(rows: Callable[[str], list[dict[str, str]]], runnin
         while not rows(found):
             assert time.monotonic() < deadline, (condition, running.told)
             time.sleep(0.25)
+
+
+def label_the_incident(rows: Callable[[str], list[dict[str, str]]], running: Demo) -> None:
+    """Say of the demo's incident what broke first, as people do."""
+    opened = 'r._measurement == "lineage_incident" and r._field == "revision"'
+    asked = f"from(bucket: v.defaultBucket) |> range(start: v.timeRangeStart) |> filter(fn: (r) => {opened})"
+    deadline = time.monotonic() + SECONDS
+    while not (found := rows(asked)):
+        assert time.monotonic() < deadline, running.told
+        time.sleep(0.25)
+    [address, *_] = re.findall(r"answers at (\S+)", running.told)
+    label = [sys.executable, "-m", "stream_lineage.cli.main", "incident", "label", found[0]["incident"], "true"]
+    label += ["--cause", "customers", "--bootstrap-servers", address]
+    environment = {name: value for name, value in running.environment.items() if "STREAM_LINEAGE_" not in name}
+    done = subprocess.run(label, capture_output=True, text=True, env=environment, check=False, timeout=60)
+    assert done.returncode == 0, (done.stdout, done.stderr, running.told)
+
+
+def write_an_explained_incident(store: Store, at: datetime) -> None:
+    """One more, whose cause was named and confirmed: of seconds without a fault there is nothing to compare with."""
+    settings = StoreSettings(
+        influx_url=store.url, influx_org=store.org, influx_bucket=store.bucket, influx_token=SecretStr(store.token)
+    )
+    with closing(open_store(settings)) as opened:
+        opened.write(alert_points(incident_message(each, "lab", "http://ui") for each in explained(at)))
+        opened.write(label_points([LabelRead("a" * 32, True, "raw", True, at)], "lab", at))
 
 
 def chosen(board: Board, rows: Callable[[str], list[dict[str, str]]], wanted: Mapping[str, str]) -> dict[str, Value]:

@@ -58,12 +58,15 @@ def points(name: str, number: int) -> list[Point]:
     at = NOW - timedelta(minutes=5)
     here = {"cluster": name, "topic": name}
     told = {"kind": "null-ratio", "severity": "warning", "phase": "open", "fingerprint": f"{number:032}", "job": name}
+    incident = {"cluster": name, "incident": f"{number:032}", "kind": "mean", "severity": "warning"}
     said: dict[str, FieldValue] = {"alerts": 1, "summary": name, "url": "http://ui/alerts/1"}
     return [
         Point("lineage_topic", {**here, "partition": "0", "schema_version": "1"}, {"records": number}, at),
         Point("lineage_topic", {**here, "partition": "all", "schema_version": "all"}, {"bytes": number}, at),
         Point("lineage_field", {**here, "field": name}, {"slots": number, "null_ratio": 0, "mean": number}, at),
         Point("lineage_group", {**here, "group": name, "partition": "all"}, {"lag": number}, at),
+        Point("lineage_incident", {**incident, "state": "open"}, {"revision": 1, "summary": name, "named": 0}, at),
+        Point("lineage_incident_label", {**incident, "verdict": "true"}, {"confirmed": 1, "cause": name}, at),
         Point("lineage_alert", {**here, **told, "field": name}, said, at),
     ]
 

@@ -18,7 +18,7 @@ def alerts() -> Dashboard:
         "stream_lineage: alerts",
         "What was found: problems by severity, kind and topic, and every alert.",
         [variables.cluster()],
-        [events.schema_versions(), events.deploys()],
+        [events.schema_versions(), events.incidents(), events.deploys()],
         since="now-24h",
     )
     told = points("lineage_alert", alert_rows.TOLD, *alert_rows.BEGINNINGS)

@@ -61,6 +61,22 @@ def alerts(*variables: str, where: tuple[str, ...] = ()) -> FluxAnnotation:
     return FluxAnnotation("Alerts", "red", query)
 
 
+def incidents() -> FluxAnnotation:
+    """When each was opened."""
+    told = points("lineage_incident", ("summary",))
+    query = then(
+        told,
+        grouped("incident"),
+        '|> sort(columns: ["_time"])',
+        "|> first()",
+        grouped(),
+        '|> filter(fn: (r) => r.state == "open")',
+        '|> map(fn: (r) => ({time: r._time, text: r._value, tags: r.severity + "," + r.kind}))',
+        *_NEWEST,
+    )
+    return FluxAnnotation("Incidents", "orange", query)
+
+
 def deploys() -> FluxAnnotation:
     """Those that are not over when the time begins, of all topics: what a window's topics are is a pattern."""
     begun = points("lineage_deploy", ("until", "reason"), start="date.sub(from: v.timeRangeStart, d: 1d)")

@@ -116,6 +116,16 @@ def wide(question: str, *constant: str) -> str:
     )
 
 
+def as_rows(question: str) -> str:
+    """A row for each point with a column for each field, of whatever types: ``wide`` wants one type."""
+    return then(
+        question,
+        '|> drop(columns: ["_start", "_stop", "_measurement"])',
+        '|> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")',
+        grouped(),
+    )
+
+
 def sorted_by(column: str, *, most: int, descending: bool = True) -> list[str]:
     return [f'|> sort(columns: ["{column}"], desc: {"true" if descending else "false"})', f"|> limit(n: {most})"]
 

@@ -7,6 +7,7 @@ from grafana_foundation_sdk.models.dashboard import DashboardLinkType, DynamicCo
 
 OVERVIEW, TOPIC, FIELD = "stream-lineage-overview", "stream-lineage-topic", "stream-lineage-field"
 GROUPS, ALERTS, HEALTH = "stream-lineage-groups", "stream-lineage-alerts", "stream-lineage-health"
+INCIDENTS = "stream-lineage-incidents"
 TAG = "stream-lineage"
 _TIME = "${__url_time_range}"
 _DATASOURCE = "var-datasource=${datasource}&var-ui=${ui:percentencode}"

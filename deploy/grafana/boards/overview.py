@@ -18,7 +18,7 @@ def overview() -> Dashboard:
         "stream_lineage: overview",
         "All watched topics: what comes, how late it is seen, what was found.",
         [variables.cluster()],
-        [events.schema_versions(), events.alerts(), events.deploys()],
+        [events.schema_versions(), events.alerts(), events.incidents(), events.deploys()],
     )
     records = points("lineage_topic", ("records",))
     told = points("lineage_alert", alert_rows.TOLD, *alert_rows.BEGINNINGS)

@@ -95,11 +95,11 @@ def number(
 
 
 def gauges(
-    title: str, query: str, name: str, *, about: str, span: int = 12, empty: str | None = None
+    title: str, query: str, name: str, *, about: str, unit: str = "short", span: int = 12, empty: str | None = None
 ) -> bargauge.Panel:
     """A bar for each series."""
     made: bargauge.Panel = _described(bargauge.Panel(), title, about, INFLUXDB, span).with_target(FluxBuilder(query))
-    made = made.interval(TEN_SECONDS).display_name(name).orientation(VizOrientation.HORIZONTAL).min(0)
+    made = made.interval(TEN_SECONDS).display_name(name).orientation(VizOrientation.HORIZONTAL).min(0).unit(unit)
     made = made.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"])).thresholds(_thresholds(()))
     return made if empty is None else made.no_value(empty)
 

@@ -211,9 +211,15 @@ def test_each_state_is_a_point(world: World) -> None:
     assert opened.tags == {
         "cluster": "lab",
         "incident": found.tags["incident"],
+        "kind": "mean",
         "state": "open",
         "severity": "critical",
     }
+    assert (opened.fields["named"], opened.fields["age_seconds"], found.fields["named"]) == (0, 0.0, 1)
+    assert opened.time < found.time
+    assert "detect_seconds" not in opened.fields
+    assert found.fields["detect_seconds"] == NOW.timestamp() - 1.0  # the answer's onset
+    assert (found.fields["cause_metric"], found.fields["first_topic"]) == ("mean", "scores")
     assert (found.tags["state"], found.fields["cause"], found.fields["cause_after_seconds"]) == (
         "root-cause",
         "raw",

@@ -80,7 +80,7 @@ def test_partitions_and_versions_have_their_own_counts() -> None:
 def test_the_topic_as_a_whole() -> None:
     times = EventTimes(10, 2, 3, 0, 9, 50.0, 80)
     more = EventTimes(5, 5, 0, None, None, None, None)
-    worse = EventTimes(4, 0, 1, 0, 9, 200.0, 400)
+    worse = EventTimes(4, 0, 1, 0, 7, 200.0, 400)
     items = [
         observation(avro_reference(1), span(0, n * 10, n * 10 + 9), event_times=t, tombstones=1)
         for n, t in enumerate((times, more, worse, None))
@@ -95,6 +95,8 @@ def test_the_topic_as_a_whole() -> None:
     assert fields["without_time"] == 7
     assert fields["lag_ms_mean"] == pytest.approx((8 * 50 + 4 * 200) / 12)
     assert fields["lag_ms_max"] == 400
+    assert fields["newest_ms"] == 9
+    assert fields["age_ms"] == NOON.timestamp() * 1000 + 10_000 - 9  # the newest record is of 9 ms after 1970
     assert fields["unprofiled"] == 40
 
 

@@ -57,9 +57,9 @@ def test_they_are_what_generates_them(tmp_path: Path) -> None:
 def test_each_is_told_apart() -> None:
     documents = [board(path) for path in BOARDS]
     assert {document["uid"] for document in documents} == {
-        f"stream-lineage-{name}" for name in ("overview", "topic", "field", "groups", "alerts", "health")
+        f"stream-lineage-{name}" for name in ("overview", "topic", "field", "groups", "alerts", "incidents", "health")
     }
-    assert len({document["title"] for document in documents}) == 6
+    assert len({document["title"] for document in documents}) == 7
     for document in documents:
         ids = [panel["id"] for panel in document["panels"]]
         assert len(set(ids)) == len(ids)

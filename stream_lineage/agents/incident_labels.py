@@ -1,0 +1,122 @@
+"""What people said of incidents, as metric points: ``lineage_incident_label``, one for each label.
+
+The worker that has the first partition of the log writes them, from the beginning whenever it gets it: the same label
+is the same point.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from stream_lineage.agents.home import Home
+from stream_lineage.agents.one_partition import OnePartition
+from stream_lineage.agents.pipeline import Pipeline
+from stream_lineage.errors import StreamLineageError
+from stream_lineage.logs import get_logger
+from stream_lineage.provenance.topics import STATE
+from stream_lineage.store.ports import FieldValue, Point
+from stream_lineage.wire.kafka import consumer
+from stream_lineage.wire.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+MEASUREMENT = "lineage_incident_label"
+CHECK_SECONDS = 2.0
+_PREFIX = b"incident-label/"
+_MOST = 1000
+_log = get_logger("stream_lineage.agents")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRead:
+    """``confirms``: whether what was named as the cause is what people found; null where that is not known."""
+
+    incident: str
+    verdict: bool
+    cause: str | None
+    confirms: bool | None
+    at: datetime
+
+
+def label_read(key: bytes | None, value: bytes | None) -> LabelRead | None:
+    """The label of a record; null for a record of others, and for one that cannot be read."""
+    if key is None or value is None or not key.startswith(_PREFIX):
+        return None
+    try:
+        body = orjson.loads(value)
+        cause, confirms = body["cause"], body.get("confirms")
+        return LabelRead(
+            key.removeprefix(_PREFIX).decode(),
+            bool(body["verdict"]),
+            None if cause is None else str(cause)[:_MOST],
+            confirms if isinstance(confirms, bool) else None,
+            datetime.fromisoformat(body["at"]).astimezone(UTC),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def label_points(labels: Iterable[LabelRead], cluster: str, since: datetime) -> list[Point]:
+    """A point for each label that is not older than ``since``: the store keeps nothing that old."""
+    found = []
+    for each in labels:
+        if each.at < since:
+            continue
+        fields: dict[str, FieldValue] = {"labels": 1}
+        if each.cause is not None:
+            fields["cause"] = each.cause
+        if each.confirms is not None:
+            fields["confirmed"] = int(each.confirms)
+        tags = {"cluster": cluster, "incident": each.incident, "verdict": str(each.verdict).lower()}
+        found.append(Point(MEASUREMENT, tags, fields, each.at))
+    return found
+
+
+def label_feed(settings: KafkaSettings, agents_id: str) -> OnePartition[LabelRead | None]:
+    """Reads what people said, in no group."""
+    reader = consumer(settings, agents_id, {"auto.offset.reset": "earliest"})
+    return OnePartition(reader, settings.topic(STATE), _label)
+
+
+def wire_labels(
+    app: Any, home: Home, pipeline: Pipeline[Any], feed: OnePartition[LabelRead | None], cluster: str, kept: timedelta,
+    wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:  # fmt: skip
+    """``kept`` is how long the store keeps points."""
+    place = 0
+
+    async def look() -> None:
+        nonlocal place
+        if not home.settled:
+            return
+        try:
+            read, after = await asyncio.to_thread(feed.read, place)
+        except StreamLineageError as error:
+            _log.warning("labels of incidents cannot be read", error=error.message)
+            return
+        labels = [each for _, each in read if each is not None]
+        try:
+            await pipeline.store(lambda: label_points(labels, cluster, wall() - kept))
+        except Exception as error:
+            _log.exception("labels of incidents cannot be stored")
+            await app.crash(error)
+            raise
+        place = after if home.held else 0
+
+    def lost() -> None:
+        nonlocal place
+        place = 0
+
+    app.timer(CHECK_SECONDS)(look)
+    home.when_lost(lost)
+
+
+def _label(message: Message) -> LabelRead | None:
+    return label_read(message.key(), message.value())
