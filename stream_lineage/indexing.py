@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.connections import log_reader
@@ -20,6 +21,9 @@ from stream_lineage.index.writer import Feed, IndexWriter
 from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, EDGES, INCIDENTS, KEYS, OBSERVATIONS
 from stream_lineage.settings import Settings
 from stream_lineage.wire import kafka
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
 
 _FEEDS: tuple[tuple[str, Feed], ...] = (
     (OBSERVATIONS, "observations"),
@@ -139,6 +143,25 @@ def lag(settings: Settings, positions: Mapping[tuple[str, int], int]) -> dict[tu
     return found
 
 
+def own_ends(settings: Settings, admin: AdminClient) -> dict[tuple[str, int], int]:
+    """Where our own topics end at present, whether or not it can be read by now.
+
+    Raises:
+        KafkaUnavailable: no broker answered.
+    """
+    bounds = own_bounds(admin, _topics(settings, admin)).by_partition
+    return {(source.topic, source.number): high for source, (_, high) in bounds.items()}
+
+
+def has_read(index: ProvenanceIndex, ends: Mapping[tuple[str, int], int]) -> bool:
+    """Whether the index, in the snapshot that is asked, was read up to there."""
+    return not _missing(ends, index.positions())
+
+
+def _missing(ends: Mapping[tuple[str, int], int], positions: Mapping[tuple[str, int], int]) -> int:
+    return sum(max(high - positions.get(place, 0), 0) for place, high in ends.items())
+
+
 def behind(
     settings: Settings,
     index: ProvenanceIndex,
@@ -147,6 +170,7 @@ def behind(
     *,
     offline: bool = False,
     begun: datetime | None = None,
+    ends: Mapping[tuple[str, int], int] | None = None,
 ) -> list[str]:
     """Why the index may lack what our topics have by now, in sentences; none where it has all.
 
@@ -157,10 +181,14 @@ def behind(
         read: how the index was just brought up to date; null where that was not done.
         offline: by the index alone, without asking Kafka.
         begun: when the question came: downstream an index that was read to the end since then has what there was.
+        ends: of our own topics, as Kafka said since then: downstream an index that was read so far has it as well.
     """
     whole, positions = index.whole_at(), index.positions()
     if settings.kafka.topic(EDGES) not in {topic for topic, _ in positions}:
         return ["no edges have been read: nothing is known of what records were made from"]
+    if ends is not None and direction == "downstream":
+        missing = _missing(ends, positions)
+        return [f"the index has not read {missing:,} messages of our own topics yet"] if missing else []
     if offline:
         if whole is None:
             return ["the index may lack what was being read into it: Kafka was not asked"]
@@ -203,8 +231,8 @@ def _require_log(settings: Settings) -> list[OwnTopic]:
     return topics
 
 
-def _topics(settings: Settings) -> list[OwnTopic]:
-    facts = ClusterFacts(kafka.admin(settings.kafka))
+def _topics(settings: Settings, admin: AdminClient | None = None) -> list[OwnTopic]:
+    facts = ClusterFacts(admin or kafka.admin(settings.kafka))
     existing = facts.topics()
     feeds = {settings.kafka.topic(name): feed for name, feed in _FEEDS}
     ids = facts.topic_ids([name for name in feeds if name in existing])

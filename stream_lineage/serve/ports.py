@@ -17,6 +17,8 @@ from stream_lineage.serve.live import LiveAlerts
 from stream_lineage.wire.registered_schema import RegisteredSchema
 
 T = TypeVar("T")
+Ends = Mapping[tuple[str, int], int]
+"""Where our own topics end: by topic and partition, the offset that the next message will have."""
 
 
 class Lineage(Protocol):
@@ -41,8 +43,16 @@ class Lineage(Protocol):
         """Ask the graph, as it was at a time or as it is."""
         ...
 
-    def doubts(self, index: ProvenanceIndex, direction: Direction, begun: datetime) -> Sequence[str]:
-        """Why the index may lack records of a path, in sentences, for a question that came at ``begun``."""
+    def caught_up(self, seconds: float) -> Ends | None:
+        """Wait until the index has what our own topics hold now, so many seconds at most, and give their ends, whether
+        it has or not; null where they are not known in time. Raises nothing."""
+        ...
+
+    def doubts(
+        self, index: ProvenanceIndex, direction: Direction, begun: datetime, ends: Ends | None = None
+    ) -> Sequence[str]:
+        """Why the index may lack records of a path, in sentences, for a question that came at ``begun``, or before
+        ``caught_up`` gave ``ends``."""
         ...
 
     def kept(self, found: Trace) -> Kept:

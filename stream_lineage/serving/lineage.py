@@ -11,30 +11,35 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient
 
 from stream_lineage.agents.graph_fold import GraphFold
 from stream_lineage.connections import registered_schema
-from stream_lineage.errors import KafkaUnavailable, NotFound
+from stream_lineage.errors import IndexUnusable, KafkaUnavailable, NotFound, Overloaded
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.naming import Naming
 from stream_lineage.index.kept import Kept
 from stream_lineage.index.reader import ProvenanceIndex
 from stream_lineage.index.trace import Trace
 from stream_lineage.index.walk import Direction
-from stream_lineage.indexing import behind
+from stream_lineage.indexing import behind, has_read, own_ends
 from stream_lineage.provenance.topics import OPENLINEAGE
 from stream_lineage.serve.live import LiveAlerts
+from stream_lineage.serve.ports import Ends
 from stream_lineage.serving.index_pool import IndexPool
+from stream_lineage.serving.own_ends import OwnEnds
 from stream_lineage.settings import Settings
 from stream_lineage.tracing import kept
 from stream_lineage.trending import marked_trend
-from stream_lineage.wire.kafka import producer, translated
+from stream_lineage.wire.kafka import admin, producer, translated
 from stream_lineage.wire.registered_schema import RegisteredSchema
 
 T = TypeVar("T")
 _PAST = 4
 """Graphs of past times that are kept for the next question."""
 _ANSWER_SECONDS = 30.0
+_LOOK_SECONDS = 0.02
+"""Between looks at whether the index has caught up."""
 
 
 class LiveLineage:
@@ -50,6 +55,8 @@ class LiveLineage:
         self._past_lock = threading.Lock()
         self._producer: Producer | None = None
         self._producer_lock = threading.Lock()
+        self._ends = OwnEnds(self._own_ends)
+        self._admin: AdminClient | None = None
         self.accepted = 0
         """Events of OpenLineage since the start."""
 
@@ -70,8 +77,17 @@ class LiveLineage:
         with self._past_lock:
             return question(self._as_of(at))
 
-    def doubts(self, index: ProvenanceIndex, direction: Direction, begun: datetime) -> Sequence[str]:
-        return behind(self._settings, index, direction, offline=True, begun=begun)
+    def caught_up(self, seconds: float) -> Ends | None:
+        deadline = time.monotonic() + seconds
+        ends = self._ends.asked(seconds)
+        while ends is not None and not self._has_read(ends) and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+        return ends
+
+    def doubts(
+        self, index: ProvenanceIndex, direction: Direction, begun: datetime, ends: Ends | None = None
+    ) -> Sequence[str]:
+        return behind(self._settings, index, direction, offline=True, begun=begun, ends=ends)
 
     def kept(self, found: Trace) -> Kept:
         return kept(self._settings, found)
@@ -133,6 +149,19 @@ class LiveLineage:
                     {"compression.type": "lz4", "linger.ms": 0, "enable.idempotence": "true"},
                 )
             return self._producer
+
+    def _own_ends(self) -> Ends:
+        """By one thread at a time."""
+        if self._admin is None:
+            self._admin = admin(self._settings.kafka)
+        return own_ends(self._settings, self._admin)
+
+    def _has_read(self, ends: Ends) -> bool:
+        try:
+            with self._pool.open() as index:
+                return has_read(index, ends)
+        except (IndexUnusable, Overloaded):
+            return True  # whoever asks it next is told
 
     def _as_of(self, at: datetime) -> Graph:
         key = (at, self._fold.offset)

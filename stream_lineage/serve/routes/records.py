@@ -17,13 +17,17 @@ from stream_lineage.index.walk import Direction
 from stream_lineage.provenance.documents import schema_document
 from stream_lineage.serve.answers import Json
 from stream_lineage.serve.documents import Record, RecordPath
-from stream_lineage.serve.ports import Lineage
+from stream_lineage.serve.ports import Ends, Lineage
 from stream_lineage.serve.problems import documented
 from stream_lineage.serve.routes.parameters import Depth, Offset, Partition, Topic, TopicId
 from stream_lineage.serve.threads import Threads
 
 Read = Annotated[bool, Query(description="Read from Kafka, too, what it still has: timestamps, runs, traces.")]
 Edges = Annotated[int, Query(ge=1, le=20_000, description="Rows of edges to follow at most; `cut` says if more.")]
+Wait = Annotated[
+    int,
+    Query(ge=0, le=10_000, description="Milliseconds to wait at most for the index to catch up; 0 asks Kafka nothing."),
+]
 _HINT = "The index reads on all the time; /readyz says how far it is."
 
 
@@ -59,17 +63,16 @@ def records(lineage: Lineage, threads: Threads) -> APIRouter:
 
     def found(
         direction: Direction, place: tuple[str, int, int], topic_id: str | None, depth: int | None, edges: int,
-        read: bool,
+        read: bool, begun: datetime, ends: Ends | None = None,
     ) -> Any:  # fmt: skip
-        begun = datetime.now(UTC)
         with lineage.index() as index:
-            doubts = lineage.doubts(index, direction, begun)
+            doubts = lineage.doubts(index, direction, begun, ends)
             path = trace(index, *place, direction, topic_id=topic_id, depth=depth, most_strips=edges, doubts=doubts)
             document = drafted(index, path)
         # Others read the index while Kafka is asked.
         return Json(document(lineage.kept(path) if read else Kept()))
 
-    quick, slow = threads.quickly(found), threads.slowly(found)
+    quick, slow, caught_up = threads.quickly(found), threads.slowly(found), threads.slowly(lineage.caught_up)
 
     @router.get(
         "/records/{topic}/{partition}/{offset}/upstream", responses={200: {"model": RecordPath}}, response_class=Json
@@ -80,17 +83,19 @@ def records(lineage: Lineage, threads: Threads) -> APIRouter:
     ) -> Any:  # fmt: skip
         """The records that a record was made from, hop by hop back to the sources."""
         ask = slow if read else quick
-        return await ask("upstream", (topic, partition, offset), topic_id, depth, edges, read)
+        return await ask("upstream", (topic, partition, offset), topic_id, depth, edges, read, datetime.now(UTC))
 
     @router.get(
         "/records/{topic}/{partition}/{offset}/downstream", responses={200: {"model": RecordPath}}, response_class=Json
     )
     async def downstream(
         topic: Topic, partition: Partition, offset: Offset, topic_id: TopicId = None, depth: Depth = None,
-        edges: Edges = 2000, read: Read = False,
+        edges: Edges = 2000, read: Read = False, wait: Wait = 1000,
     ) -> Any:  # fmt: skip
-        """The records that were made from a record."""
-        ask = slow if read else quick
-        return await ask("downstream", (topic, partition, offset), topic_id, depth, edges, read)
+        """The records that were made from a record: all that there were when the question came, where it says that it
+        is exact. For that the index must have read what our own topics hold by then."""
+        ask, begun = slow if read else quick, datetime.now(UTC)
+        ends = await caught_up(wait / 1000) if wait else None
+        return await ask("downstream", (topic, partition, offset), topic_id, depth, edges, read, begun, ends)
 
     return router

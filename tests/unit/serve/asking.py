@@ -28,6 +28,7 @@ from stream_lineage.model.telemetry import Condition, Metric, Sample
 from stream_lineage.provenance.codec import encode_observation
 from stream_lineage.provenance.edge_codec import encode_edges
 from stream_lineage.serve.live import LiveAlerts
+from stream_lineage.serve.ports import Ends
 from stream_lineage.store.ports import Point
 from stream_lineage.store.sqlite import SqliteStore
 from stream_lineage.wire.registered_schema import RegisteredSchema
@@ -107,6 +108,8 @@ class MadeLineage:
         self.graph = graph()
         self.taken: list[tuple[bytes, bytes]] = []
         self.doubted: list[str] = []
+        self.ends: Ends | None = None
+        self.waited: list[float] = []
         self.path = directory / "index.sqlite"
         fill(self.path)
         self.store = SqliteStore(directory / "metrics.sqlite", retention=timedelta(days=36_500))
@@ -125,8 +128,14 @@ class MadeLineage:
             raise NotFound("nothing was known of the graph at that time")
         return question(self.graph if at is None else self.graph.as_of(at))
 
-    def doubts(self, index: ProvenanceIndex, direction: Direction, begun: datetime) -> Sequence[str]:
-        return self.doubted
+    def caught_up(self, seconds: float) -> Ends | None:
+        self.waited.append(seconds)
+        return self.ends
+
+    def doubts(
+        self, index: ProvenanceIndex, direction: Direction, begun: datetime, ends: Ends | None = None
+    ) -> Sequence[str]:
+        return self.doubted if ends is None else []
 
     def kept(self, found: Trace) -> Kept:
         return Kept(trouble="there is no Kafka here")

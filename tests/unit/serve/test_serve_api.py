@@ -173,6 +173,14 @@ def test_a_record_and_its_path_are_those_of_the_command(client: TestClient, line
     lineage.doubted = ["the index is behind"]
     doubted = get(client, "/records/scored/0/7/upstream")
     assert (doubted["exact"], doubted["notes"]) == (False, lineage.doubted)
+    doubted = get(client, "/records/clicks/0/14/downstream")
+    assert (doubted["exact"], lineage.waited[-1]) == (False, 1.0)
+    asked = len(lineage.waited)
+    assert not get(client, "/records/clicks/0/14/downstream", wait=0)["exact"]
+    assert len(lineage.waited) == asked
+    lineage.ends = {}  # Kafka was asked, and the index has what there is
+    assert get(client, "/records/clicks/0/14/downstream", wait=250)["exact"]
+    assert lineage.waited[-1] == 0.25
     read = get(client, "/records/scored/0/7/upstream", read=True)
     assert "no Kafka here" in str(read["notes"])
     for missing in (
