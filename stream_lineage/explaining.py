@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from stream_lineage.errors import NotFound
+from stream_lineage.explain.answer import Answer
 from stream_lineage.explain.live import Bundle, Progress, Question, live_bundle
 from stream_lineage.explain.neighbourhood import Neighbourhood, neighbourhood
+from stream_lineage.explain.recording import Recording
+from stream_lineage.explain.spots import Spot, spots_of
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.lookup import find
 from stream_lineage.graph.naming import naming
@@ -34,6 +37,7 @@ class Asked:
 class Meant:
     """A question, and what it concerns of the graph as it was known at the time that it asks about."""
 
+    graph: Graph
     around: Neighbourhood
     question: Question
 
@@ -47,7 +51,7 @@ def meant_by(settings: Settings, asked: Asked, progress: OnRead | None = None) -
     """
     graph = graph_at(settings, asked.at, progress)
     node, field = _node(graph, asked)
-    return Meant(neighbourhood(graph, node), Question(asked.metric, field, asked.at, asked.history))
+    return Meant(graph, neighbourhood(graph, node), Question(asked.metric, field, asked.at, asked.history))
 
 
 def bundle_of(settings: Settings, meant: Meant, progress: Progress | None = None) -> Bundle:
@@ -63,6 +67,13 @@ def bundle_of(settings: Settings, meant: Meant, progress: Progress | None = None
             meant.around, store, meant.question,
             cluster=names.cluster, namespace=names.namespace, progress=progress,
         )  # fmt: skip
+
+
+def spots_in(settings: Settings, meant: Meant, recording: Recording, answer: Answer) -> tuple[Spot, ...]:
+    """Where in Kafka to look for the first bad records of an answer."""
+    names = naming(settings.kafka.cluster_name, settings.kafka.addresses)
+    nodes = {name: node for node, name in meant.around.names.items()}
+    return spots_of(recording, answer, nodes, names.namespace)
 
 
 def _node(graph: Graph, asked: Asked) -> tuple[Node, str | None]:

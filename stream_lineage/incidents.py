@@ -133,7 +133,7 @@ def bundle_of_incident(
         )
     graph = graph_at(settings, told.incident.updated_at, on_graph)
     around = neighbourhood(graph, find(graph, breach.node))
-    return bundle_of(settings, Meant(around, Question(breach.metric, breach.field, breach.at)), progress)
+    return bundle_of(settings, Meant(graph, around, Question(breach.metric, breach.field, breach.at)), progress)
 
 
 def _labels(settings: Settings) -> dict[str, Label]:

@@ -20,7 +20,9 @@ from stream_lineage.settings import Settings
 
 if TYPE_CHECKING:
     from stream_lineage.explain.answer import Answer, Ranked
+    from stream_lineage.explain.live import Bundle
     from stream_lineage.explain.recording import Recording
+    from stream_lineage.explaining import Meant
 
 _SHOWN = 12
 _TREND_WIDTH = 48
@@ -52,6 +54,9 @@ def explain(
     The answer is the upstream-most node whose own data deviate on a real path to the breach, with path, evidence, what
     was rejected and what else is hit; or inconclusive, with what would settle it. Both end with exit code 0.
 
+    Of the live graph it also says which record of each partition is the first bad one, reading a bounded number of them
+    again, and to which offsets consumer groups have to go back. No value of a record is shown.
+
     BUNDLE.json holds the graph, the series of metrics, events and the breach (docs/root-cause.md); - is stdin. With
     --metric, TARGET is a node of the lineage graph, or TOPIC:FIELD, and all that is read from Kafka and the metric
     store.
@@ -70,16 +75,19 @@ def explain(
                 raise click.UsageError(f"{name} is about the live graph: give --metric, too.")
         _answer(read_bundle(target), target, output)
         return
-    document, notes = _asked(settings(), target, metric, field, at, history)
+    known = settings()
+    meant, bundle = _asked(known, target, metric, field, at, history)
     if export is not None:
-        write_bundle(export, document)
-    recording = recording_of(document)
-    _answer(replace(recording, notes=(*recording.notes, *notes)), target, output)
+        write_bundle(export, bundle.document)
+    recording = recording_of(bundle.document)
+    width = f"Windows are {bundle.window_seconds} s wide."
+    recording = replace(recording, notes=(*recording.notes, width, *bundle.notes))
+    _answer(recording, target, output, lambda answer: _located(known, meant, recording, answer))
 
 
 def _asked(
     settings: Settings, target: str, metric: str, field: str | None, at: str | None, history: str | None
-) -> tuple[dict[str, Any], tuple[str, ...]]:
+) -> tuple[Meant, Bundle]:
     from stream_lineage.explaining import Asked, bundle_of, meant_by
 
     now = datetime.now(UTC)
@@ -93,13 +101,29 @@ def _asked(
     with reading("reading the lineage graph") as progress:
         meant = meant_by(settings, asked, progress)
     with reading("reading series of nodes") as progress:
-        bundle = bundle_of(settings, meant, progress)
-    width = f"Windows are {bundle.window_seconds} s wide."
-    return bundle.document, (width, *bundle.notes)
+        return meant, bundle_of(settings, meant, progress)
 
 
-def _answer(recording: Recording, name: str, output: str) -> None:
+def _located(settings: Settings, meant: Meant, recording: Recording, answer: Answer) -> dict[str, Any]:
+    """What Kafka tells of an answer."""
+    from stream_lineage.explain.located import unlocated
+    from stream_lineage.explaining import spots_in
+    from stream_lineage.locating import located
+
+    if answer.verdict != "root-cause":
+        return unlocated("No cause is named, so no record is known to be bad.")
+    spots = spots_in(settings, meant, recording, answer)
+    with reading("looking for the first bad records"):
+        return located(settings, spots, meant.graph).document()
+
+
+def _answer(
+    recording: Recording, name: str, output: str, locate: Callable[[Answer], dict[str, Any]] | None = None
+) -> None:
+    from stream_lineage.cli.located_output import print_located
+    from stream_lineage.explain.located import unlocated
     from stream_lineage.explain.root_cause import explain as explained
+    from stream_lineage.explain.spots import causes_of
 
     try:
         answer = explained(recording)
@@ -108,10 +132,13 @@ def _answer(recording: Recording, name: str, output: str) -> None:
             f"no answer for {name}: {type(error).__name__}: {error}",
             hint="That is a fault of the search, not of the bundle; --debug shows where.",
         ) from error
+    beyond = unlocated("A bundle holds no records, and Kafka is not asked.") if locate is None else locate(answer)
     if output == JSON:
-        print_json(answer.document())
-    else:
-        _print(answer)
+        print_json({**answer.document(), "causes": causes_of(answer), **beyond})
+        return
+    _print(answer)
+    if locate is not None and answer.verdict == "root-cause":
+        print_located(beyond)
 
 
 def _print(answer: Answer) -> None:

@@ -244,7 +244,8 @@ def _execute(settings: Settings, plan: Plan, go_back: Path | None, yes: bool, ou
 
 
 def _print(settings: Settings, plan: Plan, output: str) -> None:
-    from stream_lineage.cli.replay_output import plan_document, print_plan
+    from stream_lineage.cli.replay_output import print_plan
+    from stream_lineage.explain.replay_document import plan_document
     from stream_lineage.explain.reset_file import reset_csv, reset_script, rows_of, split_by_line_end
 
     if output == JSON:

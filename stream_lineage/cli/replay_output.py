@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from stream_lineage.cli.output import console, print_table
-from stream_lineage.explain.replay import GroupPlan, Plan, Reset, Start, Verdict
+from stream_lineage.explain.replay import GroupPlan, Plan, Reset, Verdict
+from stream_lineage.explain.replay_document import plan_document
 
 if TYPE_CHECKING:
     from stream_lineage.agents.replay_groups import Outcome
@@ -20,18 +21,6 @@ _SAID = {
     Verdict.GONE: "gone from Kafka",
     Verdict.AS_IT_IS: "there already",
 }
-
-
-def plan_document(plan: Plan) -> dict[str, Any]:
-    """A plan as JSON."""
-    return {
-        "reason": plan.reason,
-        "at": plan.at,
-        "starts": [_start(each) for each in plan.starts],
-        "groups": [_group(each) for each in plan.groups],
-        "left_out": [{"what": each.what, "reason": each.reason} for each in plan.left_out],
-        "notes": list(plan.notes),
-    }
 
 
 def outcomes_document(plan: Plan, outcomes: Sequence[Outcome], path: Path | None) -> dict[str, Any]:
@@ -106,44 +95,6 @@ def _row(group: GroupPlan, each: Reset) -> tuple[object, ...]:
         f"forward: {-each.committed + (each.target or 0):,} not read" if each.forward else _SAID[each.verdict],
         means,
     )
-
-
-def _start(start: Start) -> dict[str, Any]:
-    return {
-        "topic": start.topic,
-        "partition": start.partition,
-        "offset": start.offset,
-        "last": start.last,
-        "by": start.means.value,
-        "uncertain": start.uncertain,
-        "timestamp": start.timestamp,
-        "offset_by_time": start.by_time,
-        "log_start": start.bounds.start,
-        "log_end": start.bounds.end,
-        "lost": start.lost,
-    }
-
-
-def _group(group: GroupPlan) -> dict[str, Any]:
-    return {
-        "group": group.group,
-        "state": group.state.lower(),
-        "stopped": group.stopped,
-        "partitions": [
-            {
-                "topic": each.topic,
-                "partition": each.partition,
-                "committed": each.committed,
-                "first_bad": each.start.offset,
-                "verdict": each.verdict.value,
-                "target": each.target,
-                "again": each.again,
-                "lost": each.lost,
-                "by": each.start.means.value,
-            }
-            for each in group.partitions
-        ],
-    }
 
 
 def _printable(text: str) -> str:

@@ -7,8 +7,7 @@ costs little more than decoding everything once.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,18 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_lineage.collect.batch import topic_batches
-from stream_lineage.collect.decode_process import DecodeSchema
-from stream_lineage.collect.flush import Flush, Group, Piece
+from stream_lineage.collect.flush import Flush, Piece
 from stream_lineage.collect.progress import PartitionProgress
 from stream_lineage.collect.range_reader import RangeReader
 from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.collect.schema_answers import SchemaAnswers
 from stream_lineage.collect.schema_key import SchemaCodes
 from stream_lineage.collect.schema_settling import settle_values
-from stream_lineage.errors import SchemaError
+from stream_lineage.collect.value_decoders import ValueDecoders
 from stream_lineage.profile.typed_value import typed_value
 from stream_lineage.wire.columns import Batch, Containers, Numbers, Part, Symbols, Texts
-from stream_lineage.wire.decoder import RecordDecoder, decoder_for
+from stream_lineage.wire.decoder import RecordDecoder
 
 KEY = "@key"
 """Stands for the record's key, as text."""
@@ -59,7 +57,7 @@ class ValueSearch:
         self._codes, self._resolver, self._asks_registry = codes, resolver, asks_registry
         self._answers = SchemaAnswers(codes, resolver)
         self._path, self._wanted, self._most = path, Wanted(wanted), most
-        self._decoders: dict[DecodeSchema, RecordDecoder | None] = {}
+        self._decoders = ValueDecoders(self._answers)
 
     def search(self, reader: RangeReader) -> Search:
         """Read everything, or until ``most`` are found.
@@ -97,7 +95,7 @@ class ValueSearch:
         settle_values(flush.groups, self._answers, self._resolver, asks_registry=self._asks_registry)
         for group in flush.groups.values():
             pieces = group.take_pending()
-            decoder, skip = self._decoder(group)
+            decoder, skip = self._decoders.of(group)
             if decoder is None:
                 result.unreadable += group.records - group.tombstones
                 continue
@@ -106,21 +104,6 @@ class ValueSearch:
                     result.found.append((partition, offset))
                     if len(result.found) > self._most:
                         return
-
-    def _decoder(self, group: Group) -> tuple[RecordDecoder | None, int]:
-        plan = self._answers.plan(group, values_only=True)
-        if plan is None:
-            return None, 0
-        schema = plan.value
-        if schema not in self._decoders:
-            made = None
-            with suppress(SchemaError, ValueError, RecursionError):
-                references: Mapping[str, str] = dict(schema.references)
-                made = decoder_for(
-                    schema.type, schema.framing, schema.text, references, tail=schema.tail, indexes=schema.indexes
-                )
-            self._decoders[schema] = made
-        return self._decoders[schema], plan.skips[0]
 
     def _matches(self, decoder: RecordDecoder, piece: Piece, skip: int, result: Search) -> Iterator[tuple[int, int]]:
         values = piece.values
