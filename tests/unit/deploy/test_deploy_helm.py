@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from stream_lineage.cli.main import COMMANDS
+from stream_lineage.serve.guard import is_local
 from stream_lineage.settings.composed import KNOWN
 from stream_lineage.settings.load import load_settings
 
@@ -39,17 +40,29 @@ EVERYTHING: dict[str, Any] = {
         "tolerations": [{"key": "k", "operator": "Exists"}],
     },
     "agents": {"persistence": {"enabled": True, "size": "1Gi", "storageClassName": "fast"}},
+    "api": {
+        "replicas": 2,
+        "secrets": [{"variable": "STREAM_LINEAGE_KAFKA_SASL_PASSWORD", "secretName": "kafka-reader", "key": "secret"}],
+        "persistence": {"enabled": True, "size": "3Gi", "storageClassName": "fast"},
+        "service": {"type": "LoadBalancer", "port": 443, "annotations": {"a": "b"}},
+        "ingress": {
+            "enabled": True, "className": "nginx", "host": "lineage.example", "tlsSecretName": "lineage-tls",
+            "annotations": {"nginx.ingress.kubernetes.io/proxy-buffering": "off"},
+        },
+    },
     "serviceAccount": {"create": True, "annotations": {"role": "arn"}},
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "networkPolicy": {
         "enabled": True,
         "from": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+        "apiFrom": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}],
         "egress": [{"ports": [{"port": 9092, "protocol": "TCP"}]}],
     },
 }  # fmt: skip
 SPARSE: dict[str, Any] = {
     "collector": {"staticMembership": False},
     "agents": {"persistence": {"enabled": False}},
+    "api": {"persistence": {"enabled": False}, "auth": "none"},
     "serviceAccount": {"create": False},
     "podDisruptionBudget": {"enabled": False},
 }
@@ -62,13 +75,16 @@ def refused(values: dict[str, Any]) -> bool:
 def test_values_have_a_schema_that_refuses_what_it_does_not_know() -> None:
     jsonschema.Draft7Validator.check_schema(SCHEMA)
     assert set(SCHEMA["properties"]) == {"global", *VALUES}
-    for role in ("collector", "agents"):
+    for role in ("collector", "agents", "api"):
         assert set(SCHEMA["properties"][role]["properties"]) == set(VALUES[role])
     assert not refused({})
     assert not refused(EVERYTHING)
     assert not refused(SPARSE)
     assert refused({"bootstrapServer": "typo:9092"})
     assert refused({"bootstrapServers": ""})
+    assert refused({"api": {"auth": "nobody"}})
+    assert refused({"api": {"ingress": {"enabled": True}}})
+    assert refused({"api": {"secrets": [{"variable": "PATH", "secretName": "a", "key": "b"}]}})
     assert refused({"collector": {"replicas": -1}})
     assert refused({"secrets": [{"variable": "PATH", "secretName": "a", "key": "b"}]})
     assert refused({"files": [{"name": "both", "secretName": "a", "configMapName": "b"}]})
@@ -80,7 +96,7 @@ def test_templates_name_what_exists() -> None:
     assert variables
     assert variables <= {setting.environment for setting in KNOWN.values()}
     roles = set(re.findall(r'"role" "(\w+)"', text))
-    assert roles == {"collect", "agents"}
+    assert roles == {"collect", "agents", "serve"}
     assert roles <= set(COMMANDS)
     assert set(re.findall(r"path: (/\w+)", text)) == {"/healthz", "/readyz", "/metrics"}
     used = set(re.findall(r"\.Values\.(\w+)", text))
@@ -136,7 +152,11 @@ def test_kubernetes_takes_all_of_it(values: dict[str, Any], tmp_path: Path) -> N
 @needs_helm
 def test_pods_may_do_nothing_but_their_work(tmp_path: Path) -> None:
     documents = rendered(tmp_path, EVERYTHING)
-    for name, role in (("team-stream-lineage-collector", "collect"), ("team-stream-lineage-agents", "agents")):
+    for name, role in (
+        ("team-stream-lineage-collector", "collect"),
+        ("team-stream-lineage-agents", "agents"),
+        ("team-stream-lineage-api", "serve"),
+    ):
         stateful = one(documents, "StatefulSet", name)["spec"]
         pod = stateful["template"]["spec"]
         [container] = pod["containers"]
@@ -159,7 +179,7 @@ def test_pods_may_do_nothing_but_their_work(tmp_path: Path) -> None:
         for d in documents
         if d["kind"] == "StatefulSet"
     }
-    assert roles == {"collect", "agents"}
+    assert roles == {"collect", "agents", "serve"}
 
 
 @needs_helm
@@ -182,3 +202,47 @@ def test_the_roles_load_what_the_chart_gives_them(tmp_path: Path) -> None:
     assert settings.telemetry.address[1] == port["containerPort"]
     service = one(documents, "Service", "team-stream-lineage")["spec"]
     assert service["ports"][0]["targetPort"] == port["name"]
+
+
+@needs_helm
+def test_the_api_lets_nobody_in_unless_told_and_answers_where_it_is_asked(tmp_path: Path) -> None:
+    documents = rendered(tmp_path, EVERYTHING)
+    pod = one(documents, "StatefulSet", "team-stream-lineage-api")["spec"]["template"]
+    [container] = pod["spec"]["containers"]
+    given = [each["name"] for each in container["env"]]
+    assert len(set(given)) == len(given)
+    secrets = {
+        each["name"]: each["valueFrom"]["secretKeyRef"]["name"] for each in container["env"] if "valueFrom" in each
+    }
+    assert secrets == {"STREAM_LINEAGE_KAFKA_SASL_PASSWORD": "kafka-reader"}
+    file = tmp_path / "config.yaml"
+    file.write_text(one(documents, "ConfigMap", "team-stream-lineage")["data"]["config.yaml"])
+    environment = {each["name"]: each.get("value", "given-by-kubernetes") for each in container["env"]}
+    settings = load_settings({}, environment, file)
+    assert (settings.serve.serve_auth, settings.serve.serve_index) == ("token", True)
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    host, port = settings.serve.address
+    assert (is_local(host), port) == (False, ports["api"])
+    assert settings.telemetry.address == (host, ports["telemetry"])
+    mounts = {each["mountPath"] for each in container["volumeMounts"]}
+    assert str(settings.index.index_path.parent) in mounts  # all else is read-only
+    probes = {container[name]["httpGet"]["port"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+    assert probes == {"api"}
+    service = one(documents, "Service", "team-stream-lineage-api")["spec"]
+    assert service["ports"] == [{"name": "api", "port": 443, "targetPort": "api"}]
+    assert service["selector"].items() <= pod["metadata"]["labels"].items()
+    [rule] = one(documents, "Ingress", "team-stream-lineage-api")["spec"]["rules"]
+    backend = rule["http"]["paths"][0]["backend"]["service"]
+    assert (rule["host"], backend) == ("lineage.example", {"name": "team-stream-lineage-api", "port": {"name": "api"}})
+    _, api = one(documents, "NetworkPolicy", "team-stream-lineage")["spec"]["ingress"]
+    assert api["ports"][0]["port"] == "api"
+    assert api["from"] == EVERYTHING["networkPolicy"]["apiFrom"]
+
+
+@needs_helm
+def test_there_need_be_no_api(tmp_path: Path) -> None:
+    documents = rendered(tmp_path, {"api": {"enabled": False}, "networkPolicy": {"enabled": True}})
+    assert not [each for each in documents if each["metadata"]["name"].endswith("-api")]
+    [rule] = one(documents, "NetworkPolicy", "team-stream-lineage")["spec"]["ingress"]
+    assert rule["ports"][0]["port"] == "telemetry"
+    one(rendered(tmp_path, {"api": {"enabled": True}}), "StatefulSet", "team-stream-lineage-api")

@@ -69,23 +69,39 @@ spec:
         - name: STREAM_LINEAGE_INSTANCE_ID
           valueFrom: {fieldRef: {fieldPath: metadata.name}}
         {{- end }}
-        {{- range $root.Values.secrets }}
+        {{- if eq .role "serve" }}
+        - name: STREAM_LINEAGE_SERVE_LISTEN
+          value: 0.0.0.0:8080
+        - name: STREAM_LINEAGE_SERVE_AUTH
+          value: {{ .values.auth | quote }}
+        {{- end }}
+        {{- $own := .values.secrets | default list }}
+        {{- $said := list }}
+        {{- range $own }}{{ $said = append $said .variable }}{{ end }}
+        {{- $secrets := $own }}
+        {{- range $root.Values.secrets }}{{ if not (has .variable $said) }}{{ $secrets = append $secrets . }}{{ end }}{{ end }}
+        {{- range $secrets }}
         - name: {{ .variable }}
           valueFrom: {secretKeyRef: {name: {{ .secretName | quote }}, key: {{ .key | quote }}}}
         {{- end }}
       ports:
         - {name: telemetry, containerPort: 9464}
+        {{- if eq .role "serve" }}
+        - {name: api, containerPort: 8080}
+        {{- end }}
+      {{- /* The API by itself: its metrics are answered beside it. */}}
+      {{- $probed := eq .role "serve" | ternary "api" "telemetry" }}
       startupProbe:
-        httpGet: {path: /healthz, port: telemetry}
+        httpGet: {path: /healthz, port: {{ $probed }}}
         periodSeconds: 5
         failureThreshold: 36
       livenessProbe:
-        httpGet: {path: /healthz, port: telemetry}
+        httpGet: {path: /healthz, port: {{ $probed }}}
         periodSeconds: 20
         timeoutSeconds: 10
         failureThreshold: 3
       readinessProbe:
-        httpGet: {path: /readyz, port: telemetry}
+        httpGet: {path: /readyz, port: {{ $probed }}}
         periodSeconds: 10
         timeoutSeconds: 10
       securityContext:
