@@ -104,11 +104,12 @@ def _envelope(head: bytes, tail: bytes, schema: Any) -> Envelope | None:
 def as_json_schema(schema: Any, level: int = 0) -> Any:
     """What a Connect schema declares of the payload, as a JSON schema. What cannot be told is ``true``: anything."""
     kind = schema.get("type") if isinstance(schema, dict) and level <= MAX_SCHEMA_DEPTH else None
-    if kind in _TYPES:
+    if isinstance(kind, str) and kind in _TYPES:
         types = ["string", "number"] if schema.get("name") == _DECIMAL else [_TYPES[kind]]
         out: dict[str, Any] = {"type": types}
     elif kind == "struct":
-        fields = [field for field in schema.get("fields") or () if isinstance(field, dict) and "field" in field]
+        listed = schema["fields"] if isinstance(schema.get("fields"), list) else []
+        fields = [field for field in listed if isinstance(field, dict) and "field" in field]
         out = {
             "type": ["object"],
             "properties": {str(field["field"]): as_json_schema(field, level + 1) for field in fields},

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 
 from stream_lineage.model.structure import DeviationKind
-from stream_lineage.wire.columns import Compared, FieldColumn, Numbers, Part, Symbols, Texts
+from stream_lineage.wire.avro_emission import size
+from stream_lineage.wire.columns import Compared, FieldColumn, Numbers, Part, Symbols
 from stream_lineage.wire.json_schema import Place
 
 _MOST_UNSEEN = 1_000
@@ -96,6 +97,4 @@ def _mismatched(part: Part, types: frozenset[str]) -> int:
         if part.type == "number" and "integer" in types:  # 1.0 is an integer
             return int(np.count_nonzero(part.values != np.floor(part.values)))
         return len(part.values)
-    if isinstance(part, Texts):
-        return len(part.starts)
-    return len(part.codes) if isinstance(part, Symbols) else part.count
+    return size(part)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import orjson
 
 _MAX_NODES = 200_000
+_MAX_DIGITS = 10
 _NEWER = ("2019-09", "2020-12", "/next")
 
 
@@ -61,7 +62,7 @@ class Schemas:
         try:
             uri, fragment = urldefrag(reference)
             document = self._document(uri, at.document)
-        except ValueError:
+        except ValueError:  # no URI
             return None
         if document is None:
             return None
@@ -112,11 +113,15 @@ def _pointed_at(pointer: str, start: Located, schemas: Schemas) -> Located | Non
         node = here.schema
         if isinstance(node, dict) and name in node:
             here = schemas.within(node[name], here)
-        elif isinstance(node, list) and name.isdecimal() and int(name) < len(node):
+        elif isinstance(node, list) and _is_index(name) and int(name) < len(node):
             here = schemas.within(node[int(name)], here)
         else:
             return None
     return here
+
+
+def _is_index(name: str) -> bool:
+    return name.isdecimal() and len(name) <= _MAX_DIGITS  # Python refuses to read thousands of digits
 
 
 def _uri(schema: Any, base: str) -> str:
@@ -124,6 +129,7 @@ def _uri(schema: Any, base: str) -> str:
     if not isinstance(own, str) or own.startswith("#"):
         return base
     try:
+        urlsplit(own)  # of an empty base urljoin takes anything
         return urljoin(base, own)
     except ValueError:
         return base

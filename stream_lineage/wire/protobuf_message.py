@@ -235,8 +235,6 @@ class MessageReader:
             parts.append(Numbers("integer", zeros))
 
     def _check_text(self, starts: Indexes, lengths: Indexes, rows: Indexes) -> None:
-        if not len(starts):
-            return
         wrong = not_utf8(self._run.data, self._run.words, starts, lengths)
         if len(wrong):
             self._run.fail(self._segments.owners[rows[wrong]], BAD_TEXT, self._place.path)

@@ -168,6 +168,13 @@ def test_a_bad_record_is_named_and_alone(type_: Any, payload: bytes, kind: str, 
     assert shown(decoded) == shown(clean)
 
 
+@pytest.mark.parametrize("type_", ["boolean", "long", ["null", "long"]])
+def test_a_value_alone_that_is_cut_off_is_bad_and_alone(type_: Any) -> None:
+    decoded = columns_of(type_).decode(batch(b"\0", b"", b"\0", between=b"\1"))
+    assert kinds(decoded) == {1: "truncated"}
+    assert shown(decoded)["$"][0] == 2
+
+
 def test_errors_name_the_field_and_no_value() -> None:
     inner = {"type": "record", "name": "I", "fields": [{"name": "sku", "type": "string"}]}
     decoded = columns_of(record("int", {"type": "map", "values": {"type": "array", "items": inner}})).decode(

@@ -358,9 +358,7 @@ def thresholds(rng: random.Random) -> Iterator[None]:
         yield
 
 
-@relaxed
-@given(schemas(), st.integers(0, 2**32), st.sampled_from([1, 3, 12, 40]))
-def test_both_decoders_give_the_columns_of_what_was_written(schema: Any, seed: int, count: int) -> None:
+def check_good(schema: Any, seed: int, count: int) -> None:
     rng = random.Random(seed)
     data = [datum(schema, rng) for _ in range(count)]
     records = [encoded(schema, value, rng) for value in data]
@@ -379,6 +377,12 @@ def test_both_decoders_give_the_columns_of_what_was_written(schema: Any, seed: i
     assert [column.path for column in columnar.columns] == [column.path for column in by_record.columns]
     assert normal_columns(columnar) == Expected(schema, data).normal()
     assert normal_columns(by_record) == normal_columns(columnar)
+
+
+@relaxed
+@given(schemas(), st.integers(0, 2**32), st.sampled_from([1, 3, 12, 40]))
+def test_both_decoders_give_the_columns_of_what_was_written(schema: Any, seed: int, count: int) -> None:
+    check_good(schema, seed, count)
 
 
 # What fastavro lets pass: see the record decoder.
@@ -450,9 +454,7 @@ def fastavro_reads(parsed: Any, record: bytes) -> bool:
     return stream.tell() == len(record)
 
 
-@relaxed
-@given(schemas(), st.integers(0, 2**32), st.sampled_from([1, 4, 20, 40]))
-def test_bad_records_are_found_exactly_and_leave_no_trace(schema: Any, seed: int, count: int) -> None:
+def check_bad(schema: Any, seed: int, count: int) -> None:
     rng = random.Random(seed)
     records = [mutated(encoded(schema, datum(schema, rng), rng), rng) for _ in range(count)]
     tree = parse_schema(json.dumps(schema))
@@ -475,6 +477,50 @@ def test_bad_records_are_found_exactly_and_leave_no_trace(schema: Any, seed: int
             assert fastavro_reads(parsed, record)
         elif kind not in LENIENT and not bomb and LOWEST_LONG not in record:
             assert not fastavro_reads(parsed, record)
+
+
+@relaxed
+@given(schemas(), st.integers(0, 2**32), st.sampled_from([1, 4, 20, 40]))
+def test_bad_records_are_found_exactly_and_leave_no_trace(schema: Any, seed: int, count: int) -> None:
+    check_bad(schema, seed, count)
+
+
+def named(leaf: Any, number: int) -> Any:
+    return {**leaf, "name": f"N{number}"} if kind_of(leaf) in NAMED else leaf
+
+
+def record_of(name: str, types: list[Any]) -> Any:
+    fields = [{"name": f"f{i}", "type": type_} for i, type_ in enumerate(types)]
+    return {"type": "record", "name": name, "fields": fields}
+
+
+EVERYTHING = record_of("Everything", [named(leaf, number) for number, leaf in enumerate(LEAVES)])
+EMPTY = record_of("Empty", ["null", {"type": "fixed", "name": "None", "size": 0}])
+TWO_TEXTS = [{"type": "record", "name": name, "fields": [{"name": "s", "type": "string"}]} for name in ("A", "B")]
+MANY = ["null", "boolean", "int", "long", "float", "double", "bytes", "string", EMPTY, EVERYTHING]
+SHAPES: dict[str, Any] = {
+    "one of each": EVERYTHING,
+    "items": {"type": "array", "items": EVERYTHING},
+    "entries": {"type": "map", "values": EVERYTHING},
+    "nothing but nulls": record_of("Top", ["null", "null"]),
+    "two of a size": record_of("Top", [{"type": "fixed", "name": name, "size": 3} for name in "AB"]),
+    "many branches": record_of("Top", [MANY]),
+    "items of many branches": {"type": "array", "items": MANY},
+    "items of items of many branches": {"type": "array", "items": {"type": "array", "items": MANY[:-1]}},
+    "what takes no bytes": record_of("Top", [["null", EMPTY], {"type": "array", "items": "null"}]),
+    "branches with a field in common": record_of("Top", [["null", *TWO_TEXTS]]),
+    **{
+        f"items of items: {json.dumps(leaf)}": {"type": "array", "items": {"type": "array", "items": named(leaf, 0)}}
+        for leaf in LEAVES
+    },
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_type_wherever_it_stands(name: str) -> None:
+    for seed, count in ((0, 3), (1, 40), (2, 12)):
+        check_good(SHAPES[name], seed, count)
+        check_bad(SHAPES[name], seed, count)
 
 
 @pytest.mark.parametrize("count", [1, 40])

@@ -113,6 +113,17 @@ def test_keys_that_occur_twice_are_two_entries() -> None:
     assert integers(decoded) == {"${}": [1, 2]}
 
 
+def test_a_record_that_ends_before_a_value_is_bad_and_alone() -> None:
+    switches = {
+        "type": "record",
+        "name": "S",
+        "fields": [{"name": "on", "type": "boolean"}, {"name": "s", "type": ["null", "S"]}],
+    }
+    decoded = decoder(switches).decode(batch(b"", b"\1\0", b"\1\2"))
+    assert [(bad.index, bad.kind) for bad in decoded.bad] == [(0, "truncated"), (2, "truncated")]
+    assert [part.values.tolist() for part in decoded.columns[0].parts if isinstance(part, Numbers)] == [[True]]
+
+
 def test_depth_is_bounded_before_fastavro_sees_it() -> None:
     deep = b"\2\2" * 100_000 + b"\2\0"
     decoded = decoder(LIST).decode(batch(b"\2\0", deep, b"\4\0"))
@@ -190,6 +201,9 @@ def test_paths_beyond_the_bound_are_left_out_and_counted() -> None:
     decoded = decoder(LIST, max_fields=3).decode(written(LIST, linked(7)))
     assert [column.path for column in decoded.columns] == ["value", "next", "next.value"]
     assert decoded.truncated > 0
+    of_trees = decoder(TREE, max_fields=2).decode(written(TREE, {"v": 7, "kids": [{"v": 8, "kids": []}]}))
+    assert [(column.path, column.slots) for column in of_trees.columns] == [("v", 1), ("kids", 1)]
+    assert integers(of_trees) == {"v": [7]}
     ten_ways = [{"name": f"r{i}", "type": ["null", "E"]} for i in range(10)]
     many = decoder({"type": "record", "name": "E", "fields": ten_ways}).decode(batch(b"\2" + bytes(10) + bytes(9)))
     assert [column.path for column in many.columns][:2] == ["r0", "r0.r0"]

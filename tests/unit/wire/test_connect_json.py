@@ -128,10 +128,53 @@ def test_made_up_schemas_are_told_apart_within_bounds() -> None:
         b'{"schema":{"type":"int8","a":"\xff"},"payload":1}',
         b'{"payload":1,"schema":' + b"[" * 5_000 + b"}",
         b'{"payload":{"schema":{"type":"a"}}}',
+        b'{"schema":{"type":"int8"},"other":1}',
+        b'{"schema":{"type":3},"payload":1}',
+        b'{"schema":{},"payload":1}',
+        b'{"payload":1,"other":{"schema":{"type":"a"}}}',
+        b'{"payload":[{},"schema"]}',
+        b'{"payload":1,"schema":{"type":"a"},"other":2}',
     ],
 )
 def test_what_is_no_envelope(record: bytes) -> None:
     assert envelope_of(record) is None
+
+
+@pytest.mark.parametrize(
+    ("record", "payload", "schema"),
+    [
+        (b'{"schema":{"type":"int8"},"payload":1}', b"1", '{"type":"int8"}'),
+        (b' { "schema" : null , "payload" :  [2] } \n', b"  [2] ", None),
+        (b'{"payload":1,"schema":{"type":"int8"}}', b"1", '{"type":"int8"}'),
+        (b'{"payload" :1 ,"schema": {"type":"int8","name":"n"} }', b"1 ", '{"name":"n","type":"int8"}'),
+        (b'{"payload":{"a":1,"schema":{"type":"x"}},"schema":null}', b'{"a":1,"schema":{"type":"x"}}', None),
+        (
+            b'{"payload":1,"schema":{"type":"int8","a":1,"schema":{"b":2}}}',
+            b"1",
+            '{"a":1,"schema":{"b":2},"type":"int8"}',
+        ),
+    ],
+)
+def test_an_envelope_is_what_stands_around_the_payload(record: bytes, payload: bytes, schema: str | None) -> None:
+    envelope = envelope_of(record)
+    assert envelope is not None
+    assert record == envelope.head + payload + envelope.tail
+    assert envelope.schema == schema
+    assert envelope.fingerprint == (None if schema is None else canonical(json.loads(schema)))
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"type": "struct", "fields": 5}, {"type": ["object"], "properties": {}, "required": []}),
+        ({"type": "array", "items": {"type": ["int8"]}}, {"type": ["array"], "items": True}),
+        ({"type": "array"}, {"type": ["array"], "items": True}),
+        ({"type": {}}, True),
+        ("int8", True),
+    ],
+)
+def test_a_connect_schema_that_says_something_odd_declares_anything_there(schema: Any, expected: Any) -> None:
+    assert as_json_schema(schema) == expected
 
 
 def test_what_a_connect_schema_declares() -> None:

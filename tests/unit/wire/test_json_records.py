@@ -151,6 +151,15 @@ def test_the_search_for_cycles_goes_on_afterwards() -> None:
     assert gc.isenabled()
 
 
+def test_nobody_who_does_without_the_search_for_cycles_gets_it_back() -> None:
+    gc.disable()
+    try:
+        decode({"a": 1})
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
 def test_errors_hold_no_value() -> None:
     for text in (b'{"card": secret}', b'{"card": "secret}', b'"secret\xff"', b'{"secret": 1e9999}'):
         (bad,) = JsonRecords().decode(batch(text)).bad

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from stream_lineage.errors import SchemaError
 from stream_lineage.model.structure import DeviationKind
+from stream_lineage.wire import json_schema
 from stream_lineage.wire.columns import Batch, Compared
 from stream_lineage.wire.json_records import JsonRecords
 from stream_lineage.wire.json_schema import Place, declared_by, declared_by_document
@@ -135,6 +136,24 @@ SCHEMAS: list[tuple[Any, tuple[str, ...], str | None]] = [
     ({"if": {}, "then": {"properties": {"a": {"type": "string"}}}}, ("a",), None),
     ({"properties": {"a": False}}, ("a",), "nothing"),
     ({"properties": {"a": {"type": "unheard-of"}}}, ("a",), None),
+    ({"properties": {"a": {"$ref": "#/x/1"}}, "x": [{"type": "null"}, {"type": "string"}]}, ("a",), "string"),
+    ({"properties": {"a": {"$ref": "#/x/2"}}, "x": [{"type": "null"}, {"type": "string"}]}, ("a",), None),
+    ({"properties": {"a": {"$ref": "#/x/" + "9" * 5_000}}, "x": [{"type": "null"}]}, ("a",), None),
+    ({"properties": {"a": {"$ref": "http://["}}}, ("a",), None),
+    ({"$id": "http://[", "properties": {"a": {"$ref": "address.json"}}}, ("a",), "object"),
+    *(
+        ({"properties": {"a": {"const": value}}}, ("a",), label)
+        for value, label in [
+            (None, "null"),
+            (True, "boolean"),
+            (3, "integer"),
+            (2.0, "integer"),
+            (2.5, "number"),
+            ("x", "string"),
+            ([], "array"),
+            ({}, "object"),
+        ]
+    ),
 ]  # fmt: skip
 
 
@@ -143,6 +162,36 @@ def test_where_references_and_branches_lead(schema: Any, steps: tuple[str, ...],
     place = place_at(schema, *steps, references={"address.json": json.dumps(REFERRED), "broken": "{"})
     assert place is not None
     assert place.label == expected
+
+
+@pytest.mark.parametrize(
+    ("schema", "step"),
+    [
+        ({"type": "array"}, "[]"),
+        ({"type": "object"}, "{}"),
+        ({"properties": {"a": {"type": "string"}}}, "{}"),  # members of their own, not the values of a map
+        ({"properties": {"a": {"type": "string"}}}, "b"),
+    ],
+)
+def test_where_nothing_is_declared_there_is_no_place(schema: Any, step: str) -> None:
+    assert place_at(schema, step) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "expected"),
+    [
+        ({"type": "array"}, {"a": 1}, {("type-mismatch", "$", "array", "object"): 1}),
+        ({"properties": {"a": {"type": "integer"}}}, {"a": None}, {("type-mismatch", "a", "integer", "null"): 1}),
+        ({"properties": {"a": {"type": "integer"}}}, {"a": [1]}, {("type-mismatch", "a", "integer", "array"): 1}),
+        ({"properties": {"a": {"type": "number"}}}, {"a": 1}, {}),
+        ({"properties": {"a": {"enum": ["x", "y"]}}}, {"a": "y"}, {}),
+        ({"properties": {"a": {}}}, {"a": 1, "b": 2}, {("undeclared", "b", None, "integer"): 1}),
+        ({"properties": {"a": {}}, "dependentSchemas": {"a": {"properties": {"b": {"type": "null"}}}}}, {"b": 2}, {}),
+        ({"properties": {"a": {}}, "dependencies": {"a": ["b"]}}, {"b": 2}, {("undeclared", "b", None, "integer"): 1}),
+    ],
+)
+def test_one_record_against_its_schema(schema: Any, value: Any, expected: dict[Any, int]) -> None:
+    assert rows(schema, value) == expected
 
 
 def test_members_of_branches() -> None:
@@ -172,6 +221,13 @@ def test_members_of_branches() -> None:
 def test_what_is_no_schema_is_refused(text: str) -> None:
     with pytest.raises(SchemaError):
         declared_by(text)
+
+
+def test_texts_beyond_the_bound_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_schema, "MAX_TEXT_CHARACTERS", 20)
+    assert declared_by("{}", {"a": "x" * 18}).label is None
+    with pytest.raises(SchemaError, match="longer than 20"):
+        declared_by("{}", {"a": "x" * 19})
 
 
 def test_hostile_schemas_come_to_an_end() -> None:

@@ -20,6 +20,7 @@ def batch(*records: bytes) -> Batch:
         ([b"a,b\tc\r\n", "café,日本\n".encode()], True),
         ([b"1234"], True),
         ([("é" * 2_000).encode(), ("x" + "日" * 2_000).encode()], True),  # longer than what is looked at
+        ([("xx" + "日" * 2_000).encode()], True),  # which ends within a character
         ([b"", b"a"], True),
         ([b""], None),
         ([], None),

@@ -194,6 +194,102 @@ def test_paths_beyond_the_bound_are_counted_and_their_bytes_still_checked() -> N
     assert [(bad.index, bad.kind) for bad in found.bad] == [(1, "bad-utf8"), (2, "bad-utf8")]
 
 
+LOST = """syntax = "proto2"; enum E { A = 0; B = 5; }
+message M { oneof o { N n = 1; int32 x = 2; } repeated E packed = 3 [packed = true]; optional E e = 4; }
+message N { optional E e = 1; }"""
+
+
+@pytest.mark.parametrize(
+    ("records", "outside", "values"),
+    [
+        ([b"\x0a\x02\x08\x05"], 0, {"n.e": ["B"]}),
+        ([b"\x0a\x02\x08\x09"], 1, {"n.e": []}),
+        ([b"\x0a\x02\x08\x09\x10\x07"], 0, {"x": [7]}),  # what lost against its rival is nowhere
+        ([b"\x0a\x02\x08\x05", b"\x10\x07"], 0, {"n.e": ["B"], "x": [7]}),  # no rivals: two records
+        ([b"\x1a\x02\x00\x05"], 0, {"packed": [2], "packed[]": ["A", "B"]}),
+        ([b"\x1a\x03\x00\x09\x05"], 1, {"packed": [2], "packed[]": ["A", "B"]}),
+        ([b"\x20\x05"], 0, {"e": ["B"]}),
+    ],
+)
+def test_numbers_that_a_closed_enum_does_not_have(
+    records: list[bytes], outside: int, values: dict[str, list[Any]]
+) -> None:
+    found = decoded(LOST, *records)
+    assert not found.bad
+    assert found.compared is not None
+    assert sum(n for (kind, *_), n in found.compared.found.items() if kind is DeviationKind.OUTSIDE_ENUM) == outside
+    seen = {path: values for path, (_, _, values) in shown(found).items() if path != "n" and any(values)}
+    assert seen == {path: some for path, some in values.items() if some}
+
+
+def test_texts_of_an_array_are_checked_each() -> None:
+    found = decoded(
+        LIST.replace("int32 v", "repeated string v"), b"\x0a\x01a\x0a\x02\xc3\xa9", b"\x0a\x01a\x0a\x01\xff"
+    )
+    assert [(bad.index, bad.kind) for bad in found.bad] == [(1, "bad-utf8")]
+    assert shown(found)["v[]"] == (2, 0, ["é".encode(), b"a"])
+
+
+def test_an_entry_of_a_map_without_a_value_holds_an_empty_message() -> None:
+    text = 'syntax = "proto3"; message M { map<string, N> m = 1; message N { int32 a = 1; optional int32 b = 2; } }'
+    found = decoded(text, b"\x0a\x03\x0a\x01k", b"\x0a\x07\x0a\x01k\x12\x02\x08\x05")
+    assert shown(found) == {
+        "m": (2, 0, [1, 1]),
+        "m{}": (2, 0, ["record", "record"]),
+        "m{}.a": (2, 0, [0, 5]),
+    }
+    assert found.compared is not None
+    assert found.compared.unseen == {"m{}.b": ("int32", 2)}
+    alone = b"\x0a\x03\x0a\x01k"
+    assert shown(decoded(text, alone)) == {"m": (1, 0, [1]), "m{}": (1, 0, ["record"]), "m{}.a": (1, 0, [0])}
+    assert shown(decoded(text, alone, max_fields=1)) == {"m": (1, 0, [1])}
+
+
+def test_messages_on_two_ways_to_the_same_levels_are_together() -> None:
+    """Beyond the fourth level it makes no difference by which field a message is reached."""
+    text = 'syntax = "proto3"; message T { int32 v = 1; T left = 2; T right = 3; }'
+
+    def tree(depth: int, number: int) -> bytes:
+        record = b"\x08" + varint(number)
+        for tag, below in ((b"\x12", 2 * number), (b"\x1a", 2 * number + 1)) if depth else ():
+            inner = tree(depth - 1, below)
+            record += tag + varint(len(inner)) + inner
+        return record
+
+    found = shown(decoded(text, tree(6, 1), tree(5, 1_000)))
+    numbers = [*range(1, 128), *(1_000 * 2**level + each for level in range(6) for each in range(2**level))]
+    values = [value for path, (_, _, each) in found.items() if path.endswith("v") for value in each]
+    assert sorted(values) == sorted(numbers)
+    assert sum(len(each) for path, (_, _, each) in found.items() if path.endswith("…[]")) == sum(
+        2**level for depth in (6, 5) for level in range(4, depth + 1)
+    )
+
+
+FOLDED = """syntax = "proto3"; message L { L next = 1; N n = 2; repeated int32 p = 3; repeated N many = 4;
+  message N { N n = 1; int32 x = 2; repeated N more = 3; } }"""
+
+
+def test_wherever_the_bound_of_paths_is_bytes_are_checked_and_columns_the_same() -> None:
+    deep = b"\x1a\x02\x01\x02\x18\x03\x12\x08\x0a\x02\x10\x07\x1a\x02\x10\x06\x22\x04\x1a\x02\x10\x05"
+    for _ in range(6):
+        deep = b"\x0a" + varint(len(deep)) + deep + b"\x1a\x02\x01\x02\x12\x02\x10\x09"
+    schema, records = parse_schema(FOLDED), batch([deep, b"\x0a\x02\x1a\x05"])
+    unbounded = shown(ProtobufColumns(schema, indexes=FIRST).decode(records))
+    for max_fields in range(100):
+        found = ProtobufColumns(schema, DecodeLimits(max_fields=max_fields), FIRST).decode(records)
+        assert [bad.kind for bad in found.bad] == ["truncated"]
+        assert len(found.columns) <= max_fields
+        assert found.truncated > 0
+        assert {path: unbounded[path] for path in shown(found)} == shown(found)
+
+
+def test_paths_of_errors_are_cut() -> None:
+    name = "n" * 400
+    [bad] = decoded(f'syntax = "proto3"; message M {{ M {name} = 1; string s = 2; }}', b"\x0a\x03\x12\x01\xff").bad
+    assert bad.error.endswith("nnn…")
+    assert len(bad.error) < 300
+
+
 FILE = """syntax = "proto3"; message A { int32 a = 1; }
 message B { map<string, int32> m = 1; message C { int32 c = 1; } message D { int32 d = 1; } int32 a = 2; }"""
 
@@ -216,6 +312,7 @@ message B { map<string, int32> m = 1; message C { int32 c = 1; } message D { int
         (b"\x80", None),
         (b"\xff" * 11, None),
         (b"\x80\x80\x80\x08", None),
+        (b"\x02" + b"\xff" * 11, None),
     ],
 )
 def test_message_indexes(indexes: bytes, path: str | None) -> None:

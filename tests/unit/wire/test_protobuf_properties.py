@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, unknown_fields
 from google.protobuf.message import DecodeError
 from grpc_tools import protoc
@@ -22,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_lineage.model.structure import DeviationKind
-from stream_lineage.wire import protobuf_scan
+from stream_lineage.wire import protobuf_scan, protobuf_walk
 from stream_lineage.wire.columns import Batch, Containers, Decoded, FieldColumn, Numbers, Symbols, Texts
 from stream_lineage.wire.protobuf_columns import ProtobufColumns
 from stream_lineage.wire.protobuf_compile import parse_schema
@@ -521,6 +522,16 @@ def test_exactly_those_records_are_bad_that_the_reference_parser_refuses(seed: i
     check(schema, oracle, records, rng)
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_some_schemas_each_time(seed: int) -> None:
+    rng = random.Random(seed)
+    schema = made_schema(rng)
+    oracle = Oracle(schema)
+    good = [wire(schema, schema.messages[0], rng) for _ in range(40)]
+    for some in (good[:3], good, [mutated(record, rng) for record in good]):
+        check(schema, oracle, some, rng)
+
+
 EDGES = Schema(
     "proto2",
     [
@@ -607,7 +618,11 @@ def test_edges_of_the_wire_format_alone_among_many_and_in_every_way() -> None:
     for name, record in WIRE.items():
         parsed = oracle.parsed(record)
         for few, grace, copies in ((24, 0, 1), (24, 3_000_000, 40), (0, 3_000_000, 40), (0, -1_000_000_000, 40)):
-            with mock.patch.object(protobuf_scan, "FEW", few), mock.patch.object(protobuf_scan, "GRACE", grace):
+            with (
+                mock.patch.object(protobuf_scan, "FEW", few),
+                mock.patch.object(protobuf_scan, "GRACE", grace),
+                mock.patch.object(protobuf_walk, "_MOST_GROUPS", copies // 2),
+            ):
                 decoded = decoder.decode(joined([record] * copies, random.Random(copies)))
             assert len(decoded.bad) == (0 if parsed is not None else copies), name
             if parsed is not None and "levels" not in name:

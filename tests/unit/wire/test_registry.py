@@ -424,6 +424,13 @@ def test_record_names() -> None:
     assert record_name(SchemaType.JSON, '{"title": "Click"}') == "Click"
     assert record_name(SchemaType.PROTOBUF, "package p.q; enum E { A = 0; } message M { message N {} }") == "p.q.M"
     assert record_name(SchemaType.PROTOBUF, "no schema") is None
+    assert record_name(SchemaType.NONE, '{"name": "a"}') is None
+
+
+def test_a_schema_that_is_no_json_has_a_fingerprint_of_its_text() -> None:
+    assert fingerprint(SchemaType.JSON, '{"a": 1, "b": 2}', {}) == fingerprint(SchemaType.JSON, '{"b":2,"a":1}', {})
+    for text in ("{", "[" * 100_000):
+        assert fingerprint(SchemaType.JSON, text, {}) != fingerprint(SchemaType.JSON, text + " ", {})
 
 
 def test_fingerprints_tell_schemas_and_not_spelling() -> None:
