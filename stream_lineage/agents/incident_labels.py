@@ -15,14 +15,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from stream_lineage.agents.home import Home
+from stream_lineage.agents.looks import Looks
 from stream_lineage.agents.one_partition import OnePartition
 from stream_lineage.agents.pipeline import Pipeline
-from stream_lineage.errors import StreamLineageError
-from stream_lineage.logs import get_logger
-from stream_lineage.provenance.topics import STATE
 from stream_lineage.store.ports import FieldValue, Point
-from stream_lineage.wire.kafka import consumer
-from stream_lineage.wire.settings import KafkaSettings
 
 if TYPE_CHECKING:
     from confluent_kafka import Message
@@ -31,7 +27,6 @@ MEASUREMENT = "lineage_incident_label"
 CHECK_SECONDS = 2.0
 _PREFIX = b"incident-label/"
 _MOST = 1000
-_log = get_logger("stream_lineage.agents")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,44 +74,35 @@ def label_points(labels: Iterable[LabelRead], cluster: str, since: datetime) -> 
     return found
 
 
-def label_feed(settings: KafkaSettings, agents_id: str) -> OnePartition[LabelRead | None]:
-    """Reads what people said, in no group."""
-    reader = consumer(settings, agents_id, {"auto.offset.reset": "earliest"})
-    return OnePartition(reader, settings.topic(STATE), _label)
-
-
 def wire_labels(
-    app: Any, home: Home, pipeline: Pipeline[Any], feed: OnePartition[LabelRead | None], cluster: str, kept: timedelta,
-    wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+    looks: Looks, home: Home, pipeline: Pipeline[Any], feed: OnePartition[LabelRead | None], cluster: str,
+    kept: timedelta, wall: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:  # fmt: skip
     """``kept`` is how long the store keeps points."""
     place = 0
 
-    async def look() -> None:
+    async def store(found: tuple[list[tuple[int, LabelRead | None]], int]) -> None:
         nonlocal place
-        if not home.settled:
-            return
-        try:
-            read, after = await asyncio.to_thread(feed.read, place)
-        except StreamLineageError as error:
-            _log.warning("labels of incidents cannot be read", error=error.message)
-            return
+        read, after = found
         labels = [each for _, each in read if each is not None]
-        try:
-            await pipeline.store(lambda: label_points(labels, cluster, wall() - kept))
-        except Exception as error:
-            _log.exception("labels of incidents cannot be stored")
-            await app.crash(error)
-            raise
+        await pipeline.store(lambda: label_points(labels, cluster, wall() - kept))
         place = after if home.held else 0
 
     def lost() -> None:
         nonlocal place
         place = 0
 
-    app.timer(CHECK_SECONDS)(look)
+    looks.reading(
+        CHECK_SECONDS,
+        lambda: asyncio.to_thread(feed.read, place),
+        store,
+        unread="labels of incidents cannot be read",
+        fails="labels of incidents cannot be stored",
+        when=lambda: home.settled,
+    )
     home.when_lost(lost)
 
 
-def _label(message: Message) -> LabelRead | None:
+def labelled(message: Message) -> LabelRead | None:
+    """The label of a record of the topic of states, as ``label_read``."""
     return label_read(message.key(), message.value())

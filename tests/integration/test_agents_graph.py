@@ -17,9 +17,9 @@ from alerting import Deployment, consumed, deployed, wait_for
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from stream_lineage.agents.settings import AgentsSettings
+from stream_lineage.agents.feeds import Feeds
 from stream_lineage.agents.silence import Silence
-from stream_lineage.agents.worker import record_edges, value_look
+from stream_lineage.agents.value_look import ValueLook
 from stream_lineage.graph.claim import news
 from stream_lineage.graph.from_groups import GroupFacts, claims_of_groups
 from stream_lineage.graph.graph import Graph
@@ -197,7 +197,7 @@ def test_the_end_of_record_edges_and_silence_as_brokers_tell_them(deployment: De
     moments = [datetime.now(UTC)]
     producer = Producer({"bootstrap.servers": deployment.bootstrap_servers, "transactional.id": deployment.prefix})
     producer.init_transactions(30)
-    feed = record_edges(settings, "test")
+    feed = Feeds(settings, "test").record_edges()
 
     def transact(partition: int, *, committed: bool = True) -> None:
         producer.begin_transaction()
@@ -224,13 +224,12 @@ def test_the_end_of_record_edges_and_silence_as_brokers_tell_them(deployment: De
 
 def test_the_newest_observations_of_all_partitions_are_compared(deployment: Deployment) -> None:
     settings = KafkaSettings(bootstrap_servers=deployment.bootstrap_servers, topic_prefix=deployment.prefix)
-    agents = AgentsSettings(values_poll_seconds=1, agents_id="test")
     names = naming("test", [])
     graph = Graph(
         news(Graph(), claims_of_groups([GroupFacts("g", frozenset({"orders"}), ())], (), names), lambda *_: False,
              datetime.now(UTC), timedelta(hours=1))
     )  # fmt: skip
-    look = value_look(settings, agents, names)
+    look = ValueLook(Feeds(settings, "test").newest_observations().read, names, seconds=1)
     # There is nothing in it; the brokers may not know it yet.
     wait_for(lambda: look.look(graph, {"orders", "copy"}) == [], deployment.log)
     producer = Producer({"bootstrap.servers": deployment.bootstrap_servers, "transactional.id": deployment.prefix})
