@@ -15,10 +15,10 @@ import numpy as np
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
+from stream_lineage.collect.payloads import Payloads, joined
 from stream_lineage.collect.record_edges import LINEAGE_HEADERS, Descendant, descendants_in
 from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE, SchemaCodes
 from stream_lineage.wire.cloud_events import CONTENT_TYPE, is_json
-from stream_lineage.wire.columns import PADDING
 from stream_lineage.wire.framing import JSON, classify
 from stream_lineage.wire.guid_header import KEY_GUID_HEADER, VALUE_GUID_HEADER, guid_in
 from stream_lineage.wire.record_headers import headers_of
@@ -30,36 +30,6 @@ HEADER_SAMPLES = 32
 LONGEST_PRODUCER = 200
 """Bytes of a producer's name: what is longer is none."""
 _HEADER_OBJECTS = 150
-_PAD = bytes(PADDING)
-
-
-@dataclass(slots=True)
-class Payloads:
-    """Keys or values of some records, joined. Length -1 is null. ``data`` ends in ``PADDING`` zero bytes."""
-
-    data: bytes
-    starts: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    @property
-    def all_null(self) -> bool:
-        return not self.byte_count and not bool((self.lengths >= 0).any())
-
-    @property
-    def byte_count(self) -> int:
-        return len(self.data) - PADDING
-
-    def segments(self, bounds: Sequence[tuple[int, int]]) -> Payloads:
-        """The records of some ``[start, stop)`` index ranges, with their bytes alone."""
-        pieces = []
-        for start, stop in bounds:
-            last = stop - 1
-            pieces.append(self.data[self.starts[start] : self.starts[last] + max(int(self.lengths[last]), 0)])
-        lengths = np.concatenate([self.lengths[start:stop] for start, stop in bounds])
-        return Payloads(b"".join((*pieces, _PAD)), _starts(lengths), lengths)
 
 
 @dataclass(slots=True)
@@ -98,27 +68,6 @@ class TopicBatch:
             | (self.key_codes[1:] != self.key_codes[:-1])
         )
         return np.concatenate(([0], np.flatnonzero(changed) + 1, [len(self)]))
-
-
-def joined(items: list[bytes | None]) -> Payloads:
-    """Join keys or values into one buffer."""
-    count = len(items)
-    if items.count(None) == count:
-        nothing = np.full(count, -1, np.int64)
-        return Payloads(_PAD, np.zeros(count, np.int64), nothing)
-    try:
-        lengths = np.fromiter(map(len, items), np.int64, count)  # type: ignore[arg-type]
-        data = b"".join((*items, _PAD))  # type: ignore[arg-type]
-    except TypeError:
-        lengths = np.fromiter((-1 if item is None else len(item) for item in items), np.int64, count)
-        data = b"".join((*(item for item in items if item is not None), _PAD))
-    return Payloads(data, _starts(lengths), lengths)
-
-
-def _starts(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    sizes = np.maximum(lengths, 0)
-    starts: NDArray[np.int64] = np.cumsum(sizes) - sizes
-    return starts
 
 
 def topic_batches(

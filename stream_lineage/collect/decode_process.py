@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from stream_lineage.collect.batch import Payloads
+from stream_lineage.collect.payloads import Payloads
 from stream_lineage.errors import WorkerLost
 from stream_lineage.logs import get_logger
 from stream_lineage.model.profile import Decoder

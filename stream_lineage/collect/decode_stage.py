@@ -18,9 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stream_lineage.collect.batch import Payloads, joined
 from stream_lineage.collect.decode_process import (
     MOST_FINISHES,
     BatchAnswer,
@@ -31,6 +29,8 @@ from stream_lineage.collect.decode_process import (
     Undecodable,
 )
 from stream_lineage.collect.flush import Flush, Group, GroupKey, Piece
+from stream_lineage.collect.group_result import FoundKeys, GroupResult
+from stream_lineage.collect.payloads import Payloads, chosen, concatenated, joined
 from stream_lineage.errors import WorkerLost
 from stream_lineage.logs import get_logger
 
@@ -107,27 +107,6 @@ class _Work:
         """Leave a record out, and say why."""
         self.excluded.setdefault(piece, set()).add(place)
         self.bad.append((piece, Undecodable(place, role, WORKER_LOST, reason)))
-
-
-@dataclass(slots=True)
-class FoundKeys:
-    """Hashes of a field by which people ask for records, in no order. ``left_out`` records have values without one."""
-
-    path: str
-    partitions: NDArray[np.int32]
-    offsets: NDArray[np.int64]
-    hashes: NDArray[np.uint64]
-    left_out: int
-
-
-@dataclass(slots=True)
-class GroupResult:
-    """``profile`` is the encoded Profile, null when it could not be made; ``bad`` holds (partition, offset, size,
-    record) of what did not decode."""
-
-    profile: bytes | None
-    bad: list[tuple[int, int, int, Undecodable]]
-    keys: list[FoundKeys] = field(default_factory=list)
 
 
 class DecodeStage:
@@ -302,7 +281,7 @@ class DecodeStage:
         whole = group.pieces[piece]
         values, keys = whole.values, whole.keys
         if places is not None:
-            values, keys = _chosen(values, places), _chosen(keys, places)
+            values, keys = chosen(values, places), chosen(keys, places)
         answer = self._worker.batch(work.request(group.topic, values, keys))
         for found in answer.keys:
             own = found if places is None else replace(found, places=np.array(places, np.int64)[found.places])
@@ -390,8 +369,8 @@ class DecodeStage:
     ) -> str | None:
         """How a decoder ends that is given these records now; null where it lives."""
         whole = group.pieces[piece]
-        values = joined([None] * len(places)) if keys_alone else _chosen(whole.values, places)
-        keys = _chosen(whole.keys, places)
+        values = joined([None] * len(places)) if keys_alone else chosen(whole.values, places)
+        keys = chosen(whole.keys, places)
         key = (piece, places[0], places[-1])
         work.lost[key] += 1
         try:
@@ -445,24 +424,13 @@ def _left_out(group: Group, work: _Work) -> int:
 
 def _merged(pieces: list[Piece]) -> Piece:
     return Piece(
-        _concatenated([piece.values for piece in pieces]),
-        _concatenated([piece.keys for piece in pieces]),
+        concatenated([piece.values for piece in pieces]),
+        concatenated([piece.keys for piece in pieces]),
         np.concatenate([piece.partitions for piece in pieces]),
         np.concatenate([piece.offsets for piece in pieces]),
         # Kept for all pieces of a topic or for none.
         None if pieces[0].messages is None else [m for piece in pieces for m in piece.messages or ()],
     )
-
-
-def _concatenated(payloads: list[Payloads]) -> Payloads:
-    data, starts, base = [], [], 0
-    for part in payloads:
-        size = part.byte_count
-        data.append(memoryview(part.data)[:size])
-        starts.append(part.starts + base)
-        base += size
-    data.append(memoryview(joined([]).data))
-    return Payloads(b"".join(data), np.concatenate(starts), np.concatenate([part.lengths for part in payloads]))
 
 
 def _portions(piece: Piece, places: Iterable[int]) -> list[list[int]]:
@@ -477,12 +445,3 @@ def _portions(piece: Piece, places: Iterable[int]) -> list[list[int]]:
         out[-1].append(place)
         room -= size
     return out[::-1]
-
-
-def _chosen(payloads: Payloads, places: Iterable[int]) -> Payloads:
-    chosen = np.fromiter(places, np.int64)
-    starts, lengths = payloads.starts[chosen].tolist(), payloads.lengths[chosen].tolist()
-    data = payloads.data
-    return joined(
-        [data[start : start + size] if size >= 0 else None for start, size in zip(starts, lengths, strict=True)]
-    )

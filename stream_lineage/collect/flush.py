@@ -12,8 +12,9 @@ import numpy as np
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
-from stream_lineage.collect.batch import Payloads, TopicBatch
+from stream_lineage.collect.batch import TopicBatch
 from stream_lineage.collect.dead_letters import DeadLetter
+from stream_lineage.collect.payloads import Payloads
 from stream_lineage.collect.progress import PartitionId, PartitionProgress
 from stream_lineage.collect.record_edges import FlushEdges
 from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from stream_lineage.collect.decode_stage import FoundKeys, GroupResult
 from stream_lineage.collect.flush import GroupKey
+from stream_lineage.collect.group_result import FoundKeys, GroupResult
 from stream_lineage.collect.transaction import OutgoingMessage
 from stream_lineage.model.key_batch import KeyBatch, KeyRun
 from stream_lineage.profile.key_hashes import KeyHasher

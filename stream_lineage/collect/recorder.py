@@ -9,9 +9,9 @@ from datetime import datetime
 from uuid import uuid4
 
 from stream_lineage.collect.dead_letters import DeadLetter, message, summarised
-from stream_lineage.collect.decode_stage import GroupResult
 from stream_lineage.collect.flush import Flush, Group, GroupKey, Run, TimeStatistics
 from stream_lineage.collect.gaps import GapClassifier
+from stream_lineage.collect.group_result import GroupResult
 from stream_lineage.collect.key_messages import KeyCounts, KeyMessages
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.progress import PartitionId

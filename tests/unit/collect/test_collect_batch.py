@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_lineage.collect import batch as batch_module
-from stream_lineage.collect.batch import Payloads, joined, topic_batches
+from stream_lineage.collect.batch import topic_batches
+from stream_lineage.collect.payloads import Payloads, joined
 from stream_lineage.collect.schema_key import NULL_CODE, SchemaCodes, SchemaKey
 from stream_lineage.model.schema import Framing
 from stream_lineage.wire import record_headers

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from stream_lineage.collect.batch import Payloads, joined
 from stream_lineage.collect.decode_process import BatchRequest, DecodeProcess, DecodeSchema, WorkerOptions
+from stream_lineage.collect.payloads import Payloads, joined
 from stream_lineage.errors import WorkerLost
 from stream_lineage.model.profile import Decoder, Profile
 from stream_lineage.model.schema import Framing, SchemaType

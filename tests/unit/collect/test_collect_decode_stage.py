@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_lineage.collect import decode_stage
-from stream_lineage.collect.batch import Payloads, joined
 from stream_lineage.collect.decode_process import (
     BatchAnswer,
     BatchRequest,
@@ -23,8 +22,10 @@ from stream_lineage.collect.decode_process import (
     FinishRequest,
     Undecodable,
 )
-from stream_lineage.collect.decode_stage import DecodeStage, GroupResult, Plan
+from stream_lineage.collect.decode_stage import DecodeStage, Plan
 from stream_lineage.collect.flush import Flush, Group, Piece
+from stream_lineage.collect.group_result import GroupResult
+from stream_lineage.collect.payloads import Payloads, joined
 from stream_lineage.errors import WorkerLost
 from stream_lineage.model.schema import Framing, SchemaType
 

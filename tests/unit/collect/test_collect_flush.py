@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_lineage.collect.batch import TopicBatch, joined
+from stream_lineage.collect.batch import TopicBatch
 from stream_lineage.collect.flush import Flush
+from stream_lineage.collect.payloads import joined
 from stream_lineage.collect.progress import PartitionProgress
 from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE
 

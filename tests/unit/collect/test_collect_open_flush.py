@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from stream_lineage.collect import open_flush
-from stream_lineage.collect.batch import TopicBatch, joined
+from stream_lineage.collect.batch import TopicBatch
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.open_flush import FlushBounds, OpenFlush
+from stream_lineage.collect.payloads import joined
 from stream_lineage.collect.progress import PartitionProgress
 from stream_lineage.collect.schema_key import NULL_CODE, SchemaCodes
 

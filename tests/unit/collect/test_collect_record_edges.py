@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from stream_lineage.collect.batch import TopicBatch, joined
+from stream_lineage.collect.batch import TopicBatch
 from stream_lineage.collect.flush import Flush, slices
+from stream_lineage.collect.payloads import joined
 from stream_lineage.collect.progress import PartitionProgress
 from stream_lineage.collect.record_edges import EdgeCounts, FlushEdges, descendants_in
 from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE

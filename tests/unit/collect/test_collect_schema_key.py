@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from stream_lineage.collect.batch import joined
+from stream_lineage.collect.payloads import joined
 from stream_lineage.collect.resolver import MAX_UNPROVEN_IDS, UNKNOWN_IDS_OF_OPAQUE, Question, SchemaResolver
 from stream_lineage.collect.schema_key import OPAQUE_CODE, SchemaCodes, SchemaKey
 from stream_lineage.errors import UnknownSchema

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_lineage.collect.decode_stage import FoundKeys, GroupResult
+from stream_lineage.collect.group_result import FoundKeys, GroupResult
 from stream_lineage.collect.key_messages import KeyCounts, KeyMessages
 from stream_lineage.errors import DecodeError
 from stream_lineage.index.key_rows import KeyRows, find_keys

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_lineage.collect.batch import joined
 from stream_lineage.collect.embedded_schemas import MAX_ENVELOPES
+from stream_lineage.collect.payloads import joined
 from stream_lineage.collect.schema_key import SchemaCodes
 from stream_lineage.model.schema import Framing
 from stream_lineage.wire.connect_json import as_json_schema, envelope_of
