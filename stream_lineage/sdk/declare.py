@@ -68,12 +68,17 @@ class Declared:
         named ``instead``. Never fails."""
         try:
             if (instead or self._conf is None) and isinstance(conf, Mapping):
-                found = {name: value for name, value in conf.items() if _reaches(name)}
+                found = {name: value for name, value in conf.items() if reaches(name)}
                 if found.keys() & {"bootstrap.servers", "metadata.broker.list"}:
                     self._conf = found
             self._start()
         except Exception as error:  # noqa: BLE001  (applications are not disturbed)
             self.trouble(error)
+
+    @property
+    def conf(self) -> Conf | None:
+        """How Kafka is reached; null: no client has shown it."""
+        return self._conf
 
     def wait(self, seconds: float) -> bool:
         """Whether all that was declared until now is written, at the latest after so long."""
@@ -241,5 +246,6 @@ def _text(said: Any) -> str:
     return said
 
 
-def _reaches(name: Any) -> bool:
+def reaches(name: Any) -> bool:
+    """Whether an entry of a client's configuration says how Kafka is reached."""
     return isinstance(name, str) and (name.startswith(_PASSED_ON) or name in _PASSED_ON_WHOLE)

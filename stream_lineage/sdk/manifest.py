@@ -1,8 +1,10 @@
-"""Whether what a model is given is what it was trained on: by name, order and number of its features, and by schema."""
+"""Manifests of models (docs/specs/manifest.md), and whether what a model is given is what it was trained on: by name,
+order and number of its features, and by schema."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,9 @@ from typing import Any
 
 from stream_lineage.errors import InputMismatch, SchemaError
 
+MANIFEST_VERSION = 1
 _MOST_NAMED = 20
+_OWN = frozenset(("manifest_version", "features", "schema_hash", "model", "model_version", "ignore"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +56,21 @@ class InputReport:
 class Manifest:
     """What a model was trained on. Read once and used for every record; it counts what was checked.
 
+    ``lineage_manifest`` makes one that says more: ``document`` is all that is known.
+
     Args:
         features: names in the order in which the model takes them.
         schema_hash: of the training data's schema, as schema references have it (``fingerprint``).
         model, model_version: which model this is.
         ignore: names in records that are no features, such as keys.
+        more: other members of the document.
     """
 
     __slots__ = (
         "_ignored",
         "_right",
         "checked",
+        "document",
         "features",
         "ignore",
         "mismatched",
@@ -79,6 +87,7 @@ class Manifest:
         model: str | None = None,
         model_version: str | None = None,
         ignore: Iterable[str] = (),
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         self.features = tuple(features)
         self.schema_hash = schema_hash
@@ -89,23 +98,42 @@ class Manifest:
         """Records, about, where several threads check."""
         self.mismatched = 0
         self._ignored = frozenset(self.ignore)
+        known = {"model": model, "model_version": model_version, "schema_hash": schema_hash}
+        self.document: dict[str, Any] = {
+            "manifest_version": MANIFEST_VERSION,
+            **{name: value for name, value in known.items() if value is not None},
+            "features": list(self.features),
+            **({"ignore": list(self.ignore)} if self.ignore else {}),
+            **(more or {}),
+        }
         self._right = InputReport(True, len(self.features))
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Manifest:
         """From a document with the members ``features``, ``schema_hash``, ``model``, ``model_version`` and ``ignore``,
-        of which only the first one must be there. Others are for others.
+        of which only the first one must be there. Others are kept as they are.
 
         Raises:
-            SchemaError: it is no manifest.
+            SchemaError: it is no manifest, or one of a later format.
         """
+        version = document.get("manifest_version", MANIFEST_VERSION)
+        if version != MANIFEST_VERSION:
+            raise SchemaError(f"a manifest of format {version}, of which this version knows {MANIFEST_VERSION}")
         features, ignore = document.get("features"), document.get("ignore") or ()
         texts = [document.get(name) for name in ("schema_hash", "model", "model_version")]
         if not _are_names(features) or not _are_names(ignore):
             raise SchemaError("a manifest needs features: a list of names", hint="ignore is a list of names too.")
         if not all(text is None or isinstance(text, str) for text in texts):
             raise SchemaError("schema_hash, model and model_version of a manifest are texts")
-        return cls(features, schema_hash=texts[0], model=texts[1], model_version=texts[2], ignore=ignore)  # type: ignore[arg-type]
+        more = {name: value for name, value in document.items() if name not in _OWN}
+        return cls(
+            features,  # type: ignore[arg-type]
+            schema_hash=texts[0],
+            model=texts[1],
+            model_version=texts[2],
+            ignore=ignore,
+            more=more,
+        )
 
     @classmethod
     def read(cls, path: str | Path) -> Manifest:
@@ -122,6 +150,21 @@ class Manifest:
         if not isinstance(document, dict):
             raise SchemaError(f"{path} is no manifest")
         return cls.of(document)
+
+    def write(self, path: str | Path) -> None:
+        """As a JSON file; one that is there is replaced at once and whole.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        target = Path(path)
+        beside = target.with_name(f"{target.name}.{os.getpid()}.part")
+        beside.write_text(self.to_json(), encoding="utf-8")
+        beside.replace(target)
+
+    def to_json(self) -> str:
+        """The document as text."""
+        return json.dumps(self.document, ensure_ascii=False, indent=2) + "\n"
 
     def check(self, record: Any, schema_hash: str | None = None) -> InputReport:
         """See ``verify_input``."""

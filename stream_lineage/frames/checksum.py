@@ -1,0 +1,266 @@
+"""Checksums over the values of columns that are the same whichever library has them, and whatever the order of rows.
+
+A value is hashed by what it is: integers, and floats that are whole, as integers; other floats as such; texts and bytes
+by their UTF-8; times as nanoseconds since 1970 in UTC; nulls, NaN among them, all alike. What is none of these by its
+text. The hashes are no secret and no protection against forgery: they tell whether something is the same.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_lineage.frames.recognise import Library
+from stream_lineage.profile.hashing import WHOLLY_HASHED_BYTES, Hashes, hasher_of
+
+_HASHER = hasher_of(b"stream-lineage frames 1")
+PORTION = 65_536
+"""Rows at a time: the interpreter is never held for long."""
+_NULL = np.uint64(0x9AE16A3B2F90404F)
+_TIME = np.uint64(0xC3A5C85C97CB3127)
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+_MIX = np.uint64(0xFF51AFD7ED558CCD)
+_WHOLE = 2.0**53
+_NANOSECONDS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+_DAY = 86_400 * 1_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MODULUS = 1 << 64
+
+
+def row_hashes(columns: Sequence[Any], rows: int, library: Library) -> Iterator[Hashes]:
+    """A hash of each row over its columns, in portions. A column is a Series, an Arrow array or a list."""
+    for first in range(0, rows, PORTION):
+        size = min(PORTION, rows - first)
+        found: Hashes = np.zeros(size, np.uint64)
+        for column in columns:
+            found ^= _hashes(_portion(column, first, size, library), library)
+            found *= _STEP
+            found ^= found >> np.uint64(29)
+        yield found
+
+
+def checksum(columns: Sequence[Any], rows: int, library: Library) -> int:
+    """The sum of the hashes of all rows, modulo 2 ** 64."""
+    return sum(int(each.sum(dtype=np.uint64)) for each in row_hashes(columns, rows, library)) % _MODULUS
+
+
+def double_checksum(columns: Sequence[Any], rows: int, library: Library) -> tuple[int, int]:
+    """Two sums of one pass: of the hashes, and of what another function makes of each."""
+    one = two = 0
+    for each in row_hashes(columns, rows, library):
+        one += int(each.sum(dtype=np.uint64))
+        each ^= each >> np.uint64(33)
+        each *= _MIX
+        each ^= each >> np.uint64(32)
+        two += int(each.sum(dtype=np.uint64))
+    return one % _MODULUS, two % _MODULUS
+
+
+def _portion(column: Any, first: int, size: int, library: Library) -> Any:
+    if library is Library.PANDAS:
+        return column.iloc[first : first + size]
+    return column[first : first + size] if library is Library.ROWS else column.slice(first, size)
+
+
+def _hashes(column: Any, library: Library) -> Hashes:
+    if library is Library.PANDAS:
+        return _of_pandas(column)
+    if library is Library.POLARS:
+        return _of_polars(column)
+    return _of_list(column) if library is Library.ROWS else _of_arrow(column)
+
+
+def _of_pandas(column: Any) -> Hashes:
+    dtype = column.dtype
+    if isinstance(dtype, np.dtype):
+        if dtype.kind in "iubfMm":
+            return _of_array(column.to_numpy())
+        return _of_list(column.tolist())
+    if hasattr(dtype, "tz"):
+        return _of_array(column.to_numpy("datetime64[ns]"))
+    arrow = sys.modules.get("pyarrow")
+    if arrow is None:
+        return _of_list(column.tolist())
+    return _of_arrow(arrow.array(column, from_pandas=True))
+
+
+def _of_polars(column: Any) -> Hashes:
+    if column.null_count() == 0 and (column.dtype.is_integer() or column.dtype.is_float()):
+        return _of_array(column.to_numpy())
+    try:
+        return _of_arrow(column.to_arrow())
+    except ImportError:
+        return _of_list(column.to_list())
+
+
+def _of_array(values: NDArray[Any]) -> Hashes:
+    kind = values.dtype.kind
+    if kind in "iub":
+        return _HASHER.integers(np.ascontiguousarray(values.astype(np.int64, copy=False)))
+    if kind in "Mm":
+        unit, count = np.datetime_data(values.dtype)
+        return _times(values.view(np.int64), _NANOSECONDS.get(unit, 1) * count, np.isnat(values))
+    return _floats(np.ascontiguousarray(values, np.float64))
+
+
+def _floats(values: NDArray[np.float64]) -> Hashes:
+    whole = (np.abs(values) <= _WHOLE) & (values == np.floor(values))
+    found = _HASHER.numbers(values)
+    if whole.any():
+        found[whole] = _HASHER.integers(values[whole].astype(np.int64))
+    found[np.isnan(values)] = _NULL
+    return found
+
+
+def _times(values: NDArray[np.int64], scale: int, missing: NDArray[np.bool_] | None = None) -> Hashes:
+    found = _HASHER.integers(values * np.int64(scale)) ^ _TIME
+    if missing is not None:
+        found[missing] = _NULL
+    return found
+
+
+def _of_arrow(column: Any) -> Hashes:
+    chunks = getattr(column, "chunks", None)
+    if chunks is not None:
+        parts = [_of_arrow(chunk) for chunk in chunks]
+        return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
+    name = str(column.type)
+    if name.startswith("dictionary<"):
+        symbols = _of_arrow(column.dictionary)
+        codes = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        found = symbols[codes] if len(symbols) else np.zeros(len(column), np.uint64)
+    elif name in _TEXTS:
+        found = _arrow_texts(column.cast("large_binary"))
+    elif name.startswith(("timestamp[", "duration[")):
+        unit = name.partition("[")[2].rstrip("]").split(",", maxsplit=1)[0]
+        found = _times(_filled(column.cast("int64")), _NANOSECONDS[unit])
+    elif name == "date32[day]":
+        found = _times(_filled(column.cast("int32")).astype(np.int64), _DAY)
+    elif name == "bool":
+        found = _of_array(_filled(column.cast("int8")))
+    elif name in _NUMBERS:
+        found = _of_array(_filled(column))
+    else:
+        return _of_list(column.to_pylist())
+    if column.null_count:
+        found[column.is_null().to_numpy(zero_copy_only=False)] = _NULL
+    return found
+
+
+_TEXTS = frozenset(("string", "large_string", "string_view", "binary", "large_binary", "binary_view"))
+_NUMBERS = frozenset([f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)] + ["float", "double"])
+
+
+def _filled(column: Any) -> NDArray[Any]:
+    whole = column.fill_null(0) if column.null_count else column
+    return np.asarray(whole.to_numpy(zero_copy_only=False))
+
+
+def _arrow_texts(column: Any) -> Hashes:
+    """Of an array of large binaries. What lies in its buffers is looked at where it is."""
+    rows = len(column)
+    _, offsets, data = column.buffers()
+    if rows == 0 or offsets is None:
+        return np.zeros(rows, np.uint64)
+    ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + rows + 1]
+    starts, lengths = ends[:-1], np.diff(ends)
+    if column.null_count:
+        lengths = np.where(column.is_null().to_numpy(zero_copy_only=False), 0, lengths)
+    low, high = int(ends[0]), int(ends[-1])
+    held = np.frombuffer(b"" if data is None else data, np.uint8)[low:high]
+    return _texts(np.concatenate((held, np.zeros(8, np.uint8))), starts - low, lengths)
+
+
+def _texts(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Hashes:
+    """Long ones, of which the hasher leaves out the middle, are hashed whole beforehand."""
+    found = _HASHER.texts(data, starts, lengths)
+    for row in np.flatnonzero(lengths > WHOLLY_HASHED_BYTES):
+        text = data[starts[row] : starts[row] + lengths[row]].tobytes()
+        found[row] = np.frombuffer(blake2b(text, digest_size=8).digest(), "<u8")[0]
+    return found
+
+
+def _of_list(values: Sequence[Any]) -> Hashes:
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return _list_texts([text.encode(errors="surrogatepass") for text in values])
+    if kinds == {int}:
+        try:
+            return _HASHER.integers(np.array(values, np.int64))
+        except OverflowError:
+            pass
+    elif kinds == {float}:
+        return _floats(np.array(values, np.float64))
+    found: Hashes = np.zeros(len(values), np.uint64)
+    for rows, hashes in _by_kind(values):
+        found[rows] = hashes
+    return found
+
+
+def _by_kind(values: Iterable[Any]) -> Iterator[tuple[list[int], Hashes | np.uint64]]:
+    whole: dict[str, tuple[list[int], list[Any]]] = {}
+    for row, value in enumerate(values):
+        kind, plain = _plain(value)
+        rows, found = whole.setdefault(kind, ([], []))
+        rows.append(row)
+        found.append(plain)
+    for kind, (rows, found) in whole.items():
+        if kind == "null":
+            yield rows, _NULL
+        elif kind == "int":
+            yield rows, _HASHER.integers(np.array(found, np.int64))
+        elif kind == "float":
+            yield rows, _floats(np.array(found, np.float64))
+        elif kind == "time":
+            yield rows, _times(np.array(found, np.int64), 1)
+        else:
+            yield rows, _list_texts(found)
+
+
+def _plain(value: Any) -> tuple[str, Any]:
+    """What a Python value is hashed as."""
+    if _is_null(value):
+        return "null", None
+    if isinstance(value, int | np.integer | np.bool_):
+        number = int(value)
+        return ("int", number) if -(2**63) <= number < 2**63 else ("text", str(number).encode())
+    if isinstance(value, float | np.floating):
+        return "float", float(value)
+    if isinstance(value, str):
+        return "text", value.encode(errors="surrogatepass")
+    if isinstance(value, bytes | bytearray):
+        return "text", bytes(value)
+    if isinstance(value, datetime):
+        # pandas knows nanoseconds, which it keeps apart.
+        aware = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        passed = aware - _EPOCH
+        return "time", _nanoseconds(passed) + int(getattr(value, "nanosecond", 0))
+    if isinstance(value, timedelta):
+        return "time", _nanoseconds(value)
+    if isinstance(value, date):
+        return "time", (value - _EPOCH.date()).days * _DAY
+    return "text", str(value).encode(errors="surrogatepass")
+
+
+def _is_null(value: Any) -> bool:
+    """None, NaN, NaT and pandas' NA, which nothing can be compared with."""
+    try:
+        return value is None or bool(value != value)  # noqa: PLR0124
+    except (TypeError, ValueError):
+        return type(value).__name__ == "NAType"
+
+
+def _nanoseconds(passed: timedelta) -> int:
+    return (passed.days * 86_400 + passed.seconds) * 1_000_000_000 + passed.microseconds * 1_000
+
+
+def _list_texts(texts: Sequence[bytes]) -> Hashes:
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    data = np.frombuffer(b"".join(texts) + bytes(8), np.uint8)
+    return _texts(data, np.cumsum(lengths) - lengths, lengths)
