@@ -18,7 +18,7 @@ from stream_lineage.index.file import explained, replace_contents, sole_writer
 from stream_lineage.index.reader import ProvenanceIndex, Status
 from stream_lineage.index.walk import Direction
 from stream_lineage.index.writer import Feed, IndexWriter
-from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, EDGES, INCIDENTS, KEYS, OBSERVATIONS
+from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, EDGES, GRAPH, INCIDENTS, KEYS, OBSERVATIONS
 from stream_lineage.settings import Settings
 from stream_lineage.wire import kafka
 
@@ -32,6 +32,7 @@ _FEEDS: tuple[tuple[str, Feed], ...] = (
     (DRIFT_ALERTS, "alerts"),
     (ANOMALY_ALERTS, "alerts"),
     (INCIDENTS, "incidents"),
+    (GRAPH, "graph"),
 )
 _RETRY_SECONDS = 1.0
 _LOOK_SECONDS = 30.0

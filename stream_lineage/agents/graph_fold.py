@@ -70,6 +70,11 @@ class GraphFold:
         self.whole = False
         """Whether all that there was had been taken in once."""
 
+    def start_from(self, graph: Graph, offset: int) -> None:
+        """Begin with a graph that has all that the topic said before this offset."""
+        with self._lock:
+            self.graph, self._offset = graph, offset
+
     def catch_up(self, told: Told | None = None) -> bool:
         """Take in what has come; whether all there is has been taken in. ``told`` is given each event with its offset,
         what was known of its node or edge before, and the graph after it.

@@ -19,6 +19,7 @@ from stream_lineage.settings import Settings
 if TYPE_CHECKING:
     from stream_lineage.index.feed import Progress, Read
 
+FEEDS = ("observations", "edges", "keys", "alerts", "incidents", "graph")
 _log = get_logger("stream_lineage.index")
 
 
@@ -162,13 +163,10 @@ def _tell(settings: Settings, read: Read, output: str) -> None:
             {
                 "path": str(settings.index.index_path),
                 "messages": read.messages,
-                "observations": read.by_feed.get("observations", 0),
-                "edges": read.by_feed.get("edges", 0),
-                "keys": read.by_feed.get("keys", 0),
-                "alerts": read.by_feed.get("alerts", 0),
+                **{feed: read.by_feed.get(feed, 0) for feed in FEEDS},
                 "left_out": read.left_out,
                 "lost": read.lost,
-                "removed": {feed: read.removed.get(feed, 0) for feed in ("observations", "edges", "keys", "alerts")},
+                "removed": {feed: read.removed.get(feed, 0) for feed in FEEDS},
                 "behind": read.behind,
                 "seconds": round(read.seconds, 3),
             }

@@ -183,7 +183,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
                 (DRIFT_ALERTS, "show alerts"),
                 (ANOMALY_ALERTS, "show alerts"),
                 (INCIDENTS, "keep the index"),
-                (GRAPH, "show the lineage graph"),
+                (GRAPH, "show the lineage graph, and keep it in the index"),
                 (TOKENS, "know the tokens"),
             )
         ),

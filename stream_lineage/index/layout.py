@@ -169,7 +169,27 @@ CREATE TABLE incident (  -- the newest revision of each
 CREATE INDEX incident_by_time ON incident (opened_at)
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _KEYS, _GAPS, _INCIDENTS)
+_GRAPH = """
+CREATE TABLE graph_subject (  -- nodes and edges, in the order in which they came
+    id INTEGER PRIMARY KEY,
+    subject TEXT NOT NULL UNIQUE,  -- the id of the node or edge
+    document TEXT NOT NULL
+);
+CREATE TABLE graph_evidence (  -- what was said of one; times in milliseconds
+    subject INTEGER NOT NULL,
+    class TEXT NOT NULL,
+    source TEXT NOT NULL,
+    first_seen INTEGER NOT NULL,
+    confidence REAL NOT NULL,
+    detail TEXT NOT NULL,
+    said_first INTEGER NOT NULL,  -- when it was said first, and last
+    said_last INTEGER NOT NULL,
+    withdrawn INTEGER,
+    PRIMARY KEY (subject, class, source, first_seen, confidence, detail)
+) WITHOUT ROWID
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _KEYS, _GAPS, _INCIDENTS, _GRAPH)
 """Statements that make version ``n + 1`` of a file of version ``n``, in order."""
 
 

@@ -262,7 +262,10 @@ class ProvenanceIndex:
 
     def status(self) -> Status:
         """How it stands. Counts every row."""
-        tables = ("log", "epoch", "reference", "span", "hole", "edge", "run", "alert", "key_block")
+        tables = (
+            "log", "epoch", "reference", "span", "hole", "edge", "run", "alert", "key_block", "incident",
+            "graph_subject", "graph_evidence",
+        )  # fmt: skip
         [version] = self.rows("PRAGMA user_version")[0]
         with self.explained():
             size = sum(

@@ -13,6 +13,7 @@ from stream_lineage.errors import DecodeError, ProvenanceError
 from stream_lineage.index.alert_rows import AlertRows
 from stream_lineage.index.file import explained, open_writer
 from stream_lineage.index.gap_rows import GapRows, RemovedEdges
+from stream_lineage.index.graph_rows import GraphRows
 from stream_lineage.index.incident_rows import IncidentRows
 from stream_lineage.index.key_rows import KeyRows
 from stream_lineage.index.layout import WHOLE_AT
@@ -23,7 +24,7 @@ from stream_lineage.provenance.codec import decode_with_digest
 from stream_lineage.provenance.edge_codec import decode_edges
 from stream_lineage.provenance.key_codec import decode_keys
 
-Feed = Literal["observations", "edges", "keys", "alerts", "incidents"]
+Feed = Literal["observations", "edges", "keys", "alerts", "incidents", "graph"]
 """What a topic of ours holds."""
 
 
@@ -65,6 +66,7 @@ class IndexWriter:
         self._keys = KeyRows(self._connection, self._names)
         self._alerts = AlertRows(self._connection)
         self._incidents = IncidentRows(self._connection)
+        self._graph = GraphRows(self._connection)
 
     def positions(self) -> dict[tuple[str, int], tuple[int, str]]:
         """The next offset of each partition that was read, and the topic id that it had."""
@@ -147,6 +149,8 @@ class IndexWriter:
                 counted["keys.left_out"] = counted.get("keys.left_out", 0) + max(keys.left_out, 0)
             elif entry.feed == "incidents":
                 self._incidents.add(entry.value)
+            elif entry.feed == "graph":
+                self._graph.add(entry.value)
             else:
                 self._alerts.add(entry.value, entry.event_id)
         except (DecodeError, ProvenanceError, ValueError, OverflowError):

@@ -79,14 +79,15 @@ def read_log(
 
 
 def read_messages(
-    consumer: Consumer, topic: str, *, timeout_seconds: float = 30.0, progress: Progress | None = None
+    consumer: Consumer, topic: str, *, timeout_seconds: float = 30.0, progress: Progress | None = None, start: int = 0
 ) -> Iterator[Message]:
-    """Every message of a topic of ours as it is, as ``read_log`` reads them.
+    """Every message of a topic of ours as it is, from the offset ``start`` of each partition on, as ``read_log`` reads
+    them.
 
     Raises:
         NotFound, KafkaUnavailable: see ``read_log``.
     """
-    remaining, total = _assign(consumer, topic, timeout_seconds)
+    remaining, total = _assign(consumer, topic, timeout_seconds, start)
     done = 0
     last_heard = time.monotonic()
     held_back = False
@@ -147,14 +148,16 @@ def _silence(topic: str, seconds: float, *, held_back: bool) -> KafkaUnavailable
     )
 
 
-def _assign(consumer: Consumer, topic: str, timeout_seconds: float) -> tuple[dict[int, int], int]:
-    """Assign all partitions from their beginning; the end offset of each that is not empty, and how many messages."""
+def _assign(consumer: Consumer, topic: str, timeout_seconds: float, start: int = 0) -> tuple[dict[int, int], int]:
+    """Assign all partitions from their beginning, or from ``start`` on; the end offset of each in which there is
+    anything, and how many messages."""
     try:
         remaining: dict[int, int] = {}
         total = 0
         starts = []
         for partition in _partitions(consumer, topic, timeout_seconds):
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_seconds)
+            low = max(low, start)
             if high > low:
                 remaining[partition] = high
                 total += high - low

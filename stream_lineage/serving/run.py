@@ -16,6 +16,7 @@ from stream_lineage.agents.one_partition import OnePartition
 from stream_lineage.connections import log_reader
 from stream_lineage.errors import SettingsError
 from stream_lineage.graph.naming import naming
+from stream_lineage.graphing import known_graph
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.topics import GRAPH, ensure_topics
 from stream_lineage.serve.app import make_app
@@ -60,6 +61,8 @@ def application(settings: Settings, entrance: Entrance) -> Iterator[tuple[FastAP
         names = naming(settings.kafka.cluster_name, settings.kafka.addresses, others=settings.kafka.cluster_aliases)
         reader = log_reader(settings)
         fold = GraphFold(OnePartition(reader, settings.kafka.topic(GRAPH), written), names)
+        if (known := known_graph(settings)) is not None:
+            fold.start_from(*known)
         pool = IndexPool(settings.index.index_path)
         lineage = LiveLineage(settings, fold, names, pool)
         stack.callback(lineage.close)

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,9 +18,15 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from path_checks import settings_of
 
 from stream_lineage import indexing
+from stream_lineage.cli.index import FEEDS
 from stream_lineage.cli.main import run
 from stream_lineage.errors import IndexBusy
+from stream_lineage.graph.codec import encode_event, message_key
+from stream_lineage.graph.graph import Graph
+from stream_lineage.graph.picture import document, whole
+from stream_lineage.graphing import known_graph, lineage_graph
 from stream_lineage.index.file import sole_writer
+from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent, Node, NodeKind
 from stream_lineage.model.record_edge import EdgeBatch, ParentRange, RecordEdge
 from stream_lineage.provenance.edge_codec import encode_edges
 from stream_lineage.searching import has_value
@@ -165,6 +171,51 @@ def test_the_index_says_what_the_log_says(lab: Lab) -> None:
     assert trace(lab, scored, "0", "7", "--no-update").code == 0
 
 
+def test_the_graph_is_known_after_retention_has_taken_its_events(lab: Lab) -> None:
+    settings = settings_of(lab)
+    topic = f"{lab.prefix}graph"
+    for name, partitions in ((topic, 1), (f"{lab.prefix}observations", 1)):
+        lab.admin.create_topics([NewTopic(name, partitions)])[name].result(30)
+
+    def node(name: str) -> Node:
+        return Node(NodeKind.DATASET, "kafka://lab", name)
+
+    def said(number: int) -> GraphEvent:
+        seen = datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=number)
+        edge = GraphEdge(node(f"t{number}"), node(f"t{number + 1}"))
+        return GraphEvent(edge, Evidence(EvidenceClass.HEADER, "s", seen, seen, 1.0, ()))
+
+    def send(events: Iterable[GraphEvent]) -> None:
+        producer = lab.producer()
+        for event in events:
+            producer.produce(topic, encode_event(event), key=message_key(event))
+        assert producer.flush(30) == 0
+
+    events = [said(number) for number in range(20)]
+    send(events)
+    assert known_graph(settings) is None  # there is no index
+    assert index(lab, "update")["graph"] == 20
+    lab.delete_records(topic, 0, 15)
+    begun = known_graph(settings)
+    assert begun is not None
+    assert (picture(begun[0]), begun[1]) == (picture(Graph(events)), 20)
+    more = [said(30), said(31)]
+    send(more)
+    assert picture(lineage_graph(settings)) == picture(Graph([*events, *more]))
+    assert index(lab, "status")["rows"]["graph_evidence"] == 20
+    assert index(lab, "rebuild")["removed"]["graph"] == 15  # said: they are nowhere any more
+    # Another topic of that name says something else.
+    lab.delete_topic(topic)
+    eventually(lambda: created(lab, topic), 30, "the topic is there again")
+    send(more)
+    assert known_graph(settings) is None
+    assert picture(lineage_graph(settings)) == picture(Graph(more))
+
+
+def picture(graph: Graph) -> Any:
+    return document(whole(graph, at_least=0.0))
+
+
 def created(lab: Lab, topic: str) -> bool:
     return lab.admin.create_topics([NewTopic(topic, 2)])[topic].exception(30) is None
 
@@ -230,7 +281,7 @@ def test_an_answer_says_what_the_index_may_lack(lab: Lab) -> None:
     assert end["in_kafka"] == "compacted"  # of four records two were read again
 
     # Retention takes edges before an index is made: of what was observed until then nobody knows what it was made from.
-    assert index(lab, "rebuild")["removed"] == {"observations": 0, "edges": 0, "keys": 0, "alerts": 0}
+    assert index(lab, "rebuild")["removed"] == dict.fromkeys(FEEDS, 0)
     for partition, end in enumerate(ends_of(lab, f"{lab.prefix}edges")):
         lab.delete_records(f"{lab.prefix}edges", partition, end)
     send_edges(lab, made, [RecordEdge(0, 9, (ParentRange(clicks, 0, 3, 3),))], life)
