@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stream_lineage.profile.hashing import WHOLLY_HASHED_BYTES, ValueHasher
 from stream_lineage.profile.typed_value import typed_value
-from stream_lineage.wire.columns import Batch, Containers, Decoded, Numbers, Part, Symbols, Texts
+from stream_lineage.wire.columns import Batch, Containers, Decoded, Part, Symbols, Texts
 
 KEY = "@key"
 """Stands for the record's key, as it is."""
@@ -176,7 +176,7 @@ def _count(part: Part) -> int:
             return len(part.lengths)
         case Symbols():
             return len(part.codes)
-        case Numbers():
+        case _:
             return len(part.values)
 
 

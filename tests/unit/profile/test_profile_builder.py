@@ -19,6 +19,7 @@ from stream_lineage.model.profile import Decoder, FieldProfile, Profile, TypeCou
 from stream_lineage.profile.builder import ProfileBuilder
 from stream_lineage.profile.merge import merge_profiles
 from stream_lineage.profile.options import ProfileOptions
+from stream_lineage.profile.quantiles import new_quantiles
 from stream_lineage.profile.reading import (
     distinct_estimate,
     distinct_of,
@@ -315,6 +316,13 @@ def test_reading_a_field_that_has_no_sketches() -> None:
     assert missing_ratio(field) == 0.25
 
 
+def test_a_sketch_without_values_has_no_quantiles() -> None:
+    field = field_of([1.5, 2.5])
+    assert field.numeric is not None
+    empty = bytes(new_quantiles(64).serialize())
+    assert quantile(replace(field, numeric=replace(field.numeric, quantiles=empty)), 0.5) is None
+
+
 def test_quantiles_of_few_values_are_exact() -> None:
     field = field_of([5, 1, 4, 2, 3])
     assert quantiles(field, (0.0, 0.2, 0.5, 1.0)) == [1, 1, 3, 5]
@@ -428,6 +436,36 @@ def test_fields_beyond_the_bound_are_counted_once() -> None:
     profile = profile_of(batch, batch, {"a": [1], "e": [1]}, options=options)
     assert [(field.path, field.slots, field.missing) for field in profile.fields] == [("a", 3, 0), ("b", 3, 1)]
     assert profile.truncated_fields == 3
+
+
+def test_records_that_are_objects_count_as_such_where_others_are_not() -> None:
+    builder = ProfileBuilder(OPTIONS)
+    records = JsonRecords()
+    for lines in ([b"3", b"4"], [b'{"a": 1}'] * 5, [b"[]"]):
+        builder.add(records.decode(Batch(*text_buffer(lines))))
+    profile = builder.finish(Decoder.JSON, Decoder.OPAQUE, 1 << 20)
+    root = next(field for field in profile.fields if field.path == "$")
+    assert {count.type: count.count for count in root.types} == {"integer": 2, "object": 5, "array": 1}
+    assert (root.slots, root.missing) == (8, 0)
+
+
+def test_symbols_are_categories() -> None:
+    builder = ProfileBuilder(OPTIONS)
+    for codes in ([0, 1, 1], [1, 1]):
+        part = Symbols(np.array(codes, np.int64), ("RED", "GREEN", "BLUE"))
+        builder.add(Decoded(len(codes), [FieldColumn("colour", len(codes), parts=[part])], []))
+    [field] = builder.finish(Decoder.COLUMNAR, Decoder.OPAQUE, 1 << 20).fields
+    assert item_counts(field) == {"=GREEN": 4, "=RED": 1}
+    assert round(distinct_estimate(field) or 0) == 2
+
+
+def test_keys_are_counted_over_batches_and_no_batch_is_none() -> None:
+    builder = ProfileBuilder(OPTIONS)
+    for keys in ([], [b"a", b"b"], [b"b", b"c"]):
+        joined = texts(keys)
+        builder.add_keys(Batch(joined.data, joined.starts, joined.lengths))
+    found = distinct_of(builder.finish(Decoder.OPAQUE, Decoder.OPAQUE, 1 << 20).key_distinct)
+    assert found == pytest.approx(3, abs=0.01)
 
 
 @settings(deadline=None, max_examples=30)

@@ -143,6 +143,8 @@ def test_damaged_images_are_refused_or_read_within_bounds(count: int, data: st.D
         bytes([10, 1, 7, 10, 0, 24, 0, 2]) + bytes(32) + b"\xff" * 512,  # exceptions announced, none given
         bytes([10, 1, 7, 10, 0, 24, 200, 2]) + bytes(32 + 512),
         bytes([10, 1, 7, 21, 0, 24, 0, 2]) + bytes(32 + (1 << 20)),
+        bytes([10, 1, 7, 10, 0, 24, 0, 2]) + bytes(31),
+        bytes([9, 1, 7, 10, 0, 24, 0, 2]) + bytes(32 + 512),
         bytes([3, 1, 7, 10, 5, 24, 0, 1]) + b"\xff\xff\xff\xff",
         bytes([2, 1, 7, 10, 3, 8, 1, 0]) + bytes(4),  # a coupon of value 0
         bytes([2, 1, 7, 10, 3, 8, 1, 3]) + bytes(4),

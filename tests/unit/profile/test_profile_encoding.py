@@ -15,7 +15,13 @@ from stream_lineage.errors import DecodeError
 from stream_lineage.model.profile import Decoder, FieldProfile, LengthProfile, NumericProfile, Profile, TypeCount
 from stream_lineage.model.schema_files import schema_text
 from stream_lineage.model.structure import Deviation, DeviationKind, Structure
-from stream_lineage.profile.encoding import array_overhead, decode_profile, encode_field, encode_profile
+from stream_lineage.profile.encoding import (
+    array_overhead,
+    decode_profile,
+    decoder_of,
+    encode_field,
+    encode_profile,
+)
 
 LONGS = st.integers(-(2**63), 2**63 - 1)
 DOUBLES = st.floats(allow_nan=False)
@@ -87,6 +93,41 @@ def test_the_bytes_are_those_that_fastavro_writes(profile: Profile) -> None:
 @given(PROFILES)
 def test_a_profile_reads_back_as_it_was(profile: Profile) -> None:
     assert decode_profile(encode_profile(profile)) == profile
+
+
+FULL = FieldProfile(
+    "a.b",
+    (TypeCount("integer", 3), TypeCount("string", 1)),
+    slots=9,
+    nulls=2,
+    missing=3,
+    numeric=NumericProfile(3, 1, -1.5, 7.0, 2.25, 0.5, b"kll"),
+    lengths=LengthProfile(1, 4, 4, 4.0, 0.0),
+    distinct=b"hll",
+    items=b"items",
+)
+BARE = FieldProfile("c", (), 9, 0, 9)
+DEVIATIONS = Structure(
+    (
+        Deviation(DeviationKind.TYPE_MISMATCH, "a.b", "string", "integer", 3),
+        Deviation(DeviationKind.NEVER_SEEN, "z", None, None, 9),
+    ),
+    left_out=4,
+)
+
+
+@pytest.mark.parametrize("decoder", Decoder)
+@pytest.mark.parametrize(("structure", "key_structure"), [(None, DEVIATIONS), (DEVIATIONS, None)])
+def test_every_member_reads_back(
+    decoder: Decoder, structure: Structure | None, key_structure: Structure | None
+) -> None:
+    profile = Profile(decoder, Decoder.JSON, 9, 1, b"keys", (FULL, BARE), (BARE,), 7, structure, key_structure)
+    encoded = encode_profile(profile)
+    assert decode_profile(encoded) == profile
+    assert decoder_of(encoded) is decoder
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, profile_schema(), asdict(profile))
+    assert encoded == out.getvalue()
 
 
 @given(st.lists(FIELDS, max_size=80))

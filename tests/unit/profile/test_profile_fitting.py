@@ -27,6 +27,19 @@ def profile(fields: int) -> Profile:
     return builder.finish(Decoder.JSON, Decoder.OPAQUE, 1 << 30)
 
 
+def test_sketches_that_would_not_become_smaller_stay() -> None:
+    builder = ProfileBuilder(ProfileOptions(hash_key=b"k", quantiles_k=200))
+    few, many = np.array([1.0, 2.0, 4.0]), np.random.default_rng(1).normal(size=50_000)
+    columns = [FieldColumn("few", 3, parts=[Numbers("number", few)])]
+    columns += [FieldColumn(f"many{n}", 50_000, parts=[Numbers("number", many)]) for n in range(20)]
+    builder.add(Decoded(50_000, columns, []))
+    whole = builder.finish(Decoder.JSON, Decoder.OPAQUE, 1 << 30)
+    found = fitted(whole, len(encode_profile(whole)) * 2 // 3)
+    assert len(encode_profile(found)) <= len(encode_profile(whole)) * 2 // 3
+    assert found.fields[0] == whole.fields[0]
+    assert found.fields[1].numeric != whole.fields[1].numeric
+
+
 @pytest.mark.parametrize("share", [1.2, 0.9, 0.6, 0.3, 0.15, 0.05, 0.02, 0.0])
 def test_it_fits(share: float) -> None:
     whole = profile(30)

@@ -106,6 +106,11 @@ def test_damaged_images_are_refused_or_stay_in_their_memory(count: int, data: st
         return
 
 
+def test_no_items_read_back_as_none() -> None:
+    assert item_counts_of(items_image({})) == {}
+    assert item_counts_of(merged_items(items_image({}), items_image({"=a": 3}))) == {"=a": 3}
+
+
 @pytest.mark.parametrize(
     "image",
     [
@@ -115,6 +120,7 @@ def test_damaged_images_are_refused_or_stay_in_their_memory(count: int, data: st
         bytes([4, 1, 10, 9, 3, 0, 0, 0]),
         items_image({"=a": 1})[:-3],
         items_image({}) + b"x",
+        items_image({"=a": 1}).replace((1).to_bytes(8, "little"), (1 << 62).to_bytes(8, "little")),
         items_image({"=\x7f\x7f": 1}).replace(b"\x7f\x7f", b"\xff\xff"),  # not UTF-8
     ],
 )

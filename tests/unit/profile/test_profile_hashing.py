@@ -35,6 +35,10 @@ def test_length_and_zero_bytes_count(shapes: list[tuple[int, int]]) -> None:
     assert len(set(hashes_of(values))) == len(set(values))
 
 
+def test_no_texts_no_hashes() -> None:
+    assert hashes_of([]) == []
+
+
 def test_long_texts_are_hashed_at_both_ends() -> None:
     base = bytes(range(256)) * 4096
     changed = [base[:at] + b"\xff" + base[at + 1 :] for at in (0, 100, 254, len(base) - 64, len(base) - 2)]

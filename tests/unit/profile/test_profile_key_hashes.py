@@ -166,6 +166,29 @@ def test_deciding_whose_values_are_whose_has_an_end() -> None:
     assert (sorted(where.places.tolist()), where.left_out) == (list(range(1_000, 3_000)), 0)
 
 
+def test_after_a_rest_it_is_tried_again() -> None:
+    calls = 0
+    decoder = decoder_for(*JSON)
+    records = [orjson.dumps({"id": n} if n % 2 else {"no": n}) for n in range(2_000)]
+    own = batch(records)
+    whole, hasher = decoder.decode(own), KeyHasher(b"k", "t", "id")
+
+    def decode(part: Batch) -> Decoded:
+        nonlocal calls
+        calls += 1
+        return decoder.decode(part)
+
+    def costs() -> int:
+        before = calls
+        hasher.located(decode, own, whole)
+        return calls - before
+
+    while costs():
+        pass
+    assert [costs() for _ in range(REST - 1)] == [0] * (REST - 1)
+    assert costs() == MOST_DECODES
+
+
 def test_keys_and_fields_and_topics_hash_apart() -> None:
     others = [
         KeyHasher(b"other", "orders", "id"),

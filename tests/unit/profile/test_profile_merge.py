@@ -149,6 +149,15 @@ def only(profile: Profile) -> FieldProfile:
     return field
 
 
+def test_objects_of_a_profile_that_has_no_other_records_count_as_such() -> None:
+    mixed = profile_of({"$": [1.0, 2.0]})
+    objects = profile_of({"a": [1.0, 2.0, 3.0]})
+    for merged in (merge_profiles(mixed, objects), merge_profiles(objects, mixed)):
+        root = next(field for field in merged.fields if field.path == "$")
+        assert {count.type: count.count for count in root.types} == {"number": 2, "object": 3}
+        assert (root.slots, root.missing) == (5, 0)
+
+
 def test_items_that_were_given_up_are_not_made_up() -> None:
     few = only(profile_of({"a": ["x", "y"]}))
     many = only(profile_of({"a": [str(number) for number in range(300)]}))

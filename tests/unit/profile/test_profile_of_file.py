@@ -17,10 +17,12 @@ import pytest
 
 from stream_lineage.errors import DecodeError, NotFound, SettingsError
 from stream_lineage.model.profile import Decoder, FieldProfile, Profile
+from stream_lineage.profile import of_file
 from stream_lineage.profile.builder import ProfileBuilder
 from stream_lineage.profile.of_file import profile_of_file
 from stream_lineage.profile.options import ProfileOptions, revealed_paths
 from stream_lineage.profile.reading import distinct_estimate, item_counts
+from stream_lineage.wire import csv_file
 from stream_lineage.wire.columns import Batch
 from stream_lineage.wire.json_records import JsonRecords
 from stream_lineage.wire.text_buffer import text_buffer
@@ -157,6 +159,34 @@ def test_no_file(tmp_path: Path) -> None:
     for name in ("x.csv", "x.parquet"):
         with pytest.raises(NotFound):
             profile_of_file(tmp_path / name, OPTIONS)
+
+
+def test_a_file_that_changes_meanwhile_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n1,2\n")
+    profile_of_file(path, OPTIONS)
+
+    def changing(done: int, whole: int) -> None:
+        with path.open("a") as file:
+            file.write("3,4\n")
+
+    with pytest.raises(DecodeError, match="changed while it was read"):
+        profile_of_file(path, OPTIONS, progress=changing)
+
+
+def test_many_batches_are_one_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n" + "".join(f"{n},{n % 3}\n" for n in range(50)))
+    whole = fields(profile_of_file(path, OPTIONS).profile)
+    monkeypatch.setattr(csv_file, "BATCH_ROWS", 3)
+    monkeypatch.setattr(of_file, "_PART_BATCHES", 2)
+    parts = fields(profile_of_file(path, OPTIONS).profile)
+    for path_, field in whole.items():
+        again = parts[path_]
+        assert (again.slots, again.types, again.distinct) == (50, field.types, field.distinct)
+        assert again.numeric is not None
+        assert field.numeric is not None
+        assert again.numeric.mean == pytest.approx(field.numeric.mean)
 
 
 def test_parquet_without_its_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

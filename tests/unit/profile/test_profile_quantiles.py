@@ -170,6 +170,27 @@ def test_counts_grow_to_the_bound_and_no_further() -> None:
         load_quantiles(image)
 
 
+def test_one_value_over_and_over() -> None:
+    sketch = new_quantiles(64)
+    add_values(sketch, np.broadcast_to(np.float64(2.5), (10_000,)), np.random.default_rng(1))
+    assert (sketch.n, sketch.get_min_value(), sketch.get_max_value()) == (10_000, 2.5, 2.5)
+
+
+def test_images_of_nothing() -> None:
+    empty = bytes(new_quantiles(64).serialize())
+    assert load_quantiles(empty).is_empty()
+    assert load_quantiles(merged_quantiles(empty, image_of(300))).n == 300
+    with pytest.raises(DecodeError, match="too short"):
+        load_quantiles(empty[:-1])
+
+
+def test_weights_that_do_not_add_up_are_refused() -> None:
+    image = bytearray(image_of(300))
+    image[8] ^= 1
+    with pytest.raises(DecodeError, match="do not add up"):
+        load_quantiles(bytes(image))
+
+
 @pytest.mark.parametrize(("at", "value"), [(0, 2), (1, 3), (2, 7), (6, 9), (18, 0), (18, 61)])
 def test_headers_that_are_none_are_refused(at: int, value: int) -> None:
     image = bytearray(image_of(300))

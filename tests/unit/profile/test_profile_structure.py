@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stream_lineage.model.profile import Decoder, FieldProfile, Profile
 from stream_lineage.model.structure import Deviation, DeviationKind, Structure
+from stream_lineage.profile import structure
 from stream_lineage.profile.builder import ProfileBuilder
 from stream_lineage.profile.encoding import encode_profile
 from stream_lineage.profile.merge import merge_profiles
@@ -54,6 +55,24 @@ def test_nothing_is_declared_is_not_the_same_as_nothing_deviates() -> None:
         builder = ProfileBuilder(ProfileOptions(hash_key=b"k" * 16))
         builder.add(Decoded(3, [], [], compared=compared))
         assert builder.finish(Decoder.JSON, Decoder.OPAQUE, 10_000).structure == expected
+
+
+def test_what_is_never_seen_adds_up_over_batches() -> None:
+    table = StructureTable()
+    for count in (2, 3):
+        table.add(Compared(unseen={"x": ("integer", count), "y": (None, count)}))
+    assert table.result({"y"}) == Structure((Deviation(DeviationKind.NEVER_SEEN, "x", "integer", None, 5),))
+
+
+def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(structure, "_MOST_REMEMBERED", 2)
+    table = StructureTable()
+    for name in "abc":
+        found = Counter({(DeviationKind.UNDECLARED, name, None, "string"): 1})
+        table.add(Compared(found, unseen={f"u{name}": ("integer", 1), "ua": ("integer", 1)}))
+    result = table.result(())
+    assert result is not None
+    assert [(each.path, each.count) for each in result.deviations] == [("a", 1), ("b", 1), ("ua", 3), ("ub", 1)]
 
 
 def test_what_is_beyond_the_bound_is_counted() -> None:
