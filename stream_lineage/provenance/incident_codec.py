@@ -65,6 +65,8 @@ def incident_of(value: bytes | dict[str, Any]) -> Incident:
     try:
         found = orjson.loads(value) if isinstance(value, bytes) else value
         breach = found["breach"]
+        if not found["alerts"]:
+            raise DecodeError("no incident: it is about nothing")
         return Incident(
             id=str(found["id"]),
             state=IncidentState(found["state"]),
@@ -80,7 +82,7 @@ def incident_of(value: bytes | dict[str, Any]) -> Incident:
             resolved_at=None if found["resolved_at"] is None else _time(found["resolved_at"]),
             reopened=int(found["reopened"]),
         )
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise DecodeError(f"no incident: {type(error).__name__}: {error}") from error
 
 

@@ -119,15 +119,16 @@ def _first_offset(entry: IndexedSpan) -> int:
 
 
 def _merged(ordered: Iterable[IndexedSpan]) -> Iterator[IndexedSpan]:
-    """Neighbours of one schema as one; missing ranges are put together once for each, however many spans that is."""
-    together: list[IndexedSpan] = []
-    for entry in ordered:
-        if together and not together[-1].merges_with(entry):
+    """Of at least one span, neighbours of one schema as one; missing ranges are put together once for each, however
+    many spans that is."""
+    entries = iter(ordered)
+    together = [next(entries)]
+    for entry in entries:
+        if not together[-1].merges_with(entry):
             yield _as_one(together)
             together = []
         together.append(entry)
-    if together:
-        yield _as_one(together)
+    yield _as_one(together)
 
 
 def _as_one(entries: list[IndexedSpan]) -> IndexedSpan:

@@ -10,6 +10,7 @@ import struct
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import fastavro
 import pytest
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from stream_lineage.errors import DecodeError
 from stream_lineage.model.record_edge import EdgeBatch, EdgeSource, ParentRange, RecordEdge
-from stream_lineage.provenance.edge_codec import MAX_BATCH_BYTES, decode_edges, encode_edges
+from stream_lineage.provenance.edge_codec import MAX_BATCH_BYTES, decode_edges, decode_head, encode_edges
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "schemas" / "edge.avsc").read_text())
 PARSED = fastavro.parse_schema(copy.deepcopy(SCHEMA))
@@ -101,6 +102,28 @@ def test_exact_is_neither_widened_nor_incomplete() -> None:
     assert not second.exact
     assert second.widened
     assert not replace(first, incomplete=True).exact
+
+
+@pytest.mark.parametrize("schema_id", [None, 3])
+def test_the_head_of_a_batch_is_read_without_its_edges(schema_id: int | None) -> None:
+    value = encode_edges(replace(ONE, left_out=3), schema_id=schema_id)
+    head, sources = decode_head(value)
+    assert head == replace(ONE, edges=(), left_out=0)
+    assert sources == {(None, "clicks")}
+    assert decode_edges(value) == replace(ONE, left_out=3)
+    for end in range(20):
+        with pytest.raises(DecodeError):
+            decode_head(value[:end])
+
+
+@pytest.mark.parametrize("read", [decode_edges, decode_head])
+def test_a_batch_of_a_time_that_nobody_can_write_down_is_an_error(read: Any) -> None:
+    record = fastavro.schemaless_reader(io.BytesIO(encode_edges(ONE)[10:]), PARSED, None)
+    record["observed_at"] = 2**62
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, PARSED, record)
+    with pytest.raises(DecodeError, match="OverflowError"):
+        read(encode_edges(ONE)[:10] + out.getvalue())
 
 
 @given(st.binary(max_size=200))

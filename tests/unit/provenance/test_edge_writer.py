@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from zlib import crc32
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_lineage.model.record_edge import EdgeBatch, EdgeSource, ParentRange, RecordEdge
+from stream_lineage.provenance import edge_writer
 from stream_lineage.provenance.edge_codec import decode_edges
 from stream_lineage.provenance.edge_writer import BatchHead, EdgeWriter
 from stream_lineage.wire.lineage_headers import decode_parents, encode_parents
@@ -93,6 +95,64 @@ def test_a_small_header_that_takes_a_large_table_is_an_edge_without_parents() ->
     hostile = [RecordEdge(0, 2 + number, parents) for number, parents in enumerate([*wide, long])]
     (found,) = written([fits, *hostile, fits])
     assert found.edges == (fits, *(RecordEdge(0, edge.offset, (), incomplete=True) for edge in hostile), fits)
+
+
+def one_parent(offset: int, topic: str = "clicks", partition: int = 0) -> bytes:
+    ranges = ParentRanges()
+    ranges.add(topic, partition, offset)
+    return encode_parents(ranges, "scores")
+
+
+def test_a_single_parent_is_read_the_short_way_whoever_wrote_it() -> None:
+    short, long = EdgeWriter(copied_from="us"), EdgeWriter(copied_from="us")
+    check = crc32(b"scores")
+    for number, (header, run_id) in enumerate(
+        [(one_parent(7), None), (one_parent(2**40), "r"), (one_parent(9, "orders", 3), "s"), (one_parent(8), "r")]
+    ):
+        assert short.add_single(0, number, 5, header, check, run_id, None)
+        long.add(0, number, 5, decode_parents(header).parents, run_id=run_id)
+    assert short.size >= long.size > 0
+    found = list(short.messages(HEAD, iter(["a"])))
+    assert found == list(long.messages(HEAD, iter(["a"])))
+    assert [edge.parents[0].cluster for edge in decode_edges(found[0]).edges] == ["us"] * 4
+
+
+def test_what_is_no_single_parent_is_left_to_the_long_way() -> None:
+    writer, check, whole = EdgeWriter(), crc32(b"scores"), one_parent(7)
+    two, gap, incomplete = ParentRanges(), ParentRanges(), ParentRanges()
+    for ranges, offsets in ((two, (1, 1)), (gap, (1, 9)), (incomplete, (1,))):
+        for place, offset in enumerate(offsets):
+            ranges.add("clicks", place if ranges is two else 0, offset)
+    incomplete.incomplete = True
+    headers = [
+        b"",
+        whole[:5],
+        whole[:-1] + b"\x01",
+        whole[:6] + b"\x02" + whole[7:],
+        whole[:-2] + b"\x80\x00",
+        whole[:7] + b"\x7f" + whole[8:],  # a name longer than the header
+        whole + bytes(600),
+        *(encode_parents(ranges, "scores") for ranges in (two, gap, incomplete)),
+    ]
+    assert [writer.add_single(0, 1, 5, header, check, None, None) for header in headers] == [False] * len(headers)
+    assert not writer.add_single(0, 1, 5, whole, check + 1, None, None)
+    assert not writer.add_single(0, 1, 5, whole[:8] + b"\xff" + whole[9:], check, None, None)
+    assert writer.edges == 0
+    assert list(writer.messages(HEAD, iter("a"))) == []
+
+
+def test_only_so_many_beginnings_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge_writer, "_MOST_SINGLES", 2)
+    writer, check = EdgeWriter(), crc32(b"scores")
+    for number in range(7):
+        assert writer.add_single(0, number, 5, one_parent(7, partition=number % 4), check, None, None)
+    (value,) = writer.messages(HEAD, iter("a"))
+    assert [edge.parents[0].partition for edge in decode_edges(value).edges] == [0, 1, 2, 3, 0, 1, 2]
+
+
+def test_a_name_that_takes_too_much_is_no_single_parent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge_writer, "LARGEST_EDGE", 10)
+    assert not EdgeWriter().add_single(0, 1, 5, one_parent(7), crc32(b"scores"), None, None)
 
 
 def test_any_timestamp_can_be_read() -> None:

@@ -66,6 +66,13 @@ def test_heads_survive_the_metadata(digest: bytes, offset: int, topic_id: str | 
     assert Head.from_metadata(head.to_metadata()) == head
 
 
+@pytest.mark.parametrize("topic_id", [None, "id"])
+@pytest.mark.parametrize("unresolved", [(), ("value:3", "key:4")])
+def test_a_head_is_read_back(topic_id: str | None, unresolved: tuple[str, ...]) -> None:
+    head = Head(b"\x07" * 32, 9, topic_id, unresolved)
+    assert Head.from_metadata(head.to_metadata()) == head
+
+
 def test_many_unresolved_stay_within_the_metadata_limit() -> None:
     head = Head(GENESIS, 2**62, "x" * 22, tuple(f"value:{2**31 - n}" for n in range(1000)))
     assert len(head.to_metadata()) < 1024
