@@ -8,6 +8,7 @@ from stream_lineage.agents.alerts import Topic
 from stream_lineage.agents.progress import STALL_SECONDS, Progress
 from stream_lineage.detect.detector import Channel
 from stream_lineage.model.telemetry import Condition, Metric, Sample
+from stream_lineage.notify.telemetry import notify_metrics
 from stream_lineage.store.health import Health
 
 CHANNELS: tuple[Channel, ...] = ("drift", "anomaly")
@@ -21,10 +22,15 @@ class AgentsTelemetry:
         self._store_health = store_health
         self._progress: Progress | None = None
         self._published: Mapping[Topic, int] = {}
+        self._told: Callable[[], Sequence[Metric]] = lambda: notify_metrics({}, {})
 
     def attach(self, progress: Progress, published: Mapping[Topic, int]) -> None:
         """The worker's progress, and its counts of alerts, which go on changing."""
         self._progress, self._published = progress, published
+
+    def attach_told(self, told: Callable[[], Sequence[Metric]]) -> None:
+        """How telling people of incidents goes."""
+        self._told = told
 
     def metrics(self) -> Sequence[Metric]:
         """Counters since the start of the process."""
@@ -57,6 +63,7 @@ class AgentsTelemetry:
                 "stream_lineage_store_series_left_out", "gauge", "Series in __other__ for that, since the start.",
                 [Sample(health.series_left_out)],
             ),
+            *self._told(),
         ]  # fmt: skip
 
     def alive(self) -> Sequence[Condition]:

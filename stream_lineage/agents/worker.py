@@ -31,6 +31,7 @@ from stream_lineage.agents.looks import Looks
 from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.mutes import Mutes
 from stream_lineage.agents.muting import Muting
+from stream_lineage.agents.notify_role import notifying
 from stream_lineage.agents.pipeline import Pipeline
 from stream_lineage.agents.progress import Progress
 from stream_lineage.agents.pushed_watch import PushedWatch
@@ -65,6 +66,7 @@ from stream_lineage.graph.from_declarations import claims_of_file, claims_of_rul
 from stream_lineage.graph.from_headers import HeaderFlows
 from stream_lineage.graph.naming import naming
 from stream_lineage.logs import get_logger
+from stream_lineage.notify.settings import NotifySettings
 from stream_lineage.provenance.topics import (
     OBSERVATIONS,
 )
@@ -83,6 +85,7 @@ def run_worker(
     store: MetricStore,
     telemetry: AgentsTelemetry | None = None,
     *,
+    notify: NotifySettings,
     watches: Callable[[str], bool],
     own_groups: Sequence[str],
     kept: timedelta,
@@ -176,16 +179,24 @@ def run_worker(
     alerts = alert_feeds(kafka, agents.agents_id)
     wire_incidents(app, home, pipeline, outlet, incidents, cause, alerts, graphed=graph_watch is not None)
     wire_labels(looks, home, pipeline, feeds.labels(), kafka.cluster_name, kept)
+    graphed = graph_watch is not None
+    notifier = notifying(kafka, agents.agents_id, notify, agents.public_url, home, fold, graphed=graphed)
+    if notifier is not None and telemetry is not None:
+        telemetry.attach_told(notifier.metrics)
     waits = observation_waits(kafka, log, agents.agents_id)
     # A disk that is full is no reason to start again: the worker waits for it.
     watchdog = Watchdog(progress, lambda *place: store.health().ready and waits(*place))
     watchdog.start()
     mutes.start()
+    if notifier is not None:
+        notifier.start()
     try:
         _execute(app)
     finally:
         watchdog.stop()
         mutes.stop()
+        if notifier is not None:
+            notifier.stop()
         store.close()  # before the pipeline, which may be waiting for a disk
         pipeline.close()
 

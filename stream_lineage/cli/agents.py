@@ -9,7 +9,7 @@ from stream_lineage.settings import Settings
 
 
 @click.command()
-@settings_options("kafka", "registry", "agents", "store", "telemetry")
+@settings_options("kafka", "registry", "agents", "notify", "store", "telemetry")
 def agents(settings: Settings) -> None:
     """Detect drift and data loss in what the collectors observed, and keep metrics.
 
@@ -46,6 +46,7 @@ def agents(settings: Settings) -> None:
             settings.agents,
             store,
             telemetry,
+            notify=settings.notify,
             watches=TopicFilter.configured(settings.collect, settings.kafka.topic_prefix).watches,
             own_groups=(settings.collect.group_id,),
             kept=timedelta(days=settings.store.retention_days),

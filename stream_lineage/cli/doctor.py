@@ -24,7 +24,7 @@ _NAME_WIDTH = 16
 
 
 @click.command()
-@settings_options("kafka", "registry", "collect", "agents", "store", defer=True)
+@settings_options("kafka", "registry", "collect", "agents", "notify", "store", defer=True)
 @click.option(
     "--timeout-seconds", type=click.FloatRange(0.5, 120), default=10.0, show_default=True, help="For each answer."
 )

@@ -18,6 +18,7 @@ from stream_lineage.provenance.topics import (
     BASELINES,
     DEAD_LETTERS,
     DECLARATIONS,
+    DELIVERIES,
     DRIFT_ALERTS,
     EDGES,
     GRAPH,
@@ -85,6 +86,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
     tapped = [_pattern(pattern) for pattern in collect.tap]
     groups = [_pattern(pattern) for pattern in settings.agents.groups_include] if _looks_at_groups(settings) else []
     helpers = f"{collect.group_id}."
+    quiet = settings.notify.notifications is None
     return (
         Grant("setup", "topic", own, ("Create",), "create our own topics", prefixed=True),
         Grant("setup", "topic", changelog, ("Create",), "create the changelog of the agents' table"),
@@ -124,6 +126,9 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("agents", "topic", topic(DRIFT_ALERTS), ("Read", "Write"), "tell of schema drift, and of incidents"),
         Grant("agents", "topic", topic(ANOMALY_ALERTS), ("Read", "Write"), "tell of anomalies, and of incidents"),
         Grant("agents", "topic", topic(INCIDENTS), ("Write",), "tell of incidents"),
+        Grant("agents", "topic", topic(INCIDENTS), ("Read",), "notify people of incidents", optional=quiet),
+        Grant("agents", "topic", topic(DELIVERIES), ("Read", "Write"), "know who was told of which incident",
+              optional=quiet),
         Grant("agents", "topic", topic(BASELINES), ("Read",), "compare with training baselines"),
         Grant("agents", "topic", topic(METRICS), ("Read",), "judge pushed metrics"),
         Grant(
@@ -167,6 +172,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("reader", "topic", topic(GRAPH), ("Read",), "show the lineage graph (`graph`)", optional=True),
         Grant("reader", "topic", topic(INCIDENTS), ("Read",), "show incidents (`incident`)", optional=True),
         Grant("reader", "topic", topic(STATE), ("Read",), "show what people said of incidents", optional=True),
+        Grant("reader", "topic", topic(DELIVERIES), ("Read",), "show who was told (`notify list`)", optional=True),
         *(
             Grant(
                 "reader", "topic", topic(name), ("Read",), "follow records, show alerts (`index`, `trace`)",

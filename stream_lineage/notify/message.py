@@ -52,17 +52,22 @@ def incident_message(document: Mapping[str, Any], links: Links, owners: Sequence
     cause: Mapping[str, Any] | None = document.get("cause")
     named = [] if cause is None else [each for each in cause["ranking"] if each.get("named")]
     alerts: Sequence[Mapping[str, Any]] = document["alerts"]
-    state, severity = str(document["state"]), str(document["severity"])
-    broke = ", ".join(_what(each) for each in named)
-    title = f"[{severity}] {'Resolved: ' if state == 'resolved' else ''}{broke or step_name(failing_step(document))}"
     headline = str(cause["sentence"]) if cause is not None else str(alerts[0]["summary"])
     return Message(
-        _line(title),
+        incident_title(document),
         _line(headline, 2 * _LONGEST_LINE),
         tuple((name, _line(value)) for name, value in _facts(document, named, owners)),
         tuple((name, tuple(map(_line, lines))) for name, lines in _sections(cause, named, alerts)),
         (("Failing step", links.of_step(document)), ("Incident", links.of_incident(document))),
     )
+
+
+def incident_title(document: Mapping[str, Any]) -> str:
+    """How grave it is and what broke, in one line."""
+    cause = document.get("cause")
+    broke = "" if cause is None else ", ".join(_what(each) for each in cause["ranking"] if each.get("named"))
+    over = "Resolved: " if document["state"] == "resolved" else ""
+    return _line(f"[{document['severity']}] {over}{broke or step_name(failing_step(document))}")
 
 
 def _facts(

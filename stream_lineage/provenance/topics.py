@@ -21,6 +21,7 @@ INCIDENTS = "incidents"
 GRAPH = "graph"
 EDGES = "edges"
 KEYS = "keys"
+DELIVERIES = "deliveries"
 STATE = "state"
 TOKENS = "tokens"
 DEAD_LETTERS = "dead-letters"
@@ -60,6 +61,7 @@ OWN_TOPICS: tuple[OwnTopic, ...] = (
     OwnTopic(DRIFT_ALERTS, 1, "delete", 90 * _DAY, "schema drift"),
     OwnTopic(ANOMALY_ALERTS, 1, "delete", 90 * _DAY, "metric anomalies and data loss"),
     OwnTopic(INCIDENTS, 1, "compact", _FOREVER, "incidents, the newest state of each"),
+    OwnTopic(DELIVERIES, 1, "compact", _FOREVER, "how far each target was told of each incident"),
     OwnTopic(GRAPH, 1, "delete", _FOREVER, "evidence for nodes and edges of the lineage graph"),
     OwnTopic(EDGES, None, "delete", _YEAR, "record edges from headers, for as long and as many bytes as settings say"),
     OwnTopic(KEYS, None, "delete", _YEAR, "hashes of declared key fields, for as long and as many bytes as edges"),

@@ -10,6 +10,7 @@ from stream_lineage.agents.settings import AgentsSettings
 from stream_lineage.collect.settings import CollectSettings
 from stream_lineage.index.settings import IndexSettings
 from stream_lineage.logs import LogSettings
+from stream_lineage.notify.settings import NotifySettings
 from stream_lineage.serve.settings import ServeSettings, TelemetrySettings
 from stream_lineage.settings.setting import Setting, settings_of
 from stream_lineage.store.settings import StoreSettings
@@ -26,6 +27,7 @@ class Settings(BaseModel):
     collect: CollectSettings = Field(default_factory=CollectSettings)
     agents: AgentsSettings = Field(default_factory=AgentsSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    notify: NotifySettings = Field(default_factory=NotifySettings)
     index: IndexSettings = Field(default_factory=IndexSettings)
     serve: ServeSettings = Field(default_factory=ServeSettings)
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
@@ -60,6 +62,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "collect": CollectSettings,
     "agents": AgentsSettings,
     "store": StoreSettings,
+    "notify": NotifySettings,
     "index": IndexSettings,
     "serve": ServeSettings,
     "telemetry": TelemetrySettings,

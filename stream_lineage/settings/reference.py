@@ -49,6 +49,7 @@ _TITLES = {
     "collect": "Collector",
     "agents": "Agents",
     "store": "Store",
+    "notify": "Notifications and hooks",
     "index": "Provenance index",
     "serve": "The API",
     "telemetry": "Metrics and health",

@@ -87,6 +87,8 @@ def test_every_setting_has_one_name_in_all_places(name: str, tmp_path: Path) -> 
         text, parsed = "2", 2
     if name == "key_fields":
         text, parsed = "topic:one,topic:two", ("topic:one", "topic:two")
+    if name == "notify_private_networks":
+        text, parsed = "10.0.0.0/8,fd00::/8", ("10.0.0.0/8", "fd00::/8")
     if name in {"telemetry_listen", "serve_listen"}:
         text, parsed = "host:1", "host:1"
     # A key has no meaning without its certificate, nor has a client without its secret and where to show it.
