@@ -2,14 +2,14 @@
 
 An index of a million spans and a graph of 10,000 nodes, asked over HTTP on loopback by 50 clients in another process,
 each of which asks again as soon as it is answered, or five times a second. Beside what a look-up takes it says how many
-were answered in a second: where all ask at once again, each waits for the 49 others.
+were answered in a second: where all ask at once again, each waits for the 49 others. And how much of the processor an
+answer took, which says more on a machine that does something else meanwhile. ``--processes`` answer at one port.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import statistics
 import subprocess
@@ -17,10 +17,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from trace import built
 
+import psutil
 from graph import START, events
 
 from stream_lineage.agents.graph_fold import GraphFold, Written
@@ -28,7 +29,7 @@ from stream_lineage.graph.naming import naming
 from stream_lineage.model.graph import GraphEvent
 from stream_lineage.serve.app import make_app
 from stream_lineage.serve.guard import Entrance
-from stream_lineage.serve.tokens import issued
+from stream_lineage.serve.tokens import Token, issued, token_from
 from stream_lineage.serving.followers import graph_follower
 from stream_lineage.serving.index_pool import IndexPool
 from stream_lineage.serving.lineage import LiveLineage
@@ -42,8 +43,9 @@ SECONDS = 6.0
 
 
 class Tokens:
-    def __init__(self) -> None:
-        token, self.text = issued("bench", "reader", START)
+    """One, which all processes know."""
+
+    def __init__(self, token: Token) -> None:
         self.tokens = {token.id: token}
 
 
@@ -61,7 +63,7 @@ class Made:
         return [(n, Written(self._made[n], self._made[n].at)) for n in range(start, stop)], stop
 
 
-def serve(index: Path) -> None:
+def serve(index: Path, port: int, key: bytes, value: bytes) -> None:
     settings = load_settings({"bootstrap_servers": "127.0.0.1:1", "index_path": str(index)}, {})
     names = naming("prod", [("127.0.0.1", 1)])
     fold = GraphFold(Made(events(random.Random(1), EDGES)), names)
@@ -70,10 +72,12 @@ def serve(index: Path) -> None:
     follower = graph_follower(fold)
     while not fold.catch_up():
         pass
-    tokens = Tokens()
-    app = make_app(lineage, ServeTelemetry(lineage, fold, pool, follower), Entrance(tokens))
-    with listen("127.0.0.1", 0) as listening:
-        print(json.dumps([listening.getsockname()[1], tokens.text]), flush=True)
+    known = token_from(key, value)
+    assert known is not None
+    assert known[1] is not None
+    app = make_app(lineage, ServeTelemetry(lineage, fold, pool, follower), Entrance(Tokens(known[1])))
+    with listen("127.0.0.1", port, shared=True) as listening:
+        print(listening.getsockname()[1], flush=True)
         server = Server(app, lineage.close)
         threading.Thread(target=lambda: (sys.stdin.read(), server.end()), daemon=True).start()
         server.run(sockets=[listening])
@@ -96,16 +100,25 @@ async def client(port: int, token: str, path: Callable[[], str], until: float, p
 
 
 async def measured(
-    port: int, token: str, name: str, path: Callable[[], str], clients: int, pause: float, seconds: float
-) -> None:
+    port: int, token: str, name: str, path: Callable[[], str], clients: int, pause: float, seconds: float,
+    servers: Sequence[psutil.Process],
+) -> None:  # fmt: skip
     took: list[float] = []
+    before = _busy(servers)
     until = time.perf_counter() + seconds
     await asyncio.gather(*(client(port, token, path, until, pause, took) for _ in range(clients)))
     took.sort()
     p50, p99 = statistics.median(took) * 1000, took[int(len(took) * 0.99)] * 1000
     print(
         f"{name:<34} {clients:>3} clients  median {p50:6.1f} ms  p99 {p99:6.1f} ms  {len(took) / seconds:7.0f} a second"
+        f"  processor {(_busy(servers) - before) / len(took) * 1000:5.2f} ms each",
+        flush=True,
     )
+
+
+def _busy(servers: Sequence[psutil.Process]) -> float:
+    """Seconds of the processor."""
+    return sum(sum(server.cpu_times()[:2]) for server in servers)
 
 
 def main() -> None:
@@ -113,20 +126,27 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--spans", type=int, default=1_000_000)
     arguments.add_argument("--seconds", type=float, default=SECONDS)
-    arguments.add_argument("--serve", type=Path)
+    arguments.add_argument("--processes", type=int, default=1)
+    arguments.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
     if chosen.serve is not None:
-        serve(chosen.serve)
+        path, port, *known = chosen.serve
+        serve(Path(path), int(port), *map(bytes.fromhex, known))
         return
     with tempfile.TemporaryDirectory() as directory:
         index = Path(directory) / "index.sqlite"
         built(index, chosen.spans)
-        process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", str(index)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        assert process.stdin is not None
-        port, token = json.loads(process.stdout.readline())
+        token, text = issued("bench", "reader", START)
+        port, servers = 0, []
+        for _ in range(chosen.processes):
+            known = [token.key.hex(), token.to_bytes().hex()]
+            process = subprocess.Popen(
+                [sys.executable, __file__, "--serve", str(index), str(port), *known],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            servers.append(process)
         chance = random.Random(2)
 
         def offset() -> int:
@@ -141,13 +161,16 @@ def main() -> None:
             ("a node and its neighbours", lambda: f"/api/v1/graph?focus=node-{chance.randrange(10_000)}"),
             ("a page of spans", lambda: f"/api/v1/spans/topic-7?limit=10&offset={offset()}"),
         ]
+        watched = [psutil.Process(server.pid) for server in servers]
         try:
             for name, path in asked:
                 for clients, pause in ((1, 0.0), (CLIENTS, 0.0), (CLIENTS, 0.2)):
-                    asyncio.run(measured(port, token, name, path, clients, pause, chosen.seconds))
+                    asyncio.run(measured(port, text, name, path, clients, pause, chosen.seconds, watched))
         finally:
-            process.stdin.close()
-            process.wait(20)
+            for process in servers:
+                assert process.stdin is not None
+                process.stdin.close()
+                process.wait(20)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from stream_lineage.graph.graph import EdgeView, Graph
@@ -47,6 +48,40 @@ def differences(before: Graph, after: Graph, *, at_least: float = LOW, most: int
         tuple(sorted(nodes_before - nodes_after, key=node_key)[:most]),
         tuple(after.view(new[ends]) for ends in sorted(new.keys() - old.keys(), key=_ends_key)[:most]),
         tuple(before.view(old[ends]) for ends in sorted(old.keys() - new.keys(), key=_ends_key)[:most]),
+        tuple(changed),
+    )
+
+
+def changes(
+    graph: Graph, since: datetime, until: datetime, *, at_least: float = LOW, most: int | None = None
+) -> Differences:
+    """The ``differences`` of a graph as of two times, without making these: only what may have changed is looked at."""
+    nodes, edges = graph.unsettled(min(since, until))
+    touched = {*nodes, *(end for number in edges for end in (graph.sources[number], graph.targets[number]))}
+    sure = {number: (graph.sure_at(number, since), graph.sure_at(number, until)) for number in edges}
+    shown = {number: [each > 0 and each >= at_least for each in both] for number, both in sure.items()}
+
+    def ends_key(number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return node_key(graph.nodes[graph.sources[number]]), node_key(graph.nodes[graph.targets[number]])
+
+    def first(was: bool, is_: bool) -> list[int]:
+        return sorted((number for number in edges if shown[number] == [was, is_]), key=ends_key)
+
+    changed: list[tuple[EdgeView, EdgeView]] = []
+    for number in first(was=True, is_=True):
+        views = graph.view_at(number, since), graph.view_at(number, until)
+        if _content(views[0]) != _content(views[1]):
+            changed.append(views)
+            if len(changed) == most:
+                break
+    presence = {number: (graph.was_present(number, since), graph.was_present(number, until)) for number in touched}
+    came = [graph.nodes[number] for number, (was, is_) in presence.items() if is_ and not was]
+    went = [graph.nodes[number] for number, (was, is_) in presence.items() if was and not is_]
+    return Differences(
+        tuple(sorted(came, key=node_key)[:most]),
+        tuple(sorted(went, key=node_key)[:most]),
+        tuple(graph.view_at(number, until) for number in first(was=False, is_=True)[:most]),
+        tuple(graph.view_at(number, since) for number in first(was=True, is_=False)[:most]),
         tuple(changed),
     )
 

@@ -187,6 +187,29 @@ class Graph:
             return False
         return all(at is None or known.newest <= at for at in (self._at, other._at))
 
+    def unsettled(self, since: datetime) -> tuple[list[int], list[int]]:
+        """The numbers of the nodes and of the edges of which anything may be otherwise now than it was then."""
+        nodes = [number for number, known in self._of_nodes.items() if not _settled(known, since)]
+        return nodes, [number for number, known in enumerate(self._of_edges) if not _settled(known, since)]
+
+    def sure_at(self, number: int, at: datetime) -> float:
+        """The confidence of an edge as it was; 0 where nothing of it held."""
+        known = self._of_edges[number]
+        if known.first is None or known.first > at:
+            return 0.0
+        return self.confidences[number] if _settled(known, at) else confidence(known.evidence(at))
+
+    def view_at(self, number: int, at: datetime) -> EdgeView:
+        """An edge as it was."""
+        return EdgeView(self.edge(number), self.sure_at(number, at), tuple(self._of_edges[number].evidence(at)))
+
+    def was_present(self, number: int, at: datetime) -> bool:
+        """Whether something held of a node then: itself, or an edge."""
+        known = self._of_nodes.get(number)
+        if known is not None and known.holds(at):
+            return True
+        return any(self.sure_at(edge, at) > 0 for edges in self.index.edges_of(number) for edge in edges.tolist())
+
     def of_kind(self, kind: NodeKind) -> list[Node]:
         return [node for node in self.present() if node.kind is kind]
 
@@ -232,6 +255,10 @@ class Graph:
             self.confidences.append(0.0)
             self._of_edges.append(Known())
         return number
+
+
+def _settled(known: Known, since: datetime) -> bool:
+    return known.steady and known.newest is not None and known.newest <= since
 
 
 def _own(known: Known | None) -> Known:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import quote
 
 LONGEST_NAME = 1_000
@@ -65,9 +66,9 @@ class Node:
     @property
     def id(self) -> str:
         """Two nodes have the same id only if they are the same. It has no blanks, quotes or angle brackets."""
-        parts = [quote(self.namespace, safe=_IN_NAMESPACES), quote(self.name, safe="")]
+        parts = [_quoted(self.namespace, _IN_NAMESPACES), _quoted(self.name)]
         if self.field is not None:
-            parts.append(quote(self.field, safe=""))
+            parts.append(_quoted(self.field))
         return f"{self.kind}:{'/'.join(parts)}"
 
     @property
@@ -95,6 +96,12 @@ class GraphEdge:
     @property
     def id(self) -> str:
         return f"{self.source.id}>{self.target.id}"
+
+
+@lru_cache(maxsize=65_536)
+def _quoted(text: str, safe: str = "") -> str:
+    """The same names are asked for again and again."""
+    return quote(text, safe=safe)
 
 
 Subject = Node | GraphEdge

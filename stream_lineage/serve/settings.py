@@ -62,6 +62,12 @@ class ServeSettings(BaseModel):
         "--follow` has to.",
     )
 
+    serve_share_port: bool = Field(
+        default=False,
+        description="Whether several of them on one machine may answer at the same serve_listen: the system shares "
+        "out who asks. Each needs an index_path of its own, or serve_index off for all but one.",
+    )
+
     @field_validator("serve_listen")
     @classmethod
     def _is_an_address(cls, text: str) -> str:

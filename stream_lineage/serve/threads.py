@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-QUICK = 4
+QUICK = 2
 SLOW = 32
 
 

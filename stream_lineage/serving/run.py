@@ -42,7 +42,7 @@ def run_api(settings: Settings) -> None:
         SettingsError: the address cannot be listened at, or nobody could be let in, or everybody would be.
     """
     with ExitStack() as stack:
-        listening = stack.enter_context(listen(*settings.serve.address))
+        listening = stack.enter_context(listen(*settings.serve.address, shared=settings.serve.serve_share_port))
         ensure_topics(kafka.admin(settings.kafka), settings.kafka)
         entrance = stack.enter_context(opened(settings))
         app, close = stack.enter_context(application(settings, entrance))
@@ -113,8 +113,8 @@ def opened(settings: Settings) -> Iterator[Entrance]:
 
 
 @contextmanager
-def listen(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens.
+def listen(host: str, port: int, *, shared: bool = False) -> Iterator[socket.socket]:
+    """A socket that listens; ``shared``: beside others of the same user that say so, too.
 
     Raises:
         SettingsError: the address cannot be listened at.
@@ -124,6 +124,8 @@ def listen(host: str, port: int) -> Iterator[socket.socket]:
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((host, port))

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query
 
 from stream_lineage.errors import IndexUnusable, NotFound
 from stream_lineage.graph.codec import evidence_to_json, node_to_json
-from stream_lineage.graph.differences import differences, differences_document
+from stream_lineage.graph.differences import changes as changes_between
+from stream_lineage.graph.differences import differences_document
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.known import LOW
 from stream_lineage.graph.lookup import find
@@ -122,11 +123,11 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
     def changes(since: Moment, until: Moment | None = None, candidates: Candidates = False) -> Any:
         """What changed in the graph between two times, as far as there is room."""
 
-        def then(at: datetime | None) -> Graph:
-            return lineage.ask(lambda found: found.as_of(_EVER if at is None else at))
-
-        before = then(since)
-        found = differences(before, then(until), at_least=_least(candidates), most=_MOST_CHANGES + 1)
+        found = lineage.ask(
+            lambda graph: changes_between(
+                graph, since, _EVER if until is None else until, at_least=_least(candidates), most=_MOST_CHANGES + 1
+            )
+        )
         said = differences_document(found)
         less = any(len(each) > _MOST_CHANGES for each in said.values())
         return Json({**{name: each[:_MOST_CHANGES] for name, each in said.items()}, "cut": less})

@@ -89,6 +89,15 @@ def test_an_address_that_is_taken_is_named() -> None:
             pass
 
 
+def test_an_address_is_shared_by_those_that_all_say_so() -> None:
+    with listen("127.0.0.1", 0, shared=True) as first:
+        port = first.getsockname()[1]
+        with listen("127.0.0.1", port, shared=True) as second:
+            assert second.getsockname() == first.getsockname()
+        with pytest.raises(SettingsError), listen("127.0.0.1", port):
+            pass
+
+
 @contextmanager
 def served(app: FastAPI, before_end: Any) -> Iterator[tuple[str, Server]]:
     with listen("127.0.0.1", 0) as listening:
