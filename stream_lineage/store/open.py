@@ -46,7 +46,7 @@ def open_outbox_store(settings: StoreSettings) -> CappedStore:
         return CappedStore(PausingStore(open_store(settings)), SeriesCap(settings.max_series, host))
     from stream_lineage.store.outbox import Outbox
     from stream_lineage.store.outbox_store import OutboxStore, Slot, take_over
-    from stream_lineage.store.set_aside import SetAside
+    from stream_lineage.store.set_aside import REFUSED, SetAside
 
     api = influx_api(settings, settings.influx_token)
     slot = Slot(settings.outbox_path)
@@ -61,7 +61,8 @@ def open_outbox_store(settings: StoreSettings) -> CappedStore:
         hint = "Check outbox_path and its permissions."
         raise ConnectionFailed(f"the outbox {slot.directory} cannot be opened: {error}", hint=hint) from error
     destination = partial(api.write, settings.influx_bucket)
-    store = OutboxStore(_influx_store(settings, api), outbox, destination, slot, SetAside(slot.directory))
+    aside, refusals = SetAside(slot.directory), SetAside(slot.directory, REFUSED)
+    store = OutboxStore(_influx_store(settings, api), outbox, destination, slot, aside, refusals)
     return CappedStore(store, SeriesCap(settings.max_series, f"{host}/{slot.directory.name}"))
 
 

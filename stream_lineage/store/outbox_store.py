@@ -42,11 +42,12 @@ class OutboxStore(StoreAround):
         destination: Destination,
         slot: Slot | None = None,
         aside: SetAside | None = None,
+        refusals: SetAside | None = None,
     ) -> None:
         super().__init__(store)
         self._outbox = outbox
         self._slot = slot
-        self._sender = Sender(outbox, destination, aside)
+        self._sender = Sender(outbox, destination, aside, refusals)
         self._closing = threading.Event()
         self._disk = ""
         self._thread = threading.Thread(target=self._sender.run, name="outbox", daemon=True)

@@ -2,9 +2,9 @@
 
 What can be mended is tried again, later and later, or when the other side says: no answer, an answer of 5xx or 429, a
 token that is not known, a bucket that is not there, an answer that is not InfluxDB's. What cannot be mended is one line
-that InfluxDB refuses for what it says, or that is too long for the other side: it is found by halving, counted and told
-of, and all others arrive. So is one that the other side fails on (500), or something before it refuses, again and
-again, while others are taken: it is set aside on the disk.
+that InfluxDB refuses for what it says, or that is too long for the other side: it is found by halving, counted, told
+of and kept in a file, and all others arrive. So is one that the other side fails on (500), or something before it
+refuses, again and again, while others are taken: it is set aside on the disk.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class Sender:
         outbox: Outbox,
         destination: Destination,
         aside: SetAside | None = None,
+        refusals: SetAside | None = None,
         *,
         behind_seconds: float = BEHIND_SECONDS,
         batch_bytes: int = BATCH_BYTES,
@@ -77,12 +78,14 @@ class Sender:
         self._outbox = outbox
         self._destination = destination
         self._aside = aside
+        self._refusals = refusals
         self._first_wait_seconds = first_wait_seconds
         self._isolate_after = isolate_after
         self._errors: dict[int, int] = {}
         self._taken: bytes | None = None
         self._in_vain = 0
         self._suspects: list[bytes] = []
+        self._refused: list[tuple[bytes, Answer]] = []
         self._behind_seconds = behind_seconds
         self._batch_bytes = batch_bytes
         self._chance = chance
@@ -139,19 +142,22 @@ class Sender:
     def _send(self, batch: Batch) -> None:
         errors = self._errors.get(batch.first, 0)
         isolating = self._aside is not None and errors > 0 and errors % self._isolate_after == 0
-        self._in_vain, self._suspects = 0, []
+        self._in_vain, self._suspects, self._refused = 0, [], []
         try:
-            refused = self._lines(batch.lines, isolating) if batch.lines else 0
+            if batch.lines:
+                self._lines(batch.lines, isolating)
             failed = sum(self._put_aside(line) for line in self._suspects)
+            for number, (line, answer) in enumerate(self._refused, self.refused):
+                self._keep(line, answer, number)
         except _Later as later:
             if later.isolable:
                 self._errors[batch.first] = errors + 1
             raise
         self._errors.clear()
-        self._outbox.sent(batch)
-        self.sent += len(batch.lines) - refused - failed
-        self.refused += refused
+        self.sent += len(batch.lines) - len(self._refused) - failed
+        self.refused += len(self._refused)
         self.set_aside += failed
+        self._outbox.sent(batch)  # counted by whoever sees it empty
         if batch.damaged:
             _log.error("records of the outbox are damaged and left out", records=batch.damaged)
         if batch.lines and self._failures:
@@ -159,12 +165,12 @@ class Sender:
             self._failures = 0
             self.trouble = ""
 
-    def _lines(self, lines: list[bytes], isolating: bool) -> int:
-        """Send lines; how many of them were refused for what they are. Those that it fails on, each alone, become
+    def _lines(self, lines: list[bytes], isolating: bool) -> None:
+        """Send lines, and find those that are refused for what they are. Those that it fails on, each alone, become
         suspects if that is looked for."""
         answer = self._answer(lines)
         if answer.ok:
-            return 0
+            return
         if answer.status == TOO_LARGE:
             self._batch_bytes = max(LEAST_BYTES, min(self._batch_bytes, sum(map(len, lines)) // 2))
         elif _failure(answer) and isolating:
@@ -173,14 +179,15 @@ class Sender:
                 raise _later(answer)
             if len(lines) == 1:
                 self._suspects.append(lines[0])
-                return 0
+                return
         elif not answer.refused:
             raise _later(answer)
         if len(lines) == 1:
-            self._tell(lines[0], answer)
-            return 1
+            self._refused.append((lines[0], answer))
+            return
         half = len(lines) // 2
-        return self._lines(lines[:half], isolating) + self._lines(lines[half:], isolating)
+        self._lines(lines[:half], isolating)
+        self._lines(lines[half:], isolating)
 
     def _answer(self, lines: list[bytes]) -> Answer:
         try:
@@ -214,12 +221,20 @@ class Sender:
         )  # fmt: skip
         return True
 
-    def _tell(self, line: bytes, answer: Answer) -> None:
-        if self.refused < _TOLD or self.refused % 1000 == 0:
+    def _keep(self, line: bytes, answer: Answer, number: int) -> None:
+        """Keep a line that was refused, as long as there is room; once more where its batch has to be sent again.
+        ``number`` is how many were refused before it."""
+        kept = False
+        try:
+            kept = self._refusals is not None and self._refusals.put(line)
+        except OSError as error:
+            raise _Later(f"what was refused cannot be kept: {error.strerror or error}") from None
+        if number < _TOLD or number % 1000 == 0:
             what = "is too long for InfluxDB" if answer.status == TOO_LARGE else "is refused by InfluxDB"
             _log.error(
-                f"a point {what} and left out", series=_series(line), status=answer.status, reason=answer.message
-            )
+                f"a point {what} and left out", series=_series(line), status=answer.status, reason=answer.message,
+                kept_in=str(self._refusals.path) if kept and self._refusals is not None else None,
+            )  # fmt: skip
 
     def _wait(self, later: _Later) -> float:
         self._failures += 1

@@ -1,4 +1,5 @@
-"""Lines on which a store fails, each alone, while it takes others: kept in a file, to be looked at and sent again."""
+"""Lines that a store refuses, and lines on which it fails, each alone, while it takes others: kept in files, to be
+looked at and sent again."""
 
 from __future__ import annotations
 
@@ -8,15 +9,15 @@ from pathlib import Path
 
 from stream_lineage.store.outbox import sync_directory
 
-NAME = "set-aside.lines"
+NAME, REFUSED = "set-aside.lines", "refused.lines"
 MAX_BYTES = 64 * 1024 * 1024
 
 
 class SetAside:
-    """Line protocol in ``set-aside.lines`` of a directory, 64 MiB at most."""
+    """Line protocol in a file of a directory, 64 MiB at most."""
 
-    def __init__(self, directory: Path, *, max_bytes: int = MAX_BYTES) -> None:
-        self.path = directory / NAME
+    def __init__(self, directory: Path, name: str = NAME, *, max_bytes: int = MAX_BYTES) -> None:
+        self.path = directory / name
         self._max_bytes = max_bytes
 
     def put(self, line: bytes) -> bool:

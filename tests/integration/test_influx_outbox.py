@@ -120,6 +120,8 @@ def test_a_point_that_influxdb_refuses_takes_no_other_with_it(server: Influxd, t
     assert missing(store, 3, 5) == 0
     assert store.health().refused == 1
     store.close()
+    [kept] = tmp_path.rglob("refused.lines")
+    assert [line.split(" ")[0] for line in kept.read_text().splitlines()] == ["lineage_field,field=f9"]
 
 
 class Proxy:

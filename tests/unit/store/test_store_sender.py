@@ -24,7 +24,7 @@ from stream_lineage.errors import ConnectionFailed
 from stream_lineage.store.influx_api import InfluxApi
 from stream_lineage.store.outbox import Outbox
 from stream_lineage.store.sender import MAX_IN_VAIN, Sender
-from stream_lineage.store.set_aside import SetAside
+from stream_lineage.store.set_aside import REFUSED, SetAside
 
 Answered = tuple[int, dict[str, str], str]
 WAIT_SECONDS = 60.0
@@ -130,13 +130,37 @@ def test_what_is_put_in_arrives(tmp_path: Path, door: Door) -> None:
 def test_bad_lines_are_isolated_and_counted(tmp_path: Path, door: Door, status: int) -> None:
     bad = set(lines(3, 64, 99))
     door.rule = lambda given: said(status, "field type conflict") if bad & set(given) else GOOD
-    with sending(tmp_path, door) as (outbox, sender):
+    with sending(tmp_path, door, refusals=SetAside(tmp_path, REFUSED)) as (outbox, sender):
         put(outbox, sender, lines(*range(100)))
         until(lambda: outbox.empty)
         assert sorted(door.arrived) == sorted(set(lines(*range(100))) - bad)
-        assert (sender.sent, sender.refused) == (97, 3)
+        until(lambda: (sender.sent, sender.refused) == (97, 3))
+        assert (tmp_path / REFUSED).read_text().splitlines() == lines(3, 64, 99)
         # Halving: not one request for each line.
         assert len(door.requests) < 60
+
+
+def test_refused_lines_are_bounded_and_counted_all_the_same(tmp_path: Path, door: Door) -> None:
+    door.rule = lambda given: said(400, "field type conflict")
+    room = SetAside(tmp_path, REFUSED, max_bytes=len(lines(1)[0]) + 1)
+    with sending(tmp_path, door, refusals=room) as (outbox, sender):
+        put(outbox, sender, lines(1, 2))
+        until(lambda: outbox.empty)
+        until(lambda: (sender.sent, sender.refused) == (0, 2))
+        assert room.path.read_text().splitlines() == lines(1)
+
+
+def test_what_cannot_be_kept_waits_and_counts_once(tmp_path: Path, door: Door) -> None:
+    door.rule = lambda given: said(400, "field type conflict") if set(lines(1)) & set(given) else GOOD
+    gone = SetAside(tmp_path / "not-there", REFUSED)
+    with sending(tmp_path, door, refusals=gone, first_wait_seconds=0.02) as (outbox, sender):
+        put(outbox, sender, lines(1, 2))
+        until(lambda: "cannot be kept" in sender.trouble)
+        assert (outbox.empty, sender.refused) == (False, 0)
+        (tmp_path / "not-there").mkdir()
+        until(lambda: outbox.empty)
+        until(lambda: (sender.sent, sender.refused) == (1, 1))
+        assert gone.path.read_text().splitlines() == lines(1)
 
 
 @pytest.mark.parametrize(
