@@ -105,7 +105,8 @@ def _by_any_metric(recording: Recording, field: str | None) -> Answer | None:
         answer = explain(replace(recording, breach=Breach(node, metric, its_field, at)))
         if answer.verdict == "root-cause":
             found.append(answer)
-    return max(found, key=lambda each: each.ranking[0].confidence, default=None)
+    # What the field itself shows says more than what its records weigh.
+    return max(found, key=lambda each: (each.ranking[0].field == field, each.ranking[0].confidence), default=None)
 
 
 def _node(graph: Graph, naming: Naming, alert: AlertRead) -> Node:

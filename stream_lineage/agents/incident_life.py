@@ -41,6 +41,12 @@ _METRICS: Mapping[str, str] = {
 }  # fmt: skip
 
 
+_EXPECTED: Mapping[str, str] = {
+    " records within ": "records", "null ratio ": "null_ratio", "missing ratio ": "missing_ratio", "min ": "min",
+    "max ": "max", " values": "distinct",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class AlertRead:
     """What an incident takes from an alert. ``metric`` is the series that it is about, null where it is about none."""
@@ -80,6 +86,8 @@ def alert_read(value: bytes, event_id: str) -> AlertRead:
         metric = _METRICS.get(kind.removeprefix("key-"))
         if kind == "pushed-metric" and changes:
             metric = str(changes[0]["path"])
+        if kind == "expectation" and changes:
+            metric = _expected_metric(str(changes[0]["old"]))
         return AlertRead(
             event_id, str(body["fingerprint"]), kind, Severity(body["severity"]), topic,
             body["field_path"], job, str(body["summary"])[:1000], body["phase"],
@@ -87,6 +95,11 @@ def alert_read(value: bytes, event_id: str) -> AlertRead:
         )  # fmt: skip
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, IndexError) as error:
         raise DecodeError(f"no alert: {type(error).__name__}") from error
+
+
+def _expected_metric(expected: str) -> str | None:
+    """The series that a declared expectation is about, by what it says."""
+    return next((metric for said, metric in _EXPECTED.items() if said in expected), None)
 
 
 def incident_id(event_id: str) -> str:

@@ -19,6 +19,8 @@ class Alert:
     kind: str
     severity: str
     topic: str
+    field: str | None
+    phase: str | None
     summary: str
     verdict: str | None
     changes: tuple[tuple[str, str, str | None, str | None], ...]
@@ -36,6 +38,8 @@ class Alert:
             kind=body["kind"],
             severity=body["severity"],
             topic=body["topic"],
+            field=body["field_path"],
+            phase=body["phase"],
             summary=body["summary"],
             verdict=None if verdict is None else verdict["verdict"],
             changes=tuple((item["kind"], item["path"], item["old"], item["new"]) for item in body["changes"]),

@@ -46,6 +46,7 @@ def run(bootstrap_servers: str, registry_url: str, healthy_seconds: float, stop:
         released, began = False, time.monotonic()
         try:
             pipeline.start()
+            pipeline.begin()
             print(f"The pipeline runs. The fault comes in {healthy_seconds:g} s.", flush=True)
             while not stop.wait(_CHECK_SECONDS):
                 pipeline.check()

@@ -1,58 +1,60 @@
-"""``crm-sync``: copies the CRM's customers into Kafka. Its new release sends ages as bands, which are strings."""
+"""``crm-sync``: copies the CRM's customers into Kafka. Its new release sends ages as bands, which are strings; in other
+scenarios it loses countries, or sends money in cents."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
 from typing import Any
-
-from confluent_kafka import KafkaError, Message
 
 from stream_lineage.sandbox.demo.avro_values import AvroWriter, allow_any_change
 from stream_lineage.sandbox.demo.job import Job
-from stream_lineage.sandbox.demo.report import Acknowledged
+from stream_lineage.sandbox.demo.report import delivered, first_bad
 from stream_lineage.sandbox.demo.shop import Shop, age_band
 from stream_lineage.sandbox.demo.topics import CUSTOMERS, schema
 
 PER_SECOND = 30.0
+_LOST = 0.6
+"""Of the customers, whose countries are not found any more."""
 
 
 def run(job: Job) -> None:
     """All customers once, then those that change."""
-    shop, producer = Shop(), job.producer()
+    shop, producer, chance = Shop(), job.producer(), random.Random(11)
     allow_any_change(job.registry_url, CUSTOMERS.subject)
     writer = AvroWriter(job.registry_url, CUSTOMERS.subject, schema("customer-1"))
     new_release = False
-    on_delivery = _first_acknowledgements(writer.schema_id)
+    when_bad = first_bad()
 
     def send(customer: dict[str, Any]) -> None:
-        if new_release:
-            customer["age"] = age_band(customer["age"])
-        producer.produce(CUSTOMERS.name, writer.encode(customer), key=customer["customer_id"], on_delivery=on_delivery)
+        bad = spoilt(customer, job.fault, chance)
+        producer.produce(
+            CUSTOMERS.name,
+            writer.encode(customer),
+            key=customer["customer_id"],
+            on_delivery=when_bad if bad else delivered,
+        )
 
+    job.wait_for_begin()
     for customer in shop.customers():
         send(customer)
     for due in job.ticks(PER_SECOND):
-        if job.released and not new_release:
+        if job.fault == "schema" and not new_release:
             new_release = True
             writer = AvroWriter(job.registry_url, CUSTOMERS.subject, schema("customer-2"))
-            on_delivery = _first_acknowledgements(writer.schema_id)
         for _ in range(due):
             send(shop.changed_customer())
         producer.poll(0)
     job.flush(producer)
 
 
-def _first_acknowledgements(schema_id: int) -> Callable[[KafkaError | None, Message], None]:
-    """Reports where the first record under a schema ended up in each partition, as the broker has it."""
-    lowest: dict[int, int] = {}
-
-    def on_delivery(error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            raise SystemExit(f"a customer was not delivered: {error.str()}")
-        partition, offset = message.partition(), message.offset()
-        if partition is None or offset is None or lowest.get(partition, offset + 1) <= offset:
-            return
-        lowest[partition] = offset
-        print(Acknowledged(CUSTOMERS.name, schema_id, partition, offset).line(), flush=True)
-
-    return on_delivery
+def spoilt(customer: dict[str, Any], fault: str | None, chance: random.Random) -> bool:
+    """Whether the new release makes something else of a customer, who is changed by it."""
+    if fault == "schema":
+        customer["age"] = age_band(customer["age"])
+    elif fault == "unit-change":
+        customer["total_spend"] = round(100 * customer["total_spend"])
+    elif fault == "nulls" and chance.random() < _LOST:
+        customer["country"] = None
+    else:
+        return False
+    return True

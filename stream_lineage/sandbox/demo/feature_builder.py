@@ -35,7 +35,13 @@ def run(job: Job) -> None:
                 clicks[session] = clicks.get(session, 0) + 1
                 row = features(click, customer, clicks[session])
                 made_from = [clicked, changed]
-                producer.produce(FEATURES.name, writer.encode(row), key=row["customer_id"], parents=made_from)
+                producer.produce(
+                    FEATURES.name,
+                    writer.encode(row),
+                    key=row["customer_id"],
+                    timestamp=clicked.timestamp()[1],  # a row is as old as what it tells of
+                    parents=made_from,
+                )
         waiting = [(click, clicked) for click, clicked in waiting if click["customer_id"] not in customers]
         producer.poll(0)
     reader.close()

@@ -15,6 +15,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
+from stream_lineage.sandbox.demo.scenarios import SCENARIOS, SCHEMA
 from stream_lineage.sdk import Lineage, LineageConsumer, LineageProducer
 
 TICK_SECONDS = 0.05
@@ -35,22 +36,24 @@ JOBS = {
 class Job:
     """What every job has: where Kafka and the registry are, and when to end.
 
-    ``released`` says whether the teams have rolled out their new releases, the ones that hold the fault. ``lineage``
-    writes down what records are made from.
+    Nothing is written before the file ``begin`` is there, where one is named. ``scenario`` is the fault that new
+    releases hold, ``fault`` the same once they are rolled out. ``lineage`` writes down what records are made from.
     """
 
     name: str
     bootstrap_servers: str
     registry_url: str
     release: Path
+    begin: Path | None = None
+    scenario: str = SCHEMA.name
     stop: threading.Event = field(default_factory=threading.Event)
     lineage: Lineage = field(default_factory=Lineage)
     _released: bool = False
 
     @property
-    def released(self) -> bool:
+    def fault(self) -> str | None:
         self._released = self._released or self.release.exists()
-        return self._released
+        return self.scenario if self._released else None
 
     def producer(self) -> LineageProducer:
         return LineageProducer(
@@ -66,11 +69,17 @@ class Job:
 
     def ticks(self, per_second: float) -> Iterator[int]:
         """Until the end: how many records are due, every now and then."""
+        self.wait_for_begin()
         began, done = time.monotonic(), 0
         while not self.stop.wait(TICK_SECONDS):
             due = int((time.monotonic() - began) * per_second)
             yield due - done
             done = due
+
+    def wait_for_begin(self) -> None:
+        """Return when it is time to write, or to end."""
+        while self.begin is not None and not self.begin.exists() and not self.stop.wait(TICK_SECONDS):
+            pass
 
     def messages(self, *topics: str) -> Iterator[list[Message]]:
         """Until the end: batches of the topics' records, as the consumer group of the job's name."""
@@ -101,8 +110,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--bootstrap-servers", required=True)
     parser.add_argument("--registry-url", required=True)
     parser.add_argument("--release", type=Path, required=True, help="the new releases are out once this file exists")
+    parser.add_argument("--begin", type=Path, help="nothing is written before this file exists")
+    parser.add_argument("--scenario", choices=SCENARIOS, default=SCHEMA.name, help="the fault that they hold")
     options: Any = parser.parse_args(arguments)
-    job = Job(options.name, options.bootstrap_servers, options.registry_url, options.release)
+    job = Job(
+        options.name, options.bootstrap_servers, options.registry_url, options.release, options.begin, options.scenario
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: job.stop.set())
     run: Callable[[Job], None] = importlib.import_module(f"{__package__}.{JOBS[options.name]}").run

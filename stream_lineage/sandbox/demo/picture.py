@@ -1,4 +1,4 @@
-"""What is seen of the demo: the moving table, the alert, the questions."""
+"""What is seen of the demo: the moving table, the alert, the incident with its answer, the way back, the questions."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stream_lineage.notify.links import Links
+from stream_lineage.notify.message import incident_message
 from stream_lineage.sandbox.demo.alert import Alert
+from stream_lineage.sandbox.demo.incident import Incident
 from stream_lineage.sandbox.demo.planted import Verdict
 from stream_lineage.sandbox.demo.questions import Question
 from stream_lineage.sandbox.demo.watch import Effects, TopicState
+from stream_lineage.sandbox.demo.way_back import Plan
 
 _SEVERITIES = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
+_MOST_EVIDENCE = 5
+_MOST_ROWS = 9
 _VERDICTS = {
     "full": "compatible both ways",
     "backward": "readers on the new schema can read the old records, not the other way round",
@@ -54,7 +60,7 @@ def summary(topics: Sequence[TopicState]) -> str:
 
 
 def effects_line(effects: Effects) -> str:
-    """What values look like; nothing watches them in this version."""
+    """What values look like."""
     ages = "" if effects.null_ages is None else f"features.age: {effects.null_ages:.0%} null"
     events = f"clicks.event_type: {', '.join(effects.event_types)}" if effects.event_types else ""
     return "  ·  ".join(filter(None, [ages, events]))
@@ -71,28 +77,89 @@ def alert_lines(verdict: Verdict, alert: Alert, acknowledged: Mapping[int, int])
         lines.append(Text.assemble("  ", (path or "the schema", "bold"), f"  {kind}: {old} -> {new}"))
     if alert.verdict is not None:
         lines.append(Text(f"  {_VERDICTS.get(alert.verdict, alert.verdict)}"))
-    lines.append(Text("first bad offset"))
-    for partition, offset in sorted(alert.first_offsets.items()):
+    if alert.kind != "schema-drift":
+        return [*lines, *_since(alert, acknowledged)]
+    return [*lines, Text("first bad offset"), *offset_lines(alert.first_offsets, acknowledged)]
+
+
+def _since(alert: Alert, acknowledged: Mapping[int, int]) -> list[Text]:
+    """An alert about a metric knows the window in which it began."""
+    offsets = ", ".join(f"[{partition}]@{offset}" for partition, offset in sorted(alert.first_offsets.items()))
+    lines = [Text(f"  {alert.summary}"), Text(f"began in the window from {alert.topic} {offsets} on")]
+    if acknowledged:
+        real = ", ".join(f"[{partition}]@{offset}" for partition, offset in sorted(acknowledged.items()))
+        lines.append(Text(f"the first bad records were acknowledged to the producer at {real}"))
+    return lines
+
+
+def offset_lines(said: Mapping[int, int], acknowledged: Mapping[int, int]) -> list[Text]:
+    """First bad offsets, each beside what was acknowledged."""
+    lines = []
+    for partition, offset in sorted(said.items()):
         real = acknowledged.get(partition)
-        matches = partition in verdict.matches
-        said = f"acknowledged to the producer at {real}" if real is not None else "nothing was acknowledged here"
+        known = f"acknowledged to the producer at {real}" if real is not None else "nothing was acknowledged here"
         lines.append(
             Text.assemble(
                 f"  partition {partition}  ",
                 (f"{offset:>8}", "bold"),
-                f"   {said}  ",
-                ("the same", "green") if matches else ("DIFFERENT", "bold red"),
+                f"   {known}  ",
+                ("the same", "green") if real == offset else ("DIFFERENT", "bold red"),
             )
         )
     return lines
 
 
-def result_line(verdict: Verdict) -> str:
+def incident_lines(incident: Incident, acknowledged: Mapping[int, int]) -> list[Text]:
+    """What an incident says broke first, why, and what else is hit."""
+    answer = incident.answer
+    lines = [Text(str(answer.get("sentence", "What broke first is sought.")), style="bold")]
+    for cause in incident.causes:
+        where = f"{cause.metric} of {cause.field}" if cause.field else cause.metric
+        lines.append(
+            Text.assemble("broke first   ", (cause.node, "bold"), f"  {where}, confidence {cause.confidence:.2f}")
+        )
+        lines.append(Text(f"way           {' > '.join(cause.path)}"))
+        lines += [Text(f"  {line}", style="dim") for line in cause.evidence[:_MOST_EVIDENCE]]
+    if incident.first_bad:
+        lines += [Text("first bad record"), *offset_lines(incident.first_bad, acknowledged)]
+    if incident.affected:
+        lines.append(Text(f"also hit      {', '.join(incident.affected)}"))
+    lines += [Text(f"to settle it  {line}") for line in answer.get("settle", ())]
+    return lines
+
+
+def message_lines(incident: Incident, public_url: str) -> list[Text]:
+    """The message that people get of it, as text."""
+    return [Text(line) for line in incident_message(incident.body, Links(public_url)).text.splitlines()]
+
+
+def plan_lines(plan: Plan) -> list[Text]:
+    """To which offsets groups go back."""
+    if plan.failed is not None:
+        return [Text(f"no plan: {plan.failed}", style="yellow")]
+    if not plan.rows:
+        return [Text("no group has read any of it: nothing is to be reset")]
+    lines = [
+        Text.assemble(
+            f"{row.group:<16}",
+            (f"{row.topic}[{row.partition}]".ljust(16), "bold"),
+            f"{row.stands_at:>8} -> {row.goes_to:<8} reads {row.again:,} again",
+        )
+        for row in plan.rows[:_MOST_ROWS]
+    ]
+    if len(plan.rows) > _MOST_ROWS:
+        lines.append(Text(f"and {len(plan.rows) - _MOST_ROWS} partitions more", style="dim"))
+    return lines
+
+
+def result_line(verdict: Verdict, cause_found: bool) -> str:
     """The outcome in one line, to be seen when all else has scrolled away."""
     if verdict.alert is None:
         return "The fault was not found."
     offsets = ", ".join(f"[{partition}]@{offset}" for partition, offset in sorted(verdict.alert.first_offsets.items()))
-    return f"{'Found' if verdict.exact else 'Found, but not as planted'}: {verdict.alert.topic} {offsets}."
+    found = "Found" if verdict.exact else "Found, but not as planted"
+    cause = "and its cause" if cause_found else "but not its cause"
+    return f"{found}, {cause}: {verdict.alert.topic} {offsets}."
 
 
 def question_lines(questions: Sequence[Question]) -> list[Text]:

@@ -9,43 +9,51 @@ from stream_lineage.sandbox.child import module_command
 from stream_lineage.sandbox.demo.job import JOBS
 from stream_lineage.sandbox.demo.logged_process import LoggedProcess
 from stream_lineage.sandbox.demo.report import Acknowledged
+from stream_lineage.sandbox.demo.scenarios import SCHEMA, Scenario
 
 _STOP_SECONDS = 6.0
 
 
 class Pipeline:
-    """Jobs as processes of their own. What they write goes to files in ``directory``."""
+    """Jobs as processes of their own, whose next releases hold a fault. What they write goes to files in
+    ``directory``."""
 
-    def __init__(self, bootstrap_servers: str, registry_url: str, directory: Path) -> None:
+    def __init__(self, bootstrap_servers: str, registry_url: str, directory: Path, scenario: Scenario = SCHEMA) -> None:
         self._addresses = ["--bootstrap-servers", bootstrap_servers, "--registry-url", registry_url]
         self._directory = directory
+        self._scenario = scenario
         self._release = directory / "released"
+        self._begin = directory / "begun"
         self._jobs: list[LoggedProcess] = []
         self._lock = threading.Lock()
-        self._first: dict[int, dict[int, int]] = {}
+        self._first_bad: dict[int, int] = {}
 
     def start(self) -> None:
-        """Start every job. Raises StreamLineageError."""
+        """Start every job. Nothing is written before ``begin``. Raises StreamLineageError."""
+        scenario = ["--scenario", self._scenario.name]
         for name in JOBS:
             command = [*module_command("stream_lineage.sandbox.demo.job"), name, *self._addresses]
             self._jobs.append(
                 LoggedProcess(
                     name,
-                    [*command, "--release", str(self._release)],
+                    [*command, "--release", str(self._release), "--begin", str(self._begin), *scenario],
                     self._directory / f"{name}.log",
                     on_line=self._line,
                 )
             )
 
+    def begin(self) -> None:
+        """Let them write."""
+        self._begin.touch()
+
     def release(self) -> None:
-        """The CRM's and the web tracker's new releases are rolled out: the fault."""
+        """The new releases are rolled out: the fault."""
         self._release.touch()
 
-    def first_acknowledged(self) -> list[dict[int, int]]:
-        """For each schema of ``customers``, in the order in which they came: the offset of the first record in each
-        partition, as the broker acknowledged it to the producer."""
+    def first_bad(self) -> dict[int, int]:
+        """The offset of the first bad record in each partition, as the broker acknowledged it to the producer."""
         with self._lock:
-            return [dict(offsets) for offsets in self._first.values()]
+            return dict(self._first_bad)
 
     def check(self) -> None:
         """Raises SandboxError if a job has ended."""
@@ -64,5 +72,5 @@ class Pipeline:
         if acknowledged is None:
             return True
         with self._lock:
-            self._first.setdefault(acknowledged.schema_id, {})[acknowledged.partition] = acknowledged.offset
+            self._first_bad[acknowledged.partition] = acknowledged.offset
         return False

@@ -31,7 +31,13 @@ def run(job: Job) -> None:
                 "predicted_at": datetime.now(UTC),
             }
             value = writer.encode(prediction)
-            producer.produce(PREDICTIONS.name, value, key=row["customer_id"], parents=[message])
+            producer.produce(
+                PREDICTIONS.name,
+                value,
+                key=row["customer_id"],
+                timestamp=message.timestamp()[1],
+                parents=[message],
+            )
         producer.poll(0)
     reader.close()
     job.flush(producer)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stream_lineage.sandbox.demo.topics import CUSTOMERS, PREDICTIONS
+from stream_lineage.sandbox.demo.topics import PREDICTIONS
 
 _NULL_AGES = (
     "SELECT datetime(time / 1000000, 'unixepoch'), json_extract(fields, '$.null_ratio')"
@@ -27,25 +27,38 @@ class Question:
     command: str
 
 
-def questions(
-    program: str, bootstrap_servers: str, first_bad: Mapping[int, int], index: Path, metrics: Path | None
-) -> list[Question]:
-    """``first_bad`` is the first bad offset by partition of ``customers``, ``index`` the file that records are traced
-    with, ``metrics`` that of the embedded store."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found: the first bad offset by partition of ``topic``, and the incident, where there is one."""
+
+    topic: str
+    first_bad: Mapping[int, int]
+    incident: str | None = None
+
+
+def questions(program: str, bootstrap_servers: str, found: Found, index: Path, metrics: Path | None) -> list[Question]:
+    """``index`` is the file that records are traced with, ``metrics`` that of the embedded store."""
     kafka = f"--bootstrap-servers {bootstrap_servers}"
     traced = f"{kafka} --index-path {shlex.quote(str(index))}"
+    topic, first_bad = found.topic, found.first_bad
     asked = []
+    if found.incident is not None:
+        asked.append(Question("the incident by now", f"{program} incident show {found.incident[:12]} {kafka}"))
+    if first_bad:
+        places = " ".join(f"{partition}:{offset}" for partition, offset in sorted(first_bad.items()))
+        text = "to which offsets its readers go back; a script with --output script"
+        asked.append(Question(text, f"{program} replay {topic} {places} --downstream {traced}"))
     for partition, offset in sorted(first_bad.items())[:1]:
-        record = f"{program} record {CUSTOMERS.name} {partition}"
+        record = f"{program} record {topic} {partition}"
         asked.append(Question("the first bad record", f"{record} {offset} {kafka}"))
         if offset > 0:
             asked.append(Question("the last good one before it", f"{record} {offset - 1} {kafka}"))
-        trace = f"{program} trace {CUSTOMERS.name} {partition} {offset} --downstream {traced}"
+        trace = f"{program} trace {topic} {partition} {offset} --downstream {traced}"
         asked.append(Question("which features and predictions were made of it", trace))
     asked += [
         Question("which records a prediction was made from", f"{program} trace {PREDICTIONS.name} 0 0 {traced}"),
         Question("who reads what, and what is made of it", f"{program} graph show {kafka}"),
-        Question("which offsets have which schema", f"{program} spans {CUSTOMERS.name} {kafka}"),
+        Question("which offsets have which schema", f"{program} spans {topic} {kafka}"),
         Question("whether the provenance log is whole", f"{program} verify {kafka}"),
     ]
     if metrics is not None:

@@ -9,12 +9,19 @@ from pathlib import Path
 
 from stream_lineage.sandbox.child import module_command
 from stream_lineage.sandbox.demo.purchase_scorer import MODEL
+from stream_lineage.sandbox.demo.scenarios import Scenario
 from stream_lineage.sandbox.demo.topics import PREDICTIONS, TOPICS
 from stream_lineage.sandbox.ports import LOOPBACK
 
 _DEPLOY_SECONDS = 30.0
 _GROUP_POLL_SECONDS = 5.0
 """Shorter than usual: nobody watches the demo for long."""
+COLLECTORS = "stream-lineage"
+"""The collector's consumer group."""
+PUBLIC_URL = "http://localhost:8080"
+"""What alerts and messages link to unless a setting says otherwise: where `stream-lineage serve` answers."""
+_FLUSH_SECONDS = 0.2
+"""Shorter than usual as the windows are, so that there are as many observations in each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +41,16 @@ class Influx:
 
 
 def run_command(
-    bootstrap_servers: str, registry_url: str, directory: Path, influx: Influx | None, telemetry_port: int | None
+    bootstrap_servers: str,
+    registry_url: str,
+    directory: Path,
+    scenario: Scenario,
+    influx: Influx | None,
+    telemetry_port: int | None,
 ) -> list[str]:
     """The command, whose file of alert rules is in ``directory`` when this returns."""
     rules = directory / "alert-rules.yaml"
-    rules.write_text(json.dumps(alert_rules(datetime.now(UTC))), encoding="utf-8")  # JSON is YAML
+    rules.write_text(json.dumps(alert_rules(datetime.now(UTC), scenario)), encoding="utf-8")  # JSON is YAML
     include = [text for topic in TOPICS for text in ("--include", topic.name)]
     return [
         *module_command("stream_lineage.cli.main"),
@@ -48,12 +60,18 @@ def run_command(
         "--schema-registry-url",
         registry_url,
         *include,
+        "--group-id",
+        COLLECTORS,
         "--reveal-fields",
         "event_type",
         "--alert-rules",
         str(rules),
         "--group-poll-seconds",
         str(_GROUP_POLL_SECONDS),
+        "--metric-window-seconds",
+        str(scenario.window_seconds),
+        "--flush-interval-seconds",
+        str(_FLUSH_SECONDS),
         "--state-dir",
         str(directory / "state"),
         "--log-format",
@@ -63,8 +81,8 @@ def run_command(
     ]
 
 
-def alert_rules(now: datetime) -> dict[str, object]:
-    """The scorer has just been deployed, with the model that it scores with."""
+def alert_rules(now: datetime, scenario: Scenario) -> dict[str, object]:
+    """The scorer has just been deployed, with the model that it scores with; and what the team has declared."""
     until = now + timedelta(seconds=_DEPLOY_SECONDS)
     deploy = {
         "topic": PREDICTIONS.name,
@@ -72,4 +90,6 @@ def alert_rules(now: datetime) -> dict[str, object]:
         "to": until.isoformat(timespec="milliseconds"),
         "reason": f"purchase-scorer with model {MODEL}",
     }
-    return {"deploys": [deploy]}
+    if scenario.expected is None:
+        return {"deploys": [deploy]}
+    return {"deploys": [deploy], "expectations": {scenario.topic.name: dict(scenario.expected)}}

@@ -10,38 +10,57 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from confluent_kafka.admin import AdminClient
 from rich.console import RenderableType
 from rich.text import Text
 
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox.cluster import Sandbox
+from stream_lineage.sandbox.demo.clients import admin, assigned
+from stream_lineage.sandbox.demo.incident import Incident
 from stream_lineage.sandbox.demo.logged_process import LoggedProcess
 from stream_lineage.sandbox.demo.narrator import Narrator
-from stream_lineage.sandbox.demo.picture import alert_lines, effects_line, question_lines, result_line, summary, table
+from stream_lineage.sandbox.demo.picture import (
+    alert_lines,
+    effects_line,
+    incident_lines,
+    message_lines,
+    plan_lines,
+    question_lines,
+    result_line,
+    summary,
+    table,
+)
 from stream_lineage.sandbox.demo.pipeline import Pipeline
-from stream_lineage.sandbox.demo.planted import Verdict, judge
-from stream_lineage.sandbox.demo.questions import program, questions
-from stream_lineage.sandbox.demo.roles import Influx, run_command
-from stream_lineage.sandbox.demo.shop import NEW_EVENT
-from stream_lineage.sandbox.demo.topics import create_topics
+from stream_lineage.sandbox.demo.planted import Verdict, cause_differences, incident_of, judge
+from stream_lineage.sandbox.demo.questions import Found, program, questions
+from stream_lineage.sandbox.demo.roles import COLLECTORS, PUBLIC_URL, Influx, run_command
+from stream_lineage.sandbox.demo.scenarios import SCHEMA, Scenario
+from stream_lineage.sandbox.demo.topics import TOPICS, create_topics
 from stream_lineage.sandbox.demo.watch import Watch
+from stream_lineage.sandbox.demo.way_back import PlanAsked
 from stream_lineage.sandbox.settings import SandboxSettings
 
 _TICK_SECONDS = 0.1
+_COLLECTED_SECONDS = 30.0
 _OBSERVED_SECONDS = 90.0
 _ALERT_SECONDS = 60.0
-_EFFECTS_SECONDS = 5.0
-_NULLS_TO_SHOW = 0.1
+_WARM_SECONDS = 120.0
+_CAUSE_SECONDS = 60.0
+_PLAN_SECONDS = 30.0
+_SHOWN_BESIDES = 6
 _STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class ShowSettings:
-    """``healthy_seconds`` is how long all goes well; with ``exits``, the show ends once the fault was found or not.
-    ``influx`` is where metrics go instead of into a file of the demo's own; ``telemetry_port`` is where the service
-    answers for itself, with its roles at the two ports behind it."""
+    """``healthy_seconds`` is how long all goes well, the scenario's own time where it is null; with ``exits``, the show
+    ends once the fault and its cause were found or not. ``influx`` is where metrics go instead of into a file of the
+    demo's own; ``telemetry_port`` is where the service answers for itself, with its roles at the two ports behind it.
+    """
 
-    healthy_seconds: float = 10.0
+    scenario: Scenario = SCHEMA
+    healthy_seconds: float | None = None
     exits: bool = False
     kafka_port: int | None = None
     registry_port: int | None = None
@@ -88,20 +107,21 @@ class Show:
     def _stage(self, directory: Path) -> Iterator[_Stage]:
         kafka, registry = self._sandbox.bootstrap_servers, self._sandbox.schema_registry_url or ""
         create_topics(kafka)
+        scenario = self._settings.scenario
         roles = LoggedProcess(
             "stream-lineage run",
-            run_command(kafka, registry, directory, self._settings.influx, self._settings.telemetry_port),
+            run_command(kafka, registry, directory, scenario, self._settings.influx, self._settings.telemetry_port),
             directory / "run.log",
             grace_seconds=_STOP_SECONDS,
             remove_when_orphaned=directory,
         )
-        pipeline, watch = Pipeline(kafka, registry, directory), Watch(kafka)
+        pipeline, watch = Pipeline(kafka, registry, directory, scenario), Watch(kafka)
         try:
             pipeline.start()
             watch.start()
             self._narrator.say("Started the collector, the agents and the pipeline:")
             self._narrator.tell(_parts(roles.pid, directory, self._settings.influx))
-            yield _Stage(directory, roles, pipeline, watch, lambda: self._phase)
+            yield _Stage(directory, scenario, roles, pipeline, watch, admin(kafka), lambda: self._phase)
         finally:
             self._phase = Text("Ending ...", style="dim")
             roles.ask_to_stop()
@@ -110,7 +130,9 @@ class Show:
             watch.stop()
 
     def _acts(self, stage: _Stage) -> bool:
-        narrator = self._narrator
+        narrator, scenario = self._narrator, self._settings.scenario
+        self._wait(stage, stage.collected, _COLLECTED_SECONDS, "waiting for the collector")
+        stage.pipeline.begin()
         if not self._wait(
             stage, stage.all_observed, _OBSERVED_SECONDS, "waiting for the first observations of every topic"
         ):
@@ -118,52 +140,102 @@ class Show:
                 return False
             raise SandboxError(f"nothing was observed within {_OBSERVED_SECONDS:.0f} s\n{stage.roles_tail()}")
         narrator.say("Every topic is observed. All is well.")
+        told = [
+            f"What is usual is learned meanwhile, in windows of {scenario.window_seconds} s instead of the usual ten."
+        ]
+        if scenario.expected is not None:
+            told.append(f"The team has declared what it expects of {scenario.topic.name}: {dict(scenario.expected)}.")
+        narrator.tell([Text(line) for line in told])
         healthy = self._settings.healthy_seconds
-        self._wait(stage, lambda: False, healthy, "healthy; the fault comes in {left}")
+        seconds = scenario.healthy_seconds if healthy is None else healthy
+        self._wait(stage, lambda: False, seconds, "healthy; the fault comes in {left}")
+        self._wait(stage, stage.warm, _WARM_SECONDS, "healthy; what is usual is being learned")
         if self._ended():
             return False
         stage.pipeline.release()
         released = time.monotonic()
-        narrator.say(Text("The fault: two teams roll out new releases.", style="bold yellow"))
-        narrator.tell(
-            [
-                Text('crm-sync sends customers\' ages as bands such as "35-44": customer.age was an int, is a string.'),
-                Text("web-tracker sends events of a new type: scroll."),
-            ]
-        )
+        narrator.say(Text("The fault: a new release is rolled out.", style="bold yellow"))
+        narrator.tell([Text(line) for line in scenario.story])
         self._wait(stage, lambda: stage.judged().exact, _ALERT_SECONDS, "the fault is in; waiting for the alert")
         verdict = stage.judged()
         if verdict.alert is None and self._ended():
             return False
         self._conclude(stage, verdict, released)
-        self._wait(stage, stage.effects_seen, _EFFECTS_SECONDS, "looking at what it does downstream")
+        narrator.say("Nobody's job has failed.")
+        narrator.tell([Text(scenario.effect)])
+        known = verdict.alert is not None and self._root_cause(stage, released)
         if self._ended():
-            return verdict.exact
-        narrator.say("Downstream the stream goes on as if nothing had happened. Only the profiles show it:")
-        narrator.tell([Text(effects_line(stage.watch.effects()))])
+            return verdict.exact and known
+        self._questions(stage)
         if not self._settings.exits:
-            self._wait(stage, lambda: False, None, f"{result_line(verdict)} Running on until Ctrl-C.")
-        return verdict.exact
+            self._wait(stage, lambda: False, None, f"{result_line(verdict, known)} Running on until Ctrl-C.")
+        else:
+            narrator.say(result_line(verdict, known))
+        return verdict.exact and known
 
     def _conclude(self, stage: _Stage, verdict: Verdict, released: float) -> None:
-        narrator = self._narrator
-        acknowledged = stage.acknowledged()
+        narrator, scenario = self._narrator, self._settings.scenario
         if verdict.alert is not None:
             first = next(a for a in stage.watch.alerts() if a.fingerprint == verdict.alert.fingerprint)
-            title = f"Alert on lineage.drift-alerts, {first.arrived - released:.1f} s after the release"
-            if first != verdict.alert:
+            channel = "drift" if scenario.name == SCHEMA.name else "anomaly"
+            title = f"Alert on lineage.{channel}-alerts, {first.arrived - released:.1f} s after the release"
+            if first.first_offsets != verdict.alert.first_offsets:
                 title += f", of all partitions after {verdict.alert.arrived - released:.1f} s"
-            narrator.frame(title, alert_lines(verdict, verdict.alert, acknowledged), "red")
-        if verdict.exact:
+            narrator.frame(title, alert_lines(verdict, verdict.alert, stage.acknowledged()), "red")
+        if verdict.exact and scenario.name == SCHEMA.name:
             narrator.say(
                 Text("Found: the first bad offset of every partition is the one that was acknowledged.", "bold green")
             )
+        elif verdict.exact:
+            narrator.say(Text(f"Found: {scenario.what}.", "bold green"))
         else:
             narrator.say(Text("NOT as planted:", style="bold red"))
             narrator.tell([Text(difference) for difference in verdict.differences])
+        if verdict.besides:
+            narrator.say(f"Told besides, of what follows from it or by chance: {len(verdict.besides)}")
+            narrator.tell([Text(each.summary, style="dim") for each in verdict.besides[:_SHOWN_BESIDES]])
+
+    def _root_cause(self, stage: _Stage, released: float) -> bool:
+        """Whether the incident names what was planted. It is shown as it is then, with the way back."""
+        narrator, scenario = self._narrator, self._settings.scenario
+        acknowledged = stage.acknowledged()
+        with ExitStack() as stack:
+            alert = stage.judged().alert
+            asked = None
+            if alert is not None:
+                asked = PlanAsked(
+                    alert.topic, alert.first_offsets, self._sandbox.bootstrap_servers, stage.index, stage.directory
+                )
+                stack.callback(asked.stop)
+            self._wait(stage, stage.cause_is_right, _CAUSE_SECONDS, "looking for what broke first")
+            incident = stage.incident()
+            if incident is None:
+                if not self._ended():
+                    narrator.say(Text("NO incident was opened for it.", style="bold red"))
+                return False
+            differences = cause_differences(scenario, incident)
+            after = incident.arrived - released
+            title = (
+                f"Incident {incident.id[:8]} on lineage.incidents: {incident.state}, {after:.1f} s after the release"
+            )
+            narrator.frame(title, incident_lines(incident, acknowledged), "green" if not differences else "red")
+            if differences:
+                narrator.say(Text("NOT the cause that was planted:", style="bold red"))
+                narrator.tell([Text(each) for each in differences])
+            else:
+                narrator.say(Text("Right: that is what was planted, and where.", "bold green"))
+            narrator.frame("The message that people get", message_lines(incident, PUBLIC_URL), "cyan")
+            if asked is not None and self._wait(stage, lambda: asked.done, _PLAN_SECONDS, "planning the way back"):
+                narrator.frame("The way back: stream-lineage replay", plan_lines(asked.plan()), "cyan")
+            return not differences
+
+    def _questions(self, stage: _Stage) -> None:
+        narrator = self._narrator
         metrics = stage.directory / "state" / "metrics.sqlite" if self._settings.influx is None else None
-        index = stage.directory / "state" / "index.sqlite"
-        asked = questions(program(), self._sandbox.bootstrap_servers, acknowledged, index, metrics)
+        incident, alert = stage.incident(), stage.judged().alert
+        first_bad = stage.acknowledged() or (alert.first_offsets if alert is not None else {})
+        found = Found(self._settings.scenario.topic.name, first_bad, None if incident is None else incident.id)
+        asked = questions(program(), self._sandbox.bootstrap_servers, found, stage.index, metrics)
         note = " (only while it runs: leave out --exit)" if self._settings.exits else ", in another terminal"
         narrator.say(f"Ask about any record{note}:")
         narrator.tell(question_lines(asked), whole=True)
@@ -188,9 +260,11 @@ class Show:
 @dataclass(frozen=True, slots=True)
 class _Stage:
     directory: Path
+    scenario: Scenario
     roles: LoggedProcess
     pipeline: Pipeline
     watch: Watch
+    client: AdminClient
     phase: Callable[[], Text]
 
     def check(self) -> None:
@@ -198,20 +272,33 @@ class _Stage:
         self.pipeline.check()
         self.watch.check()
 
+    def collected(self) -> bool:
+        """Whether the collector reads all there is, so that nothing waits for it when the first records come."""
+        return assigned(self.client, COLLECTORS) >= sum(topic.partitions for topic in TOPICS)
+
     def all_observed(self) -> bool:
         return all(state.observed > 0 for state in self.watch.topics())
 
-    def effects_seen(self) -> bool:
-        effects = self.watch.effects()
-        return (effects.null_ages or 0.0) >= _NULLS_TO_SHOW and NEW_EVENT in effects.event_types
+    def warm(self) -> bool:
+        return self.watch.windows(self.scenario.window_seconds) >= self.scenario.windows
 
     def acknowledged(self) -> dict[int, int]:
-        """The first record of the second schema in each partition of ``customers``: the planted fault."""
-        schemas = self.pipeline.first_acknowledged()
-        return schemas[1] if len(schemas) > 1 else {}
+        """The first bad record of each partition: the planted fault."""
+        return self.pipeline.first_bad()
 
     def judged(self) -> Verdict:
-        return judge(self.acknowledged(), self.watch.alerts())
+        return judge(self.scenario, self.acknowledged(), self.watch.alerts())
+
+    def incident(self) -> Incident | None:
+        return incident_of(self.scenario, self.watch.incidents(), self.watch.alerts())
+
+    def cause_is_right(self) -> bool:
+        incident = self.incident()
+        return incident is not None and not cause_differences(self.scenario, incident)
+
+    @property
+    def index(self) -> Path:
+        return self.directory / "state" / "index.sqlite"
 
     def render(self) -> RenderableType:
         return table(self.watch.topics(), self.watch.effects(), self.phase())

@@ -18,10 +18,13 @@ from stream_lineage.provenance.codec import decode_observation
 from stream_lineage.provenance.spans import SpanIndex
 from stream_lineage.sandbox.demo.alert import Alert
 from stream_lineage.sandbox.demo.clients import admin, reader
+from stream_lineage.sandbox.demo.incident import Incident
 from stream_lineage.sandbox.demo.topics import CLICKS, FEATURES, TOPICS, Topic
 
 OBSERVATIONS = "lineage.observations"
 ALERTS = ("lineage.drift-alerts", "lineage.anomaly-alerts")
+INCIDENTS = "lineage.incidents"
+_READ = (OBSERVATIONS, *ALERTS, INCIDENTS)
 _OFFSETS_SECONDS = 1.0
 _RATE_SECONDS = 4.0
 _CALL_SECONDS = 10.0
@@ -54,6 +57,7 @@ class Effects:
 class _Seen:
     offsets: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=64))
     observed: int = 0
+    observed_at: set[int] = field(default_factory=set)
     versions: dict[int, None] = field(default_factory=dict)
 
 
@@ -69,6 +73,7 @@ class Watch:
         self._seen = {topic.name: _Seen() for topic in TOPICS}
         self._index = SpanIndex()
         self._alerts: list[Alert] = []
+        self._incidents: list[Incident] = []
         self._nulls: deque[tuple[float, int, int]] = deque(maxlen=64)
         self._event_types: dict[str, None] = {}
         self._thread = threading.Thread(target=self._run, name="demo-watch", daemon=True)
@@ -90,6 +95,16 @@ class Watch:
         """All of them, in the order of their arrival."""
         with self._lock:
             return tuple(self._alerts)
+
+    def incidents(self) -> Sequence[Incident]:
+        """All that was told of incidents, in the order of its arrival."""
+        with self._lock:
+            return tuple(self._incidents)
+
+    def windows(self, seconds: float) -> int:
+        """In how many windows of so many seconds something of each topic was observed."""
+        with self._lock:
+            return min(len({at // seconds for at in seen.observed_at}) for seen in self._seen.values())
 
     def topics(self) -> list[TopicState]:
         """In the order of the stream."""
@@ -136,16 +151,10 @@ class Watch:
     def _consumer(self) -> Consumer | None:
         """Once our topics are there, which the collector and the agents create."""
         known = self._admin.list_topics(timeout=_CALL_SECONDS).topics
-        if not all(name in known for name in (OBSERVATIONS, *ALERTS)):
+        if not all(name in known for name in _READ):
             return None
         consumer = reader(self._bootstrap_servers)
-        consumer.assign(
-            [
-                TopicPartition(name, partition, 0)
-                for name in (OBSERVATIONS, *ALERTS)
-                for partition in known[name].partitions
-            ]
-        )
+        consumer.assign([TopicPartition(name, partition, 0) for name in _READ for partition in known[name].partitions])
         return consumer
 
     def _ask_offsets(self) -> None:
@@ -171,6 +180,10 @@ class Watch:
             observation = decode_observation(message.value() or b"")
             with self._lock:
                 self._observed(observation)
+        elif message.topic() == INCIDENTS:
+            incident = Incident.from_message(message)
+            with self._lock:
+                self._incidents.append(incident)
         else:
             alert = Alert.from_message(message)
             with self._lock:
@@ -182,6 +195,7 @@ class Watch:
         if seen is None:
             return
         seen.observed += observation.records
+        seen.observed_at.add(int(observation.observed_at.timestamp()))
         if observation.value_schema.version is not None:
             seen.versions[observation.value_schema.version] = None
         for item in observation.profile.fields if observation.profile is not None else ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections import Counter
 from typing import Any
 
@@ -10,6 +11,7 @@ import fastavro
 import pytest
 from fastavro.validation import validate
 
+from stream_lineage.sandbox.demo.crm_sync import spoilt
 from stream_lineage.sandbox.demo.feature_builder import features
 from stream_lineage.sandbox.demo.purchase_scorer import probability
 from stream_lineage.sandbox.demo.shop import CUSTOMERS, NEW_EVENT, Shop, age_band
@@ -89,3 +91,26 @@ def test_a_missing_age_lowers_the_prediction() -> None:
     row = features(shop.click(scrolls=False), {**shop.customers()[0], "age": 50}, 3)
     with_age, without = probability(row), probability({**row, "age": None})
     assert 0 < without < with_age < 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "changed"), [("schema", "age"), ("nulls", "country"), ("unit-change", "total_spend")]
+)
+def test_each_release_of_the_crm_spoils_one_field_and_says_so(fault: str, changed: str) -> None:
+    chance, spoilt_ones = random.Random(1), 0
+    for customer in Shop().customers():
+        after = dict(customer)
+        bad = spoilt(after, fault, chance)
+        assert [name for name in customer if customer[name] != after[name]] == ([changed] if bad else [])
+        assert validate(after, parsed("customer-2" if fault == "schema" else "customer-1"))
+        assert fault != "unit-change" or after["total_spend"] == pytest.approx(100 * customer["total_spend"], abs=0.5)
+        spoilt_ones += bad
+    assert spoilt_ones > CUSTOMERS / 2
+
+
+@pytest.mark.parametrize("fault", [None, "drop", "late"])
+def test_other_releases_leave_customers_as_they_are(fault: str | None) -> None:
+    for customer in Shop().customers():
+        after = dict(customer)
+        assert not spoilt(after, fault, random.Random(1))
+        assert after == customer

@@ -23,7 +23,8 @@ from stream_lineage.sandbox.demo.alert import Alert
 from stream_lineage.sandbox.demo.narrator import Narrator
 from stream_lineage.sandbox.demo.picture import alert_lines, effects_line, result_line, summary, table
 from stream_lineage.sandbox.demo.planted import judge
-from stream_lineage.sandbox.demo.questions import questions
+from stream_lineage.sandbox.demo.questions import Found, questions
+from stream_lineage.sandbox.demo.scenarios import SCHEMA
 from stream_lineage.sandbox.demo.show import Show
 from stream_lineage.sandbox.demo.topics import CUSTOMERS
 from stream_lineage.sandbox.demo.watch import Effects, TopicState
@@ -70,7 +71,7 @@ def drift(first_offsets: dict[int, int]) -> Alert:
 def test_an_alert_of_the_agents_is_read_and_shown_beside_what_was_acknowledged() -> None:
     bad = {0: 5, 1: 7, 2: 11}
     alert = drift({0: 5, 1: 8, 2: 11})
-    verdict = judge(bad, [alert])
+    verdict = judge(SCHEMA, bad, [alert])
     lines = [line.plain for line in alert_lines(verdict, alert, bad)]
     assert "critical  schema-drift on customers" in lines
     assert any("age" in line and "int -> string" in line for line in lines)
@@ -80,17 +81,23 @@ def test_an_alert_of_the_agents_is_read_and_shown_beside_what_was_acknowledged()
         "partition 1 8 acknowledged to the producer at 7 DIFFERENT",
         "partition 2 11 acknowledged to the producer at 11 the same",
     ]
-    assert result_line(verdict) == "Found, but not as planted: customers [0]@5, [1]@8, [2]@11."
-    assert result_line(judge(bad, [drift(bad)])) == "Found: customers [0]@5, [1]@7, [2]@11."
-    assert result_line(judge(bad, [])) == "The fault was not found."
+    assert result_line(verdict, True) == "Found, but not as planted, and its cause: customers [0]@5, [1]@8, [2]@11."
+    exact = judge(SCHEMA, bad, [drift(bad)])
+    assert result_line(exact, True) == "Found, and its cause: customers [0]@5, [1]@7, [2]@11."
+    assert result_line(exact, False) == "Found, but not its cause: customers [0]@5, [1]@7, [2]@11."
+    assert result_line(judge(SCHEMA, bad, []), False) == "The fault was not found."
 
 
 def test_the_commands_are_accepted_by_the_command_line(tmp_path: Path) -> None:
     first_bad = {1: 4711, 2: 3}
-    asked = questions("stream-lineage", "127.0.0.1:9092", first_bad, tmp_path / "my index", tmp_path / "metrics.sqlite")
+    asked = questions(
+        "stream-lineage", "127.0.0.1:9092", Found("customers", first_bad, "3fa9" * 8), tmp_path / "my index",
+        tmp_path / "metrics.sqlite",
+    )  # fmt: skip
     ours = [shlex.split(question.command)[1:] for question in asked if question.command.startswith("stream-lineage ")]
-    assert " ".join(name for name, *_ in ours) == "record record trace trace graph spans verify"
-    assert [arguments[2:4] for arguments in ours[:2]] == [["1", "4711"], ["1", "4710"]]
+    assert " ".join(name for name, *_ in ours) == "incident replay record record trace trace graph spans verify"
+    assert ours[1][1:4] == ["customers", "1:4711", "2:3"]
+    assert [arguments[2:4] for arguments in ours[2:4]] == [["1", "4711"], ["1", "4710"]]
     group = cli
     assert isinstance(group, LazyGroup)
     for name, *arguments in ours:
@@ -105,8 +112,8 @@ def test_the_commands_are_accepted_by_the_command_line(tmp_path: Path) -> None:
 
 
 def test_nobody_is_asked_for_the_record_before_the_first(tmp_path: Path) -> None:
-    asked = questions("x", "b", {0: 0}, tmp_path / "i", tmp_path / "m")
-    assert [question.command.split()[1] for question in asked][:2] == ["record", "trace"]
+    asked = questions("x", "b", Found("customers", {0: 0}), tmp_path / "i", tmp_path / "m")
+    assert [question.command.split()[1] for question in asked][:3] == ["replay", "record", "trace"]
 
 
 def test_the_query_finds_the_null_ages_in_the_metric_store(tmp_path: Path) -> None:
@@ -122,7 +129,9 @@ def test_the_query_finds_the_null_ages_in_the_metric_store(tmp_path: Path) -> No
         ]
     )
     store.close()
-    program, file, query = shlex.split(questions("x", "b", {0: 1}, tmp_path / "i", path)[-1].command)
+    program, file, query = shlex.split(
+        questions("x", "b", Found("customers", {0: 1}), tmp_path / "i", path)[-1].command
+    )
     assert (program, file) == ("sqlite3", str(path))
     connection = sqlite3.connect(path)
     assert connection.execute(query).fetchall() == [("2026-03-01 12:00:00", 0.25)]
