@@ -18,7 +18,7 @@ from stream_lineage.cli.options import settings_options
 from stream_lineage.cli.output import JSON, TABLE, print_details, print_json, print_table
 from stream_lineage.cli.series_file import Row, series_file
 from stream_lineage.cli.timestamps import TimestampReader
-from stream_lineage.detect.series.audit import Alarm, Audit, Incident, audited
+from stream_lineage.detect.series.audit import Alarm, Audit, Incident, alarms, audited
 from stream_lineage.detect.series.detector import DEFAULT_SENSITIVITY, SeriesDetector
 from stream_lineage.detect.series.kind import SeriesKind
 from stream_lineage.detect.series.live_series import LiveSeries
@@ -209,19 +209,9 @@ class _Detectors:
         for run in runs:
             if not run.times:
                 continue
-            observe = self.live(run.window_seconds, sensitivity).observe
-            alarms: list[Alarm] = []
-            opened: float | None = None
-            latest = 0.0
-            for at, value, weight in zip(run.times, run.values, run.weights, strict=True):
-                if observe(at, value, weight).alert:
-                    opened, latest = at if opened is None else opened, at
-                elif opened is not None:
-                    alarms.append(Alarm(opened, max(opened, latest)))
-                    opened = None
-            if opened is not None:
-                alarms.append(Alarm(opened, max(opened, latest)))
-            total += audited(alarms, incidents, min(run.times), max(run.times))
+            rows = zip(run.times, run.values, run.weights, strict=True)
+            found = alarms(self.live(run.window_seconds, sensitivity), rows)
+            total += audited(found, incidents, min(run.times), max(run.times))
         return total
 
 

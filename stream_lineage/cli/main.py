@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "trend": "Draw a metric over time beside what is usual.",
     "explain": "Find what broke first, recorded or in the live graph.",
     "incident": "Show what belongs together, with what broke first.",
+    "thresholds": "Hold thresholds against labelled incidents.",
     "verify": "Check the provenance log for gaps and damage.",
     "schema": "Compare schemas: what changed and what breaks.",
     "backtest": "Try the metric detector on recorded series.",

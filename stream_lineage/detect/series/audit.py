@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from stream_lineage.detect.series.live_series import LiveSeries
+
 MONTH_SECONDS = 30 * 86_400.0
 
 
@@ -65,6 +67,23 @@ class Audit:
             self.delays + other.delays,
             self.seconds + other.seconds,
         )
+
+
+def alarms(live: LiveSeries, rows: Iterable[tuple[float, float, float]]) -> list[Alarm]:
+    """The excursions of a series. ``rows`` are times, values and of how many samples each was made; what a detector
+    has learned before is what ``live`` knows."""
+    found: list[Alarm] = []
+    opened: float | None = None
+    latest = 0.0
+    for at, value, weight in rows:
+        if live.observe(at, value, weight).alert:
+            opened, latest = at if opened is None else opened, at
+        elif opened is not None:
+            found.append(Alarm(opened, max(opened, latest)))
+            opened = None
+    if opened is not None:
+        found.append(Alarm(opened, max(opened, latest)))
+    return found
 
 
 def audited(alarms: Sequence[Alarm], incidents: Iterable[Incident], first: float, last: float) -> Audit:
