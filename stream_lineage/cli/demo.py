@@ -21,7 +21,7 @@ _port = click.IntRange(1, 65_535)
     default="schema",
     show_default=True,
     help="The fault: a field of another type; values that become null; records that are lost; another unit; records "
-    "that are late. The alert comes after half a minute, of the others after a minute: what is usual must be known.",
+    "that are late. The alert comes after half a minute, in the others after 50 to 90 s: what is usual must be known.",
 )
 @click.option(
     "--exit", "exits", is_flag=True, help="End with the root cause: status 0 only if fault and cause are as planted."
@@ -29,7 +29,7 @@ _port = click.IntRange(1, 65_535)
 @click.option(
     "--seconds",
     type=click.FloatRange(0, 3_600),
-    help="How long all goes well before the fault.  [default: 10, but 25 where it must be known what is usual]",
+    help="How long all goes well before the fault.  [default: 10; 25 to 60 where it must be known what is usual]",
 )
 @click.option("--kafka-port", type=_port, help="Kafka's port.  [default: a free one]")
 @click.option("--registry-port", type=_port, help="The schema registry's port.  [default: a free one]")

@@ -158,6 +158,9 @@ def test_it_finds_the_planted_fault_and_ends_by_itself(tmp_path: Path) -> None:
         assert all(int(alert) > 0 for _, alert, *_ in said)  # there were good records before
         assert re.search(r"age  type-changed: int -> string", running.told)
         assert "Found: the first bad offset of every partition" in running.told
+        assert "Right: that is what was planted, and where." in running.told
+        assert re.search(r"broke first   customers  \w+ of age, confidence 0\.\d\d", running.told)
+        assert re.search(r"feature-builder customers\[0\] +\d+ -> \d+ +reads", running.told), running.told
         wait_until_nothing_is_left(running)
 
 
@@ -177,7 +180,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         arguments += ["--influx-token-file", str(token)]
     began = datetime.now(UTC)
     with demo(directory, *arguments) as running:
-        running.read_until("Downstream the stream goes on")
+        running.read_until(" -m stream_lineage.cli.main verify ")
         yield Shown(running, port, store, began)
 
 
@@ -185,8 +188,12 @@ def test_what_it_says_is_so(shown: Shown) -> None:
     running = shown.running
     first_bad = {int(partition): int(offset) for partition, offset, *_ in PARTITION.findall(running.told)}
     commands = [shlex.split(line) for line in running.lines if " -m stream_lineage.cli.main " in line]
-    assert " ".join(command[3] for command in commands) == "record record trace trace graph spans verify"
-    bad, good, became, made_from, graph, spans, verified = (answer(running, command) for command in commands)
+    assert " ".join(command[3] for command in commands) == "incident replay record record trace trace graph spans verify"
+    answers = [answer(running, command) for command in commands]
+    incident, plan, bad, good, became, made_from, graph, spans, verified = answers
+    assert any(each["kind"] == "schema-drift" and each["topic"] == "customers" for each in incident["alerts"])
+    planned = {each["partition"]: each["offset"] for each in plan["starts"] if each["topic"] == "customers"}
+    assert planned == first_bad
     assert (bad["schema"]["version"], good["schema"]["version"]) == (2, 1)
     assert bad["offset"] == first_bad[bad["partition"]] == good["offset"] + 1
     assert {span["partition"]: span["first_offset"] for span in spans if span["schema"]["version"] == 2} == first_bad
