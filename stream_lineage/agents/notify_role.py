@@ -15,7 +15,6 @@ from stream_lineage.errors import NotFound
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.lookup import find
 from stream_lineage.notify.desk import Desk
-from stream_lineage.notify.links import Links
 from stream_lineage.notify.post import caller
 from stream_lineage.notify.senders import senders
 from stream_lineage.notify.settings import NotifySettings
@@ -26,11 +25,6 @@ from stream_lineage.wire.settings import KafkaSettings
 
 GRAPH_SECONDS = 60.0
 """How long the graph is waited for, by which owners are known."""
-
-
-def links_of(settings: NotifySettings, public_url: str) -> Links:
-    """Where messages lead."""
-    return Links(public_url, settings.incident_link, settings.step_link)
 
 
 def notifying(
@@ -55,7 +49,7 @@ def notifying(
     patience = time.monotonic() + GRAPH_SECONDS
     return Notifying(
         desk_of(wanted, settings, owners_of(fold), datetime.now(UTC)),
-        senders(wanted, calls, links_of(settings, public_url)),
+        senders(wanted, calls, settings.links(public_url)),
         OnePartition(
             consumer(kafka, agents_id, {"auto.offset.reset": "earliest", "enable.partition.eof": "true"}),
             kafka.topic(INCIDENTS),

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = {
     "explain": "Find what broke first, recorded or in the live graph.",
     "incident": "Show what belongs together, with what broke first.",
     "thresholds": "Hold thresholds against labelled incidents.",
+    "notify": "Tell people of incidents: try it, see who was told.",
     "verify": "Check the provenance log for gaps and damage.",
     "schema": "Compare schemas: what changed and what breaks.",
     "backtest": "Try the metric detector on recorded series.",

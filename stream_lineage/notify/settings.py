@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from stream_lineage.notify.address import Policy, network
-from stream_lineage.notify.links import INCIDENT_LINK, STEP_LINK, template_problem
+from stream_lineage.notify.links import INCIDENT_LINK, STEP_LINK, Links, template_problem
 
 
 class NotifySettings(BaseModel):
@@ -74,6 +74,10 @@ class NotifySettings(BaseModel):
             except ValueError as error:
                 raise ValueError(f"{text!r} is no network such as 10.0.0.0/8: {error}") from error
         return texts
+
+    def links(self, public_url: str) -> Links:
+        """Where messages lead."""
+        return Links(public_url, self.incident_link, self.step_link)
 
     @property
     def policy(self) -> Policy:

@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from patience import patient
 
 from stream_lineage.agents.incident_watch import incident_message
+from stream_lineage.cli.main import run
 from stream_lineage.graph.codec import encode_event, message_key
 from stream_lineage.model.finding import Severity
 from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEvent, Node, NodeKind
@@ -58,9 +59,15 @@ def owned(deployment: Deployment) -> None:
     assert producer.flush(30) == 0
 
 
-def noted(messages: list[Message]) -> dict[str, str]:
-    """By target and incident: how it stands."""
-    return {(each.key() or b"").decode(): json.loads(each.value() or b"{}")["state"] for each in messages}
+def noted(messages: list[Message]) -> dict[str, tuple[str, int]]:
+    """By target and incident: how it stands, and the revision that has arrived."""
+    found = {(each.key() or b"").decode(): json.loads(each.value() or b"{}") for each in messages}
+    return {key: (each["state"], each["revision"]) for key, each in found.items()}
+
+
+def told_of(revision: int, *incidents: Incident) -> dict[str, tuple[str, int]]:
+    """As ``noted``, where both targets have heard of all."""
+    return {f"{name}/{each.id}": ("sent", revision) for name in ("chat", "hook") for each in incidents}
 
 
 def publish(deployment: Deployment, *incidents: Incident) -> None:
@@ -97,7 +104,7 @@ def metric(port: int, wanted: str) -> float:
 
 
 def test_one_message_that_is_changed_when_it_is_over_and_none_from_the_next_worker(
-    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CHAT_TOKEN", "xoxb-geheim")
     deployment, chat = deployed(cluster, tmp_path, "notify"), Chat()
@@ -135,8 +142,7 @@ def test_one_message_that_is_changed_when_it_is_over_and_none_from_the_next_work
             came(slack, lambda found: len(found) >= 1)
             came(hook, lambda found: len(found) >= 3)
             # What is not noted when a worker ends is sent again, and here it must not be.
-            pair = {f"{name}/{first.id}": "sent" for name in ("chat", "hook")}
-            alerts(deployment, "deliveries", lambda found: noted(found) == pair)
+            alerts(deployment, "deliveries", lambda found: noted(found) == told_of(1, first))
             sent = 'stream_lineage_notify_attempts_total{outcome="sent",target="hook"}'
             assert metric(port, sent) == 1.0
             assert metric(port, sent.replace("sent", "failed")) == 2.0
@@ -148,9 +154,15 @@ def test_one_message_that_is_changed_when_it_is_over_and_none_from_the_next_work
             wait_for(lambda: len(chat.calls) >= 3, deployment_logs)
             publish(deployment, resolved(second))  # as soon as this has come, all that came before it has been decided
             came(hook, lambda found: len(found) >= 6)
-            wait_for(lambda: len(chat.calls) >= 4, deployment_logs)
+            alerts(deployment, "deliveries", lambda found: noted(found) == told_of(2, first, second))
         events = [json.loads(each.body) for each in hook.received]
         told = [(each["subject"][0], each["change"]) for each in events]
+    given = ["--bootstrap-servers", cluster.bootstrap_servers, "--topic-prefix", deployment.prefix]
+    assert run(["notify", "list", "--target", "chat", "--output", "json", *given]) == 0
+    listed = {each["incident"][0]: (each["state"], each["revision"]) for each in json.loads(capsys.readouterr().out)}
+    assert listed == {"a": ("sent", 2), "b": ("sent", 2)}
+    assert run(["notify", "show", first.id[:6], *given]) == 0
+    assert "Resolved: scores" in capsys.readouterr().out
     assert told[:3] == [("a", "opened")] * 3  # asked to wait, failed, taken: the same event
     assert len({each["id"] for each in events[:3]}) == 1
     assert sorted(told[2:]) == [("a", "opened"), ("a", "resolved"), ("b", "opened"), ("b", "resolved")]
