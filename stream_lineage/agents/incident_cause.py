@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
@@ -17,6 +17,7 @@ from stream_lineage.explain.live import Question, live_bundle
 from stream_lineage.explain.neighbourhood import neighbourhood
 from stream_lineage.explain.recording import Breach, Recording
 from stream_lineage.explain.root_cause import explain
+from stream_lineage.explain.spots import Spot, causes_of, spots_of
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.lookup import find
 from stream_lineage.graph.naming import Naming
@@ -29,6 +30,16 @@ _ANY = "records"
 """A metric that every topic has that is collected."""
 _MOST_TRIED = 24
 MOST_AFFECTED, MOST_REJECTED, MOST_RANKED = 100, 20, 5
+
+
+@dataclass(frozen=True, slots=True)
+class CauseFound:
+    """``document`` is the answer, bounded; ``related`` are the ids of the nodes from the first cause to the breach,
+    ``spots`` where in Kafka to look for the first bad records."""
+
+    document: dict[str, Any]
+    related: tuple[str, ...] = ()
+    spots: tuple[Spot, ...] = ()
 
 
 class IncidentCause:
@@ -58,8 +69,8 @@ class IncidentCause:
 
         return self._fold.ask(asked)
 
-    def of(self, incident: Incident) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The answer as a document, bounded, and the ids of the nodes from the first cause to the breach.
+    def of(self, incident: Incident) -> CauseFound:
+        """The answer for the breach.
 
         Raises:
             ConnectionFailed: the store cannot be read.
@@ -77,16 +88,20 @@ class IncidentCause:
                 now=self._wall(),
             )
         except NotFound as error:
-            return _unknown(f"{error.message[:1].upper()}{error.message[1:]}.", error.hint or ""), ()
+            return CauseFound(_unknown(f"{error.message[:1].upper()}{error.message[1:]}.", error.hint or ""))
         recording = recording_of(bundle.document)
         recording = replace(recording, notes=(*recording.notes, *bundle.notes))
         answer = explain(recording) if breach.metric is not None else _by_any_metric(recording, breach.field)
         if answer is None:
             what = "It was noticed in no metric, and nothing that is measured there shows what broke first"
-            return _unknown(f"{what}: {told}", "Metrics of what is affected."), ()
-        ids = {name: node.id for node, name in around.names.items()}
+            return CauseFound(_unknown(f"{what}: {told}", "Metrics of what is affected."))
+        nodes = {name: node for node, name in around.names.items()}
         named = [each for each in answer.ranking if each.named]
-        return _bounded(answer.document()), tuple(ids[name] for name in named[0].path) if named else ()
+        return CauseFound(
+            _bounded({**answer.document(), "causes": causes_of(answer)}),
+            tuple(nodes[name].id for name in named[0].path) if named else (),
+            spots_of(recording, answer, nodes, self._naming.namespace),
+        )
 
 
 def _by_any_metric(recording: Recording, field: str | None) -> Answer | None:
@@ -145,5 +160,5 @@ def _bounded(document: dict[str, Any]) -> dict[str, Any]:
 def _unknown(sentence: str, settle: str) -> dict[str, Any]:
     return {
         "verdict": "inconclusive", "sentence": sentence, "ranking": [], "rejected": [], "affected": [],
-        "affected_count": 0, "settle": [settle] if settle else [], "notes": [],
+        "affected_count": 0, "settle": [settle] if settle else [], "notes": [], "causes": [],
     }  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from stream_lineage.errors import DecodeError
+from stream_lineage.explain.located import MEMBERS
 from stream_lineage.model.finding import Severity
 from stream_lineage.model.graph import legal
 from stream_lineage.model.incident import Incident, IncidentBreach, IncidentState, Member
@@ -149,6 +150,8 @@ def answered(
         if same and incident.state not in _LIVE:
             return None
         first = incident.cause_after_seconds if same else round(after, 3)
+        if same and incident.cause is not None:
+            cause = {**_beyond(incident.cause), **cause}
         return _next(
             incident, IncidentState.ROOT_CAUSE, now, cause=cause, cause_after_seconds=first, related=related
         )  # fmt: skip
@@ -157,6 +160,24 @@ def answered(
     if incident.cause is not None and incident.cause["verdict"] == "root-cause":
         return _next(incident, IncidentState.ROOT_CAUSE, now)
     return _next(incident, IncidentState.ESCALATED, now, cause=cause, related=related)
+
+
+def unplaced(incident: Incident) -> bool:
+    """Whether what broke first is known, and nobody has looked yet for the first bad records."""
+    cause = incident.cause
+    return not incident.over and cause is not None and cause["verdict"] == "root-cause" and "first_bad" not in cause
+
+
+def placed(incident: Incident, cause: dict[str, Any], beyond: dict[str, Any], now: datetime) -> Incident | None:
+    """What the first bad records make of an incident; null where it has another cause by now. ``cause`` is the one that
+    they were looked for."""
+    if not unplaced(incident) or incident.cause is None or _said(incident.cause) != _said(cause):
+        return None
+    return _next(incident, incident.state, now, cause={**incident.cause, **beyond})
+
+
+def _beyond(cause: dict[str, Any]) -> dict[str, Any]:
+    return {name: cause[name] for name in MEMBERS if name in cause}
 
 
 def waits_for_cause(incident: Incident) -> bool:
@@ -201,9 +222,12 @@ def _again(incident: Incident, alert: AlertRead) -> Incident | None:
     )  # fmt: skip
     severity = _graver(incident.severity, alert.severity)
     if incident.over:
+        cause = incident.cause  # the first bad records of this time are others
+        if cause is not None:
+            cause = {name: value for name, value in cause.items() if name not in MEMBERS}
         return _next(
             incident, IncidentState.REOPENED, alert.observed_at, members=members, severity=severity, resolved_at=None,
-            reopened=incident.reopened + 1,
+            reopened=incident.reopened + 1, cause=cause,
             breach=replace(incident.breach, at=max(incident.breach.at, alert.observed_at)),
         )  # fmt: skip
     state = incident.state if severity is incident.severity else IncidentState.UPDATED

@@ -24,8 +24,10 @@ from stream_lineage.agents.incident_life import (
     AlertRead,
     Standing,
     answered,
+    placed,
     taken,
     turned,
+    unplaced,
     waits_for_cause,
 )
 from stream_lineage.detect.detector import Channel
@@ -155,6 +157,24 @@ class IncidentWatch:
         self._take(made, known, after, told, asks=False)
         return [(HOME, Outcome(tuple(told), tuple(map(_row, after.values()))))]
 
+    def unplaced(self, name: str) -> bool:
+        """Whether the first bad records of an incident are to be looked for."""
+        found = (self._known or {}).get(name)
+        return found is not None and unplaced(found)
+
+    def placed(
+        self, name: str, cause: dict[str, Any], beyond: dict[str, Any], rows: Mapping[bytes, bytes]
+    ) -> list[tuple[int, Outcome]]:
+        """What the first bad records of an answer make of an incident."""
+        known = self._load(rows)
+        made = None if name not in known else placed(known[name], cause, beyond, self._now())
+        if made is None:
+            return []
+        told: list[Alert] = []
+        after: dict[str, Incident] = {}
+        self._take(made, known, after, told, asks=False)
+        return [(HOME, Outcome(tuple(told), tuple(map(_row, after.values()))))]
+
     def _take(
         self, made: Incident, known: dict[str, Incident], after: dict[str, Incident], told: list[Alert],
         *, asks: bool = True,
@@ -180,7 +200,7 @@ class IncidentWatch:
                 if key.startswith(_PREFIX):
                     found = incident_of(orjson.loads(value)["state"])
                     self._known[found.id] = found
-                    if waits_for_cause(found):
+                    if waits_for_cause(found) or unplaced(found):
                         self._ask(found)
         return self._known
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stream_lineage.agents.home import Home
-from stream_lineage.agents.incident_cause import IncidentCause
+from stream_lineage.agents.incident_cause import CauseFound, IncidentCause
 from stream_lineage.agents.incident_life import AlertRead, alert_read
 from stream_lineage.agents.incident_watch import CHANNELS, IncidentWatch, Portion
 from stream_lineage.agents.one_partition import OnePartition
 from stream_lineage.agents.pipeline import Outlet, Pipeline
 from stream_lineage.detect.detector import Channel
 from stream_lineage.errors import StreamLineageError
+from stream_lineage.explain.located import unlocated
+from stream_lineage.explain.spots import Spot
 from stream_lineage.logs import get_logger, trail
 from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS
 from stream_lineage.wire.kafka import consumer
@@ -28,6 +30,7 @@ GRAPH_SECONDS = 60.0
 """How long the graph is waited for at the start."""
 _TOPICS: Mapping[Channel, str] = {"drift": DRIFT_ALERTS, "anomaly": ANOMALY_ALERTS}
 _log = get_logger("stream_lineage.agents")
+Locate = Callable[[Sequence[Spot]], dict[str, Any]]
 Feeds = Mapping[Channel, OnePartition[AlertRead]]
 
 
@@ -50,12 +53,15 @@ def wire_incidents(
     feeds: Feeds,
     *,
     graphed: bool,
+    locate: Locate | None = None,
 ) -> None:
     """The worker that has the first partition of the observation log does it: no incident is opened twice.
-    ``graphed``: somebody reads the graph.
+    ``graphed``: somebody reads the graph. ``locate`` looks for the first bad records, and takes its time.
     """
     dropped = False
     asking: asyncio.Task[None] | None = None
+    looking: asyncio.Task[None] | None = None
+    sought: dict[str, CauseFound] = {}
     patience = time.monotonic() + (GRAPH_SECONDS if graphed else 0.0)
 
     def here() -> bool:
@@ -73,17 +79,32 @@ def wire_incidents(
         if incident is None:
             return
         try:
-            document, related = await asyncio.to_thread(cause.of, incident)
+            found = await asyncio.to_thread(cause.of, incident)
         except StreamLineageError as error:
             _log.warning("an incident cannot be explained now", incident=incident.id, error=error.message)
-            document, related = _failed(error.message), ()
+            found = CauseFound(_failed(error.message))
         except Exception as error:  # noqa: BLE001 - people are told what is known, and detection goes on
             _log.error("an incident cannot be explained", incident=incident.id, error=trail(error))
-            document, related = _failed(type(error).__name__), ()
-        await pipeline.aside(lambda kept: watch.explained(incident.id, document, related, kept) if here() else [])
+            found = CauseFound(_failed(type(error).__name__))
+        await pipeline.aside(
+            lambda kept: watch.explained(incident.id, found.document, found.related, kept) if here() else []
+        )
+        if locate is not None and watch.unplaced(incident.id):
+            sought[incident.id] = found
+
+    async def place(name: str, found: CauseFound, locate: Locate) -> None:
+        try:
+            beyond = await asyncio.to_thread(locate, found.spots)
+        except StreamLineageError as error:
+            _log.warning("the first bad records cannot be looked for", incident=name, error=error.message)
+            beyond = unlocated(f"The first bad records could not be looked for: {error.message}.")
+        except Exception as error:  # noqa: BLE001 - the cause is told, and detection goes on
+            _log.error("the first bad records cannot be looked for", incident=name, error=trail(error))
+            beyond = unlocated(f"The first bad records could not be looked for: {type(error).__name__}.")
+        await pipeline.aside(lambda kept: watch.placed(name, found.document, beyond, kept) if here() else [])
 
     async def look() -> None:
-        nonlocal dropped, asking
+        nonlocal dropped, asking, looking
         if not home.settled:
             return
         if not cause.ready and time.monotonic() < patience:
@@ -91,6 +112,7 @@ def wire_incidents(
         if dropped:
             dropped = False
             watch.drop()
+            sought.clear()
         try:
             portions = await asyncio.to_thread(read)
         except StreamLineageError as error:
@@ -103,6 +125,12 @@ def wire_incidents(
                 asking = None
             if asking is None and watch.due() is not None:
                 asking = asyncio.create_task(explain())
+            if looking is not None and looking.done():
+                looking.result()
+                looking = None
+            if looking is None and sought and locate is not None:
+                name = next(iter(sought))
+                looking = asyncio.create_task(place(name, sought.pop(name), locate))
         except Exception as error:
             _log.exception("incidents cannot be kept")
             await app.crash(error)
@@ -124,5 +152,5 @@ def _alert(message: Message) -> AlertRead:
 def _failed(why: str) -> dict[str, Any]:
     return {
         "verdict": "inconclusive", "sentence": f"What broke first could not be looked for: {why}", "ranking": [],
-        "rejected": [], "affected": [], "affected_count": 0, "settle": [], "notes": [],
+        "rejected": [], "affected": [], "affected_count": 0, "settle": [], "notes": [], "causes": [],
     }  # fmt: skip

@@ -26,7 +26,7 @@ from stream_lineage.agents.home import Home
 from stream_lineage.agents.incident_cause import IncidentCause
 from stream_lineage.agents.incident_labels import wire_labels
 from stream_lineage.agents.incident_watch import IncidentWatch
-from stream_lineage.agents.incidents import alert_feeds, wire_incidents
+from stream_lineage.agents.incidents import Locate, alert_feeds, wire_incidents
 from stream_lineage.agents.looks import Looks
 from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.mutes import Mutes
@@ -89,10 +89,11 @@ def run_worker(
     watches: Callable[[str], bool],
     own_groups: Sequence[str],
     kept: timedelta,
+    locate: Locate | None = None,
 ) -> NoReturn:
     """Run until SIGTERM or SIGINT, then leave the group and exit with 0; exit with another code on failure.
     ``watches``: which topics consumer groups are looked at for. ``own_groups`` are ours beside the agents' own.
-    ``kept`` is how long the store keeps points.
+    ``kept`` is how long the store keeps points. ``locate`` looks for the first bad records of what broke.
 
     Raises:
         KafkaUnavailable: Kafka did not answer at start.
@@ -177,7 +178,8 @@ def run_worker(
     incidents = IncidentWatch(kafka.cluster_name, agents.public_url)
     cause = IncidentCause(fold, names, store)
     alerts = alert_feeds(kafka, agents.agents_id)
-    wire_incidents(app, home, pipeline, outlet, incidents, cause, alerts, graphed=graph_watch is not None)
+    graphed = graph_watch is not None
+    wire_incidents(app, home, pipeline, outlet, incidents, cause, alerts, graphed=graphed, locate=locate)
     wire_labels(looks, home, pipeline, feeds.labels(), kafka.cluster_name, kept)
     graphed = graph_watch is not None
     notifier = notifying(kafka, agents.agents_id, notify, agents.public_url, home, fold, graphed=graphed)

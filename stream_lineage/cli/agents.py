@@ -20,6 +20,7 @@ def agents(settings: Settings) -> None:
     \b
     stream-lineage agents --bootstrap-servers kafka:9092 --schema-registry-url http://registry:8081
     """
+    from contextlib import closing
     from datetime import timedelta
 
     from stream_lineage.agents.telemetry import AgentsTelemetry
@@ -27,6 +28,7 @@ def agents(settings: Settings) -> None:
     from stream_lineage.collect.watch import TopicFilter
     from stream_lineage.doctor.preflight import preflight
     from stream_lineage.errors import KafkaRefused, KafkaUnavailable
+    from stream_lineage.locating_apart import LocatingApart
     from stream_lineage.otel import tracing
     from stream_lineage.serve.endpoint import answering
     from stream_lineage.store.open import open_outbox_store
@@ -39,7 +41,11 @@ def agents(settings: Settings) -> None:
         pass  # the worker waits for it
     store = open_outbox_store(settings.store)
     telemetry = AgentsTelemetry(store.health)
-    with tracing("agents"), answering(settings.telemetry, telemetry, "agents"):
+    with (
+        tracing("agents"),
+        answering(settings.telemetry, telemetry, "agents"),
+        closing(LocatingApart(settings)) as locate,
+    ):
         run_worker(
             settings.kafka,
             settings.registry,
@@ -50,4 +56,5 @@ def agents(settings: Settings) -> None:
             watches=TopicFilter.configured(settings.collect, settings.kafka.topic_prefix).watches,
             own_groups=(settings.collect.group_id,),
             kept=timedelta(days=settings.store.retention_days),
+            locate=locate,
         )

@@ -126,6 +126,8 @@ def _causes(told: Told) -> list[str]:
 
 
 def _print(told: Told) -> None:
+    from stream_lineage.cli.located_output import print_located
+
     found, screen = told.incident, console()
     cause = found.cause
     if cause is not None:
@@ -150,6 +152,8 @@ def _print(told: Told) -> None:
                 screen.print(Text(f"  {line}"), soft_wrap=True)
     for line in cause["settle"] if cause is not None else ():
         screen.print(Text(f"  What would settle it: {line}"), soft_wrap=True)
+    if cause is not None and "first_bad" in cause:
+        print_located(cause)
     rows = [
         (each.first_at.strftime("%H:%M:%S"), each.severity.value, each.kind, each.summary,
          "" if each.over_at is None else each.over_at.strftime("%H:%M:%S"))

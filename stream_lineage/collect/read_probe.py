@@ -9,13 +9,11 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from pydantic import SecretStr
 
 from stream_lineage.collect.probe_reader import TOO_MUCH
 from stream_lineage.collect.progress import PartitionId
 from stream_lineage.logs import get_logger
+from stream_lineage.wire.revealed import revealed
 from stream_lineage.wire.settings import KafkaSettings
 
 _log = get_logger("stream_lineage.collect")
@@ -71,7 +69,7 @@ class ReadProbe:
     ) -> tuple[int | None, int | None]:
         """How the process ended (null: it was not waited for any longer), and which partition it was at."""
         request = {
-            "kafka": _revealed(self.settings.model_dump()),
+            "kafka": revealed(self.settings.model_dump()),
             "group_id": f"{self.group_id}.probe",
             "overrides": {**self.overrides, **_NARROW},
             "memory_mb": self.memory_mb,
@@ -121,14 +119,3 @@ class Trial:
 
     def _run(self, key: PartitionId, offset: int) -> None:
         self._deadly = bool(self._probe.deadly([(key, offset)], most_bytes=self._most_bytes, seconds=self._seconds))
-
-
-def _revealed(value: Any) -> Any:
-    """Settings with their secrets, for a process of ours and through a pipe of ours."""
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, Mapping):
-        return {key: _revealed(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_revealed(inner) for inner in value]
-    return value

@@ -34,14 +34,16 @@ from stream_lineage.provenance.topics import (
 from stream_lineage.settings import Settings
 
 Role = Literal[
-    "setup", "collector", "tap", "agents", "reader", "baseline", "metric", "mute", "declarer", "serve", "token"
-]
+    "setup", "collector", "tap", "agents", "reader", "replay", "baseline", "metric", "mute", "declarer", "serve",
+    "token",
+]  # fmt: skip
 ROLES: dict[Role, str] = {
     "setup": "Whoever starts first creates our topics. Not needed where they exist, nor any more once they do.",
     "collector": "`collect`.",
     "tap": "`collect --tap`, beside what the collector needs.",
     "agents": "`agents`.",
-    "reader": "`spans`, `record`, `verify`, `graph`, `index` and `trace`.",
+    "reader": "`spans`, `record`, `verify`, `graph`, `index`, `trace`, `explain`, `incident` and `replay`.",
+    "replay": "`replay --execute`, beside what the reader needs.",
     "serve": "`serve`, beside what the reader needs.",
     "token": "`token`.",
     "mute": "`mute`.",
@@ -69,7 +71,8 @@ class Grant:
     prefixed: bool = False
     optional: bool = False
     watched: bool = False
-    """About the topics that are watched, as narrow as Kafka can say it: a name, a prefix, or ``*``."""
+    """About the topics that are watched, or the groups that read them, as narrow as Kafka can say it: a name, a prefix,
+    or ``*``."""
 
     def covers(self, resource: Resource, name: str) -> bool:
         """Whether it is about a resource of this name."""
@@ -84,7 +87,8 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
     own, changelog = settings.kafka.topic_prefix, changelog_topic(settings.agents.agents_id)
     watched = [_pattern(pattern) for pattern in collect.include]
     tapped = [_pattern(pattern) for pattern in collect.tap]
-    groups = [_pattern(pattern) for pattern in settings.agents.groups_include] if _looks_at_groups(settings) else []
+    readers = [_pattern(pattern) for pattern in settings.agents.groups_include]
+    groups = readers if _looks_at_groups(settings) else []
     helpers = f"{collect.group_id}."
     quiet = settings.notify.notifications is None
     return (
@@ -163,11 +167,14 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         ),
         *(
             Grant(
-                "agents", "topic", name, ("Read",), "tell by transactions which job writes a topic",
+                "agents", "topic", name, ("Read",),
+                "find the first bad records of an incident; tell by transactions which job writes a topic",
                 prefixed=prefixed, optional=True, watched=True,
             )
-            for name, prefixed in ([("__consumer_offsets", False), *watched] if groups else [])
+            for name, prefixed in ([("__consumer_offsets", False)] if groups else []) + watched
         ),
+        Grant("agents", "group", helpers, ("Describe",), "find the first bad records of an incident", prefixed=True,
+              optional=True),
         Grant("reader", "topic", topic(OBSERVATIONS), ("Read",), "read the log"),
         Grant("reader", "topic", topic(GRAPH), ("Read",), "show the lineage graph (`graph`)", optional=True),
         Grant("reader", "topic", topic(INCIDENTS), ("Read",), "show incidents (`incident`)", optional=True),
@@ -208,6 +215,31 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
                 "read the record itself (`record`), see what is committed of it (`verify`)",
                 prefixed=prefixed, watched=True,
             )
+            for name, prefixed in watched
+        ),
+        *(
+            Grant(
+                "reader", "group", name, ("Describe",), "see where groups stand that read bad records (`replay`)",
+                prefixed=prefixed, optional=True,
+            )
+            for name, prefixed in readers
+        ),
+        *(
+            Grant(
+                "reader", "topic", name, ("DescribeConfigs",), "know which topics are compacted (`replay`, `trace`)",
+                prefixed=prefixed, optional=True, watched=True,
+            )
+            for name, prefixed in watched
+        ),
+        *(
+            Grant(
+                "replay", "group", name, ("Read",), "commit the offsets that groups go back to",
+                prefixed=prefixed, watched=True,
+            )
+            for name, prefixed in readers
+        ),
+        *(
+            Grant("replay", "topic", name, ("Read",), "commit offsets of these topics", prefixed=prefixed, watched=True)
             for name, prefixed in watched
         ),
         Grant("baseline", "topic", topic(BASELINES), ("Read", "Write"), "keep the baselines; `list`, `show` and "

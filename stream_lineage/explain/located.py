@@ -12,6 +12,8 @@ from stream_lineage.explain.replay_document import plan_document
 
 MOST_PARTITIONS, MOST_COLUMNS, MOST_GROUPS = 200, 100, 50
 """In a message."""
+MEMBERS = ("first_bad", "first_bad_notes", "columns", "consumer_groups", "replay", "located")
+"""Of the document, beside those of the answer."""
 UNKNOWN: dict[str, Any] = {"first_bad": None, "columns": [], "consumer_groups": [], "replay": None}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from stream_lineage.explain.answer import Answer, Ranked
@@ -33,10 +33,6 @@ class Spot:
     since: float
     until: float
     schema_at: float | None = None
-
-    def document(self) -> dict[str, Any]:
-        """As JSON, and back by the arguments."""
-        return asdict(self)
 
 
 def spots_of(recording: Recording, answer: Answer, nodes: Mapping[str, Node], namespace: str) -> tuple[Spot, ...]:

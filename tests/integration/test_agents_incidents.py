@@ -27,17 +27,23 @@ from stream_lineage.store.sqlite import SqliteStore
 
 pytestmark = pytest.mark.kafka
 SCHEMA = jsonschema.Draft202012Validator(json.loads(schema_text("incident.schema.json")))
-HOPS = ("raw", "clean", "scores")
+FIRST_BAD, RECORDS = 187, 300
 
 
-def planted(deployment: Deployment, now: datetime) -> None:
-    """A graph of three topics, and their null ratios: up for two minutes in the first, then in the others."""
+def planted(deployment: Deployment, now: datetime) -> tuple[str, ...]:
+    """A graph of three topics, and their null ratios: up for two minutes in the first, then in the others. The first
+    one is there, with a record each second. Their names."""
+    hops = (deployment.topic("raw"), "clean", "scores")
     topic = deployment.topic("graph")
     admin = AdminClient({"bootstrap.servers": deployment.bootstrap_servers})
-    for future in admin.create_topics([NewTopic(topic, num_partitions=1)]).values():
+    for future in admin.create_topics([NewTopic(name, num_partitions=1) for name in (topic, hops[0])]).values():
         future.result(30)
-    producer = Producer({"bootstrap.servers": deployment.bootstrap_servers})
-    nodes = [Node(NodeKind.DATASET, "kafka://test", name) for name in HOPS]
+    producer = Producer({"bootstrap.servers": deployment.bootstrap_servers, "enable.idempotence": True})
+    for offset in range(RECORDS):
+        record = {"id": offset, "amount": None if offset >= FIRST_BAD and offset % 2 else 3.5}
+        at = now - timedelta(seconds=RECORDS - offset)
+        producer.produce(hops[0], json.dumps(record), timestamp=int(at.timestamp() * 1000))
+    nodes = [Node(NodeKind.DATASET, "kafka://test", name) for name in hops]
     for source, target in itertools.pairwise(nodes):
         known = Evidence(EvidenceClass.DECLARED, "test", now - timedelta(hours=2), now, 1.0)
         event = GraphEvent(GraphEdge(source, target), known)
@@ -45,7 +51,7 @@ def planted(deployment: Deployment, now: datetime) -> None:
     assert producer.flush(30) == 0
     store = SqliteStore(deployment.directory / "metrics.sqlite")
     random = np.random.default_rng(3)
-    for hop, name in enumerate(HOPS):
+    for hop, name in enumerate(hops):
         ratios = 0.03 + 0.003 * random.normal(size=300)
         ratios[288 + hop :] += 0.5
         tags = {"cluster": "test", "topic": name, "field": "amount"}
@@ -55,6 +61,7 @@ def planted(deployment: Deployment, now: datetime) -> None:
             for at, ratio in zip(times, ratios, strict=True)
         )
     store.close()
+    return hops
 
 
 def told(deployment: Deployment, topic: str, at: datetime, phase: Phase = "open") -> Alert:
@@ -83,19 +90,20 @@ def test_one_fault_over_two_hops_is_one_incident_also_when_the_worker_is_killed(
 ) -> None:
     deployment = deployed(cluster, tmp_path, "incidents")
     now = datetime.now(UTC)
-    planted(deployment, now)
+    hops = planted(deployment, now)
     first = told(deployment, "scores", now)
     settings = ("--graph-poll-seconds", "1")
     with deployment.agents("one", settings=settings) as worker:
         alerts(deployment, "incidents", lambda found: len(found) >= 1)
         worker.kill()
     told(deployment, "clean", now + timedelta(seconds=1))
-    told(deployment, "raw", now + timedelta(seconds=2))
+    told(deployment, hops[0], now + timedelta(seconds=2))
     with deployment.agents("two", settings=settings):
         messages = alerts(
             deployment, "incidents",
             lambda found: any(
-                each["state"] == "root-cause" and len(each["alerts"]) == 3 for each in bodies(found)
+                each["state"] == "root-cause" and len(each["alerts"]) == 3 and "first_bad" in each["cause"]
+                for each in bodies(found)
             ),
         )  # fmt: skip
     found = bodies(messages)
@@ -110,24 +118,30 @@ def test_one_fault_over_two_hops_is_one_incident_also_when_the_worker_is_killed(
     assert all(len(each) == 1 for each in by_id.values())
     assert len(by_id) == max(each["revision"] for each in found)
     last = found[-1]
-    assert {each["topic"] for each in last["alerts"]} == set(HOPS)
+    assert {each["topic"] for each in last["alerts"]} == set(hops)
     [cause] = [each for each in last["cause"]["ranking"] if each["named"]]
-    assert (cause["node"], cause["path"]) == ("raw", list(HOPS))
+    assert (cause["node"], cause["path"]) == (hops[0], list(hops))
+
+    [bad] = last["cause"]["first_bad"]
+    assert (bad["topic"], bad["partition"], bad["offset"], bad["exact"]) == (hops[0], 0, FIRST_BAD, True)
+    assert [each["offset"] for each in last["cause"]["replay"][0]["starts"]] == [FIRST_BAD]
 
     given = ["--bootstrap-servers", cluster.bootstrap_servers, "--topic-prefix", deployment.prefix, "--cluster", "test"]
     name = last["id"]
     assert run(["incident", "list", "--output", "json", *given]) == 0
     [listed] = json.loads(capsys.readouterr().out)
-    assert (listed["id"], listed["broke_first"]) == (name, ["raw"])
-    assert run(["incident", "label", name[:8], "true", "--cause", "raw", *given]) == 0
+    assert (listed["id"], listed["broke_first"]) == (name, [hops[0]])
+    assert run(["incident", "label", name[:8], "true", "--cause", hops[0], *given]) == 0
     capsys.readouterr()
     assert run(["incident", "show", name[:8], "--output", "json", *given]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["revision"], shown["label"]["verdict"], shown["label"]["cause"]) == (last["revision"], True, "raw")
+    assert (shown["revision"], shown["label"]["verdict"], shown["label"]["cause"]) == (last["revision"], True, hops[0])
+    assert run(["incident", "show", name[:8], *given]) == 0
+    assert f"First bad record: {hops[0]}[0] offset {FIRST_BAD}" in capsys.readouterr().out
     bundle = tmp_path / "bundle.json"
     sqlite = ["--sqlite-path", str(tmp_path / "metrics.sqlite")]
     assert run(["incident", "export", name, str(bundle), *given, *sqlite]) == 0
     assert run(["incident", "show", "no-such", *given]) == 1
     capsys.readouterr()
     assert run(["explain", str(bundle), "--output", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)["ranking"][0]["node"] == "raw"
+    assert json.loads(capsys.readouterr().out)["ranking"][0]["node"] == hops[0]

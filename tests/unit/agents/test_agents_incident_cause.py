@@ -64,20 +64,27 @@ def alert(kind: str, topic: str, job: str | None = None) -> AlertRead:
 
 def test_the_metric_of_the_alert_is_explained_or_one_that_deviates_with_it() -> None:
     for metric in ("distinct", None):
-        document, related = cause().of(incident(CLEAN, metric, "age"))
+        found = cause().of(incident(CLEAN, metric, "age"))
+        document, related = found.document, found.related
         assert document["verdict"] == "root-cause"
         assert document["ranking"][0]["path"] == ["raw", "cleaner", "clean"]
         assert related == (RAW.id, JOB.id, CLEAN.id)
-    document, related = cause(broken=False).of(incident(CLEAN, None, "age"))
+        [spot] = found.spots
+        assert (spot.cause, spot.topic, spot.metric) == ("raw", "raw", document["ranking"][0]["metric"])
+        assert spot.since < spot.until
+        assert document["causes"][0]["node"] == "raw"
+    found = cause(broken=False).of(incident(CLEAN, None, "age"))
+    document, related = found.document, found.related
     assert (document["verdict"], related) == ("inconclusive", ())
     assert "clean: it is off" in document["sentence"]
 
 
 def test_what_is_not_measured_or_not_in_the_graph_is_said() -> None:
-    document, related = cause().of(incident(MODEL, "accuracy", None))
+    found = cause().of(incident(MODEL, "accuracy", None))
+    document, related = found.document, found.related
     assert (document["verdict"], related) == ("inconclusive", ())
     assert "no series of accuracy of churn" in document["sentence"]
-    document, _ = cause().of(incident(NAMES.topic("of/nobody"), "records", None))
+    document = cause().of(incident(NAMES.topic("of/nobody"), "records", None)).document
     assert "no series of records of of/nobody" in document["sentence"]
 
 

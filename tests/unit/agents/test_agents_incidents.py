@@ -133,6 +133,41 @@ def test_another_cause_that_is_found_later_is_told(world: World) -> None:
     assert (found["state"], found["related"]) == ("root-cause", ["raw"])
 
 
+def test_the_first_bad_records_are_told_once_and_looked_for_again_when_it_comes_back(world: World) -> None:
+    beyond = {"first_bad": [], "first_bad_notes": ["none"], "located": "None.", "columns": [], "consumer_groups": [],
+              "replay": []}  # fmt: skip
+
+    def placed(name: str, cause: dict[str, Any]) -> list[dict[str, Any]]:
+        return world.keep(world.watch.placed(name, cause, beyond, world.rows))
+
+    world.read(read("scores", 0))
+    world.now += 4
+    [known] = world.answer("root-cause")
+    name, cause = known["id"], known["cause"]
+    assert world.watch.unplaced(name)
+    assert placed(name, {**cause, "ranking": [{**cause["ranking"][0], "node": "another"}]}) == []
+    world.watch = world.started()  # and another worker goes on
+    world.read()
+    assert world.watch.unplaced(name)
+    world.now += 4
+    assert world.answer("root-cause") == []
+    [told] = placed(name, cause)
+    assert (told["state"], told["revision"], told["cause"]["located"]) == ("root-cause", known["revision"] + 1, "None.")
+    assert not world.watch.unplaced(name)
+    assert placed(name, cause) == []
+    world.read(read("clean", 10))
+    world.now += 4
+    [again] = world.answer("root-cause")
+    assert again["cause"]["located"] == "None."  # it is the same cause
+    world.read(read("scores", 20, "close"), read("clean", 20, "close"))
+    world.now += 100
+    [over] = world.read()
+    assert over["state"] == "resolved"
+    [back] = world.read(read("scores", 200))
+    assert (back["state"], "located" in back["cause"]) == ("reopened", False)
+    assert world.watch.unplaced(name)
+
+
 def test_it_is_over_a_minute_after_all_of_it_and_comes_back(world: World) -> None:
     [opened] = world.read(read("scores", 0))
     world.read(read("raw", 5))

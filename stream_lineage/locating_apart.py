@@ -1,0 +1,87 @@
+"""First bad records looked for in a process of its own: whoever goes on meanwhile shares neither its memory, nor the
+interpreter, nor what becomes of it where a record is hostile."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from stream_lineage.errors import NotFound, StreamLineageError, WorkerLost
+from stream_lineage.explain.spots import Spot
+from stream_lineage.settings import Settings
+from stream_lineage.wire.revealed import revealed
+
+SECONDS = 90
+_SECTIONS = ("kafka", "registry", "collect", "agents")
+
+
+class LocatingApart:
+    """May be called from any thread; returns what ``Located.document`` has. ``close`` ends what is under way."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+        self._settings = {name: revealed(getattr(settings, name).model_dump()) for name in _SECTIONS}
+
+    def close(self) -> None:
+        self._closed = True
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
+    def __call__(self, spots: Sequence[Spot]) -> dict[str, Any]:
+        """Look there.
+
+        Raises:
+            WorkerLost: it took too long, or ended without an answer.
+        """
+        request = {"settings": self._settings, "spots": [asdict(each) for each in spots]}
+        if self._closed:
+            raise WorkerLost("the service ends")
+        process = self._process = subprocess.Popen(
+            [sys.executable, "-m", "stream_lineage.locating_apart"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            said, _ = process.communicate(orjson.dumps(request, default=str), timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise WorkerLost(f"it took longer than {SECONDS} s") from None
+        if process.returncode or not said:
+            raise WorkerLost(f"the process that looks for them ended with {process.returncode}")
+        found: dict[str, Any] = orjson.loads(said)
+        return found
+
+
+def main() -> None:
+    """Read a request from stdin, write the answer to stdout."""
+    from stream_lineage.collect.memory import no_core_dumps
+    from stream_lineage.graphing import lineage_graph
+    from stream_lineage.locating import located
+
+    signal.alarm(SECONDS)  # nobody may be left to end us
+    no_core_dumps()
+    request = orjson.loads(sys.stdin.buffer.read())
+    settings = Settings.model_validate(request["settings"])
+    try:
+        graph = lineage_graph(settings)
+    except NotFound:
+        graph = None
+    try:
+        answer = located(settings, [Spot(**each) for each in request["spots"]], graph).document()
+    except StreamLineageError as error:
+        from stream_lineage.explain.located import unlocated
+
+        answer = unlocated(error.message)
+    sys.stdout.buffer.write(orjson.dumps(answer))
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
