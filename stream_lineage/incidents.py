@@ -12,17 +12,20 @@ import orjson
 
 from stream_lineage.connections import log_reader
 from stream_lineage.errors import DecodeError, NotFound
-from stream_lineage.explain.live import Bundle, Progress, Question
+from stream_lineage.explain.live import Bundle, Progress
+from stream_lineage.explain.live import Question as Asked
 from stream_lineage.explain.neighbourhood import neighbourhood
+from stream_lineage.explain.replay import Plan
 from stream_lineage.explaining import Meant, bundle_of
 from stream_lineage.graph.lookup import find
-from stream_lineage.graphing import graph_at
+from stream_lineage.graphing import graph_at, lineage_graph
 from stream_lineage.logs import get_logger
 from stream_lineage.model.incident import Incident
 from stream_lineage.provenance.incident_codec import incident_of
 from stream_lineage.provenance.log import Progress as OnRead
 from stream_lineage.provenance.log import read_messages
 from stream_lineage.provenance.topics import INCIDENTS, STATE
+from stream_lineage.replaying import Question, plan_replay
 from stream_lineage.settings import Settings
 from stream_lineage.wire import acknowledged
 
@@ -133,7 +136,49 @@ def bundle_of_incident(
         )
     graph = graph_at(settings, told.incident.updated_at, on_graph)
     around = neighbourhood(graph, find(graph, breach.node))
-    return bundle_of(settings, Meant(graph, around, Question(breach.metric, breach.field, breach.at)), progress)
+    return bundle_of(settings, Meant(graph, around, Asked(breach.metric, breach.field, breach.at)), progress)
+
+
+def label_of(settings: Settings, incident_id: str) -> Label | None:
+    """What people said of an incident; null where nobody did.
+
+    Raises:
+        KafkaUnavailable: no broker answered.
+    """
+    return _labels(settings).get(incident_id)
+
+
+def replays(settings: Settings, incident: Incident) -> list[Plan]:
+    """The way back of each consumer group as it stands now, from the first bad records that are known of an incident;
+    one plan for each topic.
+
+    Raises:
+        NotFound: none are known, or a topic is gone.
+        KafkaUnavailable: no broker answered.
+    """
+    starts: dict[str, dict[int, int]] = {}
+    for each in (incident.cause or {}).get("first_bad") or ():
+        offset = each["offset"] if each["exact"] else each["first"]
+        starts.setdefault(str(each["topic"]), {})[int(each["partition"])] = int(offset)
+    if not starts:
+        raise NotFound(
+            f"the first bad records of incident {incident.id} are not known",
+            hint="`stream-lineage replay TOPIC --since TIME` goes back to a time.",
+        )
+    try:
+        graph = lineage_graph(settings)
+    except NotFound:
+        graph = None
+    since = min(each["onset_interval"][0] for each in (incident.cause or {})["ranking"] if each["named"])
+    why = f"incident {incident.id[:12]}"
+    return [
+        plan_replay(
+            settings,
+            Question(f"{why}: {topic}", topic, offsets, downstream=True, since=datetime.fromtimestamp(since, UTC)),
+            graph=graph,
+        )
+        for topic, offsets in starts.items()
+    ]
 
 
 def _labels(settings: Settings) -> dict[str, Label]:

@@ -201,6 +201,8 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
             )
         ),
         Grant("serve", "topic", topic(OPENLINEAGE), ("Write",), "keep OpenLineage's events (`POST /api/v1/lineage`)"),
+        Grant("serve", "topic", topic(STATE), ("Read", "Write"), "show and take what people say of incidents",
+              optional=True),
         Grant("serve", "group", helpers, ("Describe",), "read without joining a group", prefixed=True),
         Grant("token", "topic", topic(TOKENS), ("Read", "Write"), "make, list and revoke tokens"),
         Grant("token", "topic", own, ("Describe",), "see which of our own topics exist", prefixed=True),

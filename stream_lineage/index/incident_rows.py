@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -58,6 +60,44 @@ def indexed_incidents(index: ProvenanceIndex, *, most: int = 100, resolved: bool
         (resolved, most),
     )
     return [orjson.loads(row[0]) for row in rows]
+
+
+def incidents_before(
+    index: ProvenanceIndex,
+    before: tuple[int, str] | None,
+    most: int,
+    *,
+    state: str | None = None,
+    severity: str | None = None,
+    topic: str | None = None,
+    resolved: bool | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> tuple[list[dict[str, Any]], tuple[int, str] | None]:
+    """The bodies of incidents that come after a place in the order of opening, the newest first, and the place of the
+    last of them where there are more. ``topic``: one of their alerts is about it; ``since`` and ``until`` are about
+    the opening, half-open.
+
+    Raises:
+        IndexUnusable: the index is damaged.
+    """
+    opened, name = before or (None, None)
+    rows = index.rows(
+        "SELECT opened_at, incident, document FROM incident WHERE (?1 IS NULL OR opened_at < ?1 OR"
+        " (opened_at = ?1 AND incident > ?2)) AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR severity = ?4)"
+        " AND (?5 IS NULL OR (state = 'resolved') = ?5) AND (?6 IS NULL OR opened_at >= ?6)"
+        " AND (?7 IS NULL OR opened_at < ?7) AND (?8 IS NULL OR EXISTS (SELECT 1 FROM"
+        " json_each(document, '$.alerts') WHERE json_extract(value, '$.topic') = ?8))"
+        " ORDER BY opened_at DESC, incident LIMIT ?9",
+        (opened, name, state, severity, resolved, _milliseconds(since), _milliseconds(until), topic, most + 1),
+    )
+    found = rows[:most]
+    following = (found[-1][0], found[-1][1]) if len(rows) > most else None
+    return [orjson.loads(row[2]) for row in found], following
+
+
+def _milliseconds(at: datetime | None) -> int | None:
+    return None if at is None else math.ceil(at.timestamp() * 1000)
 
 
 def indexed_incident(index: ProvenanceIndex, name: str) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from stream_lineage.serve.routes.alerts import alerts
 from stream_lineage.serve.routes.datasets import datasets
 from stream_lineage.serve.routes.graph import graph
 from stream_lineage.serve.routes.health import health
+from stream_lineage.serve.routes.incidents import incidents
 from stream_lineage.serve.routes.openlineage import openlineage
 from stream_lineage.serve.routes.records import records
 from stream_lineage.serve.routes.schemas import schemas
@@ -24,7 +25,7 @@ from stream_lineage.serve.routes.trends import trends
 from stream_lineage.serve.threads import Threads
 
 PREFIX = "/api/v1"
-_ROUTERS = (records, datasets, schemas, graph, alerts, trends, openlineage)
+_ROUTERS = (records, datasets, schemas, graph, alerts, incidents, trends, openlineage)
 
 
 def make_app(lineage: Lineage, telemetry: Telemetry, entrance: Entrance) -> FastAPI:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 
 class Document(BaseModel):
@@ -362,3 +362,75 @@ class Accepted(Document):
     """How many events were kept."""
 
     accepted: int
+
+
+class IncidentBreach(Document):
+    node: str
+    metric: str | None
+    field: str | None
+    at: datetime
+
+
+class IncidentAlert(Document):
+    fingerprint: str
+    event_id: str
+    kind: str
+    severity: Literal["info", "warning", "critical"]
+    topic: str
+    field_path: str | None
+    job: str | None
+    node: str
+    summary: str
+    first_at: datetime
+    last_at: datetime
+    once: bool
+    over_at: datetime | None
+
+
+class IncidentDocument(BaseModel):
+    """The body of its newest message on `lineage.incidents`, as `incident.schema.json` has it. ``cause`` is the answer
+    of `stream-lineage explain`, null until there is one."""
+
+    id: str
+    state: Literal["open", "updated", "root-cause", "escalated", "resolved", "reopened"]
+    revision: int
+    severity: Literal["info", "warning", "critical"]
+    opened_at: datetime
+    updated_at: datetime
+    resolved_at: datetime | None
+    reopened: int
+    summary: str
+    breach: IncidentBreach
+    cause: dict[str, Any] | None
+    cause_after_seconds: float | None
+    related: list[str]
+    alerts: list[IncidentAlert]
+    url: str
+    merged_into: str | None = Field(default=None, description="The older incident that it turned out to be part of.")
+
+
+class IncidentLabel(Document):
+    """What people found: whether it was an incident, and which node broke first. ``at`` is when that was said."""
+
+    verdict: StrictBool
+    cause: str | None = Field(default=None, min_length=1, max_length=5000, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")
+    at: datetime | None = Field(default=None, description="Given by the answer; not read.")
+
+
+class LabelledIncident(IncidentDocument):
+    label: IncidentLabel | None
+
+
+class BundleDocument(Document):
+    """docs/root-cause.md has the members."""
+
+    graph: dict[str, Any]
+    series: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    breach: dict[str, Any]
+
+
+class ReplayPlans(Document):
+    """One for each topic, as `stream-lineage replay --output json` prints it."""
+
+    items: list[dict[str, Any]]

@@ -70,3 +70,19 @@ class Lineage(Protocol):
     def accept(self, events: Sequence[tuple[bytes, bytes]]) -> None:
         """Keep OpenLineage's events, each with its key; returns when they will not be lost any more."""
         ...
+
+    def incident_label(self, incident_id: str) -> Mapping[str, Any] | None:
+        """What people said of an incident, as JSON; null where nobody did."""
+        ...
+
+    def label_incident(self, incident: Mapping[str, Any], verdict: bool, cause: str | None) -> Mapping[str, Any]:
+        """Say it of an incident as a document; returns what was said when it will not be lost any more."""
+        ...
+
+    def incident_bundle(self, incident: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What ``explain`` reads, of an incident as a document."""
+        ...
+
+    def incident_replay(self, incident: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """The way back from the first bad records of an incident, as documents."""
+        ...

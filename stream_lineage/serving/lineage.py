@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -15,14 +15,18 @@ from confluent_kafka.admin import AdminClient
 
 from stream_lineage.agents.graph_fold import GraphFold
 from stream_lineage.connections import registered_schema
-from stream_lineage.errors import IndexUnusable, KafkaUnavailable, NotFound, Overloaded
+from stream_lineage.errors import IndexUnusable, KafkaUnavailable, NotFound, Overloaded, StreamLineageError
+from stream_lineage.explain.replay_document import plan_document
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.naming import Naming
+from stream_lineage.incidents import Label, Told, bundle_of_incident, label_of, put_label, replays
 from stream_lineage.index.kept import Kept
 from stream_lineage.index.reader import ProvenanceIndex
 from stream_lineage.index.trace import Trace
 from stream_lineage.index.walk import Direction
 from stream_lineage.indexing import behind, has_read, own_ends
+from stream_lineage.logs import get_logger
+from stream_lineage.provenance.incident_codec import incident_of
 from stream_lineage.provenance.topics import OPENLINEAGE
 from stream_lineage.serve.live import LiveAlerts
 from stream_lineage.serve.ports import Ends
@@ -35,6 +39,7 @@ from stream_lineage.wire.kafka import admin, producer, translated
 from stream_lineage.wire.registered_schema import RegisteredSchema
 
 T = TypeVar("T")
+_log = get_logger("stream_lineage.serve")
 _PAST = 4
 """Graphs of past times that are kept for the next question."""
 _ANSWER_SECONDS = 30.0
@@ -137,6 +142,25 @@ class LiveLineage:
             raise KafkaUnavailable(f"{topic}: {left} events were not acknowledged within {_ANSWER_SECONDS:g} s")
         self.accepted += len(events)
 
+    def incident_label(self, incident_id: str) -> Mapping[str, Any] | None:
+        try:
+            said = label_of(self._settings, incident_id)
+        except StreamLineageError as error:
+            _log.warning("labels of incidents cannot be read", error=error.message)
+            return None
+        return None if said is None else said.document()
+
+    def label_incident(self, incident: Mapping[str, Any], verdict: bool, cause: str | None) -> Mapping[str, Any]:
+        said = Label(verdict, cause, datetime.now(UTC))
+        put_label(self._settings, _told(incident), said)
+        return said.document()
+
+    def incident_bundle(self, incident: Mapping[str, Any]) -> Mapping[str, Any]:
+        return bundle_of_incident(self._settings, _told(incident)).document
+
+    def incident_replay(self, incident: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        return [plan_document(plan) for plan in replays(self._settings, _told(incident).incident)]
+
     def close(self) -> None:
         self._alerts.close()
         self._pool.close()
@@ -178,3 +202,8 @@ def _then(graph: Graph, at: datetime) -> Graph:
     if graph.first is None or at < graph.first:
         raise NotFound("nothing was known of the graph at that time")
     return graph.as_of(at)
+
+
+def _told(incident: Mapping[str, Any]) -> Told:
+    body = dict(incident)
+    return Told(incident_of(body), body, None)

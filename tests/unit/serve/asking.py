@@ -67,8 +67,25 @@ def alert(number: int, **more: Any) -> Entry:
     return Entry("alerts", orjson.dumps(document), f"e{number}")
 
 
+def incident(number: int, *, over: bool = False, **more: Any) -> dict[str, Any]:
+    """As its topic has it; the even ones are about ``clicks``."""
+    at = (NOW + timedelta(minutes=number // 2)).isoformat()
+    told = {
+        "fingerprint": "f", "event_id": f"e{number}", "kind": "mean", "severity": "warning",
+        "topic": "scored" if number % 2 else "clicks", "field_path": "a", "job": None, "node": "n", "summary": "off",
+        "first_at": at, "last_at": at, "once": False, "over_at": at if over else None,
+    }  # fmt: skip
+    return {
+        "id": f"{number:032x}", "state": "resolved" if over else "open", "revision": 1, "severity": "warning",
+        "opened_at": at, "updated_at": at, "resolved_at": at if over else None, "reopened": 0, "summary": "far off",
+        "breach": {"node": "n", "metric": "mean", "field": "a", "at": at}, "cause": None, "cause_after_seconds": None,
+        "related": [], "alerts": [told], "url": "http://ui/incidents/1", **more,
+    }  # fmt: skip
+
+
 def fill(path: Path) -> None:
-    """The index: 40 alternating spans of ``clicks``, ``scored`` made of it one by one, and five alerts."""
+    """The index: 40 alternating spans of ``clicks``, ``scored`` made of it one by one, five alerts, and 20 incidents,
+    of which every third is over."""
     spans = [(n % 2, n // 2 * 10, n // 2 * 10 + 9, (OLD, NEW)[n // 2 % 2]) for n in range(40)]
     rows = tuple(RecordEdge(0, n, (ParentRange("clicks", 0, 2 * n, 2 * n + 1),)) for n in range(10))
     writer = IndexWriter(path)
@@ -78,6 +95,7 @@ def fill(path: Path) -> None:
             *seen("scored", [(0, 0, 9, NEW)]),
             Entry("edges", encode_edges(EdgeBatch("b", "prod", "scored", "id", "c", NOW, rows))),
             *(alert(n) for n in range(5)),
+            *(Entry("incidents", orjson.dumps(incident(n, over=n % 3 == 0))) for n in range(20)),
         ],
         {},
     )
@@ -107,6 +125,7 @@ class MadeLineage:
         self.alerts = LiveAlerts()
         self.graph = graph()
         self.taken: list[tuple[bytes, bytes]] = []
+        self.labels: dict[str, Mapping[str, Any]] = {}
         self.doubted: list[str] = []
         self.ends: Ends | None = None
         self.waited: list[float] = []
@@ -153,6 +172,21 @@ class MadeLineage:
 
     def accept(self, events: Sequence[tuple[bytes, bytes]]) -> None:
         self.taken += events
+
+    def incident_label(self, incident_id: str) -> Mapping[str, Any] | None:
+        return self.labels.get(incident_id)
+
+    def label_incident(self, incident: Mapping[str, Any], verdict: bool, cause: str | None) -> Mapping[str, Any]:
+        self.labels[incident["id"]] = {"verdict": verdict, "cause": cause, "at": NOW.isoformat()}
+        return self.labels[incident["id"]]
+
+    def incident_bundle(self, incident: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"graph": {"nodes": [], "edges": []}, "series": [], "events": [], "breach": incident["breach"]}
+
+    def incident_replay(self, incident: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        if incident["cause"] is None:
+            raise NotFound("the first bad records are not known")
+        return []
 
 
 class Told:
