@@ -118,22 +118,24 @@ def test_kafka(broker: Broker) -> None:
 
 
 @pytest.fixture
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def shown(monkeypatch: pytest.MonkeyPatch) -> declare.Declared:
+    """What clients have shown of how Kafka is reached: nothing yet."""
     for name in ("LINEAGE_RUNS_TO", "OPENLINEAGE_URL", "OPENLINEAGE_ENDPOINT", "OPENLINEAGE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(destinations, "CHOSEN", destinations.Chosen())
-    monkeypatch.setattr(destinations, "DECLARED", declare.Declared())
+    fresh = declare.Declared()
+    monkeypatch.setattr(destinations, "DECLARED", fresh)
+    return fresh
 
 
-@pytest.mark.usefixtures("nothing_known")
-def test_what_is_said_first_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_is_said_first_counts(shown: declare.Declared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert destination() is None
     monkeypatch.setenv("OPENLINEAGE_URL", "http://marquez:5000/")
     first = destination()
     assert isinstance(first, ToHttp)
     assert first._url == "http://marquez:5000/api/v1/lineage"
     assert destination() is first
-    destinations.DECLARED.connect({"bootstrap.servers": "broker:9092", "group.id": "x"})
+    shown.connect({"bootstrap.servers": "broker:9092", "group.id": "x"})
     found = destination()
     assert isinstance(found, ToKafka)
     assert (found._topic, found._conf) == ("lineage.openlineage", {"bootstrap.servers": "broker:9092"})

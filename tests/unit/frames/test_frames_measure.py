@@ -1,0 +1,209 @@
+"""If this failed, the same data would look different by the library that holds it, or different data the same."""
+
+from __future__ import annotations
+
+import decimal
+import math
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from stream_lineage.frames import checksum as checksums
+from stream_lineage.frames import held as holding
+from stream_lineage.frames.difference import difference
+from stream_lineage.frames.held import held
+from stream_lineage.frames.measure import Measure
+from stream_lineage.frames.recognise import library_of
+from stream_lineage.frames.types import type_name
+
+AT = datetime(2026, 3, 1, 12, 30, 15, 123_456, tzinfo=UTC)
+
+
+def measure(frame: Any, *key: str) -> Measure:
+    library = library_of(frame)
+    assert library is not None
+    return held(frame, library, key).measure()
+
+
+def everywhere(rows: list[dict[str, Any]]) -> list[Any]:
+    """The same rows in each library."""
+    table = pa.Table.from_pylist(rows)
+    pandas = pd.DataFrame(rows)
+    return [
+        rows, table, pl.from_arrow(table), pandas, pandas.astype(object), table.to_pandas(types_mapper=pd.ArrowDtype),
+        table.slice(1).to_batches()[0] if len(rows) == 1 else pa.concat_tables([table.slice(0, 1), table.slice(1)]),
+    ]  # fmt: skip
+
+
+VALUES: dict[str, list[Any]] = {
+    "int": [0, -5, 2**53 + 1, 2**63 - 1],
+    "float": [0.5, -1.25, 1e300, 3.0],
+    "text": ["", "a", "grüße", "x" * 400 + "y"],
+    "bytes": [b"", b"\x00\xff", b"abc"],
+    "bool": [True, False],
+    "time": [AT, AT + timedelta(microseconds=1)],
+    "date": [date(2026, 3, 1), date(1969, 12, 31)],
+    "with null": [1.5, None, 2.5],
+    "text with null": ["a", None, ""],
+    "time with null": [AT, None],
+    "list": [[1, 2], [3]],
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_a_checksum_is_the_same_whichever_library_has_it(kind: str) -> None:
+    rows = [{"k": value} for value in VALUES[kind]]
+    frames = everywhere(rows)
+    if kind == "list":
+        frames = frames[:3]  # pandas has arrays there
+    found = {measure(frame, "k").key_checksum for frame in frames}
+    assert len(found) == 1
+    assert found != {None}
+
+
+def test_whole_floats_are_integers() -> None:
+    """pandas makes floats of integers where one is missing."""
+    assert (
+        measure(pd.DataFrame({"k": [1, None, 3]}), "k").checksum
+        == measure(pl.DataFrame({"k": [1, None, 3]}), "k").checksum
+    )
+
+
+def test_the_order_of_rows_does_not_matter_and_everything_else_does() -> None:
+    one = pl.DataFrame({"a": [1, 2, 3], "b": ["x", "y", None]})
+    same = measure(one, "a", "b").checksum
+    assert measure(one[::-1], "a", "b").checksum == same
+    others = [
+        measure(one, "a"), measure(one, "b"), measure(one, "b", "a"),
+        measure(one[:2], "a", "b"), measure(pl.concat([one, one]), "a", "b"),
+        measure(one.with_columns(pl.col("b").fill_null("")), "a", "b"),
+        measure(one.with_columns(pl.col("b").reverse()), "a", "b"),
+        measure(one.with_columns(pl.col("a").cast(pl.String)), "a", "b"),
+    ]  # fmt: skip
+    assert len({same, *(each.checksum for each in others)}) == 9
+    assert measure(one, "a", "none").checksum is None
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.floats(), st.text(max_size=8), st.booleans()))
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_no_two_values_pass_for_one(values: list[Any]) -> None:
+    """Against a set of what Python takes for equal, where NaN and None are one and texts are no numbers."""
+
+    def plain(value: Any) -> Any:
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    known = {plain(value) for value in values}
+    assert len({measure([{"k": value}], "k").checksum for value in values}) == len(known)
+
+
+def test_portions_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame({"k": [f"key-{number}" for number in range(100)], "n": range(100)})
+    whole = measure(frame, "k", "n")
+    monkeypatch.setattr(checksums, "PORTION", 7)
+    assert measure(frame, "k", "n") == whole
+    parts = measure(frame[:30], "k", "n").plus(measure(frame[30:], "k", "n"))
+    assert parts == whole
+
+
+def test_measures_of_parts_with_other_columns() -> None:
+    one, other = measure([{"a": 1, "b": None}]), measure([{"a": "x", "c": 2}, {"a": None}])
+    both = one.plus(other)
+    assert [(each.name, each.type, each.nulls) for each in both.columns] == [
+        ("a", "int64|string", 1), ("b", "null", 3), ("c", "int64", 2),
+    ]  # fmt: skip
+    assert (both.rows, both.evaluated) == (3, 3)
+
+
+def test_schemas_are_the_same_whichever_library_has_them() -> None:
+    table = pa.table(
+        {
+            "i": pa.array([1], pa.int32()), "f": [0.5], "s": ["x"], "b": [True],
+            "t": pa.array([AT], pa.timestamp("us", "UTC")),
+            "n": pa.array([AT.replace(tzinfo=None)], pa.timestamp("ns")),
+            "d": pa.array([timedelta(1)], pa.duration("us")),
+        }
+    )  # fmt: skip
+    types = ["int32", "float64", "string", "bool", "timestamp[us, UTC]", "timestamp[ns]", "duration[us]"]
+    for frame in (table, pl.from_arrow(table), table.to_pandas(), table.to_pandas(types_mapper=pd.ArrowDtype)):
+        assert [each.type for each in measure(frame).columns] == types
+    assert len({measure(frame).schema_hash for frame in (table, pl.from_arrow(table), table.to_pandas())}) == 1
+    assert measure(table.select(["f", "i"])).schema_hash != measure(table.select(["i", "f"])).schema_hash
+
+
+@pytest.mark.parametrize(
+    ("found", "name"),
+    [
+        (pl.Categorical(), "categorical"), (pd.CategoricalDtype(), "categorical"),
+        ("dictionary<values=string>", "categorical"),
+        (pl.Datetime("ms", "Europe/Rome"), "timestamp[ms, Europe/Rome]"), (pl.Duration("ns"), "duration[ns]"),
+        (pd.Int64Dtype(), "int64"), (pd.BooleanDtype(), "bool"), (np.dtype("float32"), "float32"), (pl.Utf8, "string"),
+        ("bigint", "int64"), ("decimal(10,2)", "decimal(10,2)"),
+        (np.dtype(object), "object"), ("double[pyarrow]", "float64"),
+    ],
+)  # fmt: skip
+def test_types(found: Any, name: str) -> None:
+    assert type_name(found) == name
+
+
+def test_nulls_are_counted_as_each_library_counts_them() -> None:
+    assert [each.nulls for each in measure(pd.DataFrame({"a": [1.0, float("nan")], "b": [None, "x"]})).columns] == [
+        1,
+        1,
+    ]
+    assert [each.nulls for each in measure(pl.DataFrame({"a": [1.0, float("nan"), None]})).columns] == [1]
+    twice = pd.DataFrame([[1, None], [2, None]], columns=["a", "a"])
+    assert [(each.name, each.nulls) for each in measure(twice).columns] == [("a", 0), ("a", 2)]
+
+
+def test_of_long_lists_some_rows_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "EVALUATED_ROWS", 10)
+    found = measure([{"k": number, "n": None if number % 2 else 1} for number in range(100)], "k")
+    assert (found.rows, found.evaluated) == (100, 10)
+    assert found.null_ratio(found.columns[1]) not in (None, 0.0, 1.0)  # although every tenth row is alike
+    assert found.checksum == measure(pl.DataFrame({"k": range(100)}), "k").checksum  # of all of them
+
+
+def test_lists_are_as_they_were_when_they_were_given() -> None:
+    rows = [{"k": 1, "n": None}]
+    library = library_of(rows)
+    assert library is not None
+    kept = held(rows, library, ["k"])
+    rows[0].update(k=2, n=3)
+    rows.append({"k": 3})
+    assert kept.measure() == measure([{"k": 1, "n": None}], "k")
+
+
+def test_values_of_odd_kinds_are_hashed_by_their_text() -> None:
+    odd = [decimal.Decimal("1.50"), 2**70, pd.NA, pd.NaT, {"a": 1}, np.int64(3)]
+    found = [measure([{"k": value}], "k").checksum for value in odd]
+    assert found[2] == found[3] == measure([{"k": None}], "k").checksum
+    assert found[5] == measure([{"k": 3}], "k").checksum
+    assert len(set(found)) == 5
+
+
+def test_what_has_changed() -> None:
+    before = measure([{"id": 1, "a": None, "b": 1}, {"id": 2, "a": 1.0, "b": 2}], "id")
+    after = measure([{"id": 2, "a": 1.0, "b": "2", "c": 0}, {"id": 1, "a": 1.5, "b": "1", "c": 0}], "id")
+    assert difference(before, after) == {
+        "rows": {"before": 2, "after": 2, "change": 0},
+        "columns": {"added": ["c"], "removed": [], "retyped": [{"name": "b", "before": "int64", "after": "string"}]},
+        "nullRatios": {"a": {"before": 0.5, "after": 0.0}},
+        "keys": "same",
+    }
+    assert "keys" not in difference(before, measure([{"id": 1}]))
+
+
+@pytest.mark.parametrize(
+    "value", [None, 7, "text", [], (), [1, 2], {"a": 1}, np.zeros((2, 2)), pd.Series([1]), pl.Series([1])]
+)
+def test_what_is_no_frame(value: Any) -> None:
+    assert library_of(value) is None
