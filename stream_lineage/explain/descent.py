@@ -12,14 +12,18 @@ from stream_lineage.explain.paths import Paths, reached, rings
 from stream_lineage.explain.recording import Event, Recording
 from stream_lineage.explain.symptoms import FAINT, STRONG, Deviation, Measure, Symptoms
 
-OTHER_MEASURE, CROSSED, BOTH = 2.0, 3.0, 6.0
+OTHER_MEASURE, CROSSED, BOTH = 2.5, 8.0, 16.0
 """What a deviation must be, at least, to explain one in another metric: if that is as usual at its own node; if its own
 metric is as usual where it leads to; if both are so."""
 SOON_STEPS, _RARER = 10, 0.75
 """So many points before its effect a cause is expected at most; of an earlier one more must be seen, this much for each
 doubling."""
+_BLIND = 0.1
+"""So much more must be seen for each node in between of which nobody knows, after the first."""
 _EVENT_STEPS = 10
 """So many points before an onset an event still explains it."""
+_RIGHT_AT = 3
+"""So many points from an onset at most an event stands right at it."""
 _OVER_STEPS = 10
 """What was over so many points before explains nothing."""
 _COST_OF_HOP = 0.1
@@ -40,7 +44,8 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A node on the way back from the breach. ``towards`` is the next one to the breach, ``own`` the deviation of the
+    """A node on the way back from the breach. ``towards`` is the next one to the breach, so many ``blind`` ones before
+    it tell nothing of what deviates; ``own`` the deviation of the
     node that explains what follows; ``faith`` is what is left of a score on the way. What is upstream must explain
     deviations of ``wanted``, ``first`` of all, which began by the times given; ``quiet`` is what was as usual on the
     way to them."""
@@ -53,6 +58,7 @@ class Step:
     quiet: frozenset[Measure]
     latest: float
     earliest: float
+    blind: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +156,8 @@ def explains(known: Symptoms, node: str, step: Step) -> tuple[Deviation, float] 
             least, left = BOTH if among(step.first, usual) else CROSSED, _CROSSED_PASSES
         elif among(step.first, usual):
             least = OTHER_MEASURE
+        if step.blind > 1:  # the more ways there are, the more often something deviates by chance
+            least *= 1 + _BLIND * (step.blind - 1)
         if ahead > 1:
             least = max(least, STRONG) * (1 + _RARER * math.log2(ahead))
         if each.ratio >= least:
@@ -228,11 +236,18 @@ def _following(known: Symptoms, node: str, towards: int, step: Step, sureness: f
         if among(step.first, measured):
             return None
         left = _OTHER_PASSES if measured else _BARE_PASSES
-        return replace(step, towards=towards, faith=step.faith * left * sureness, own=None, quiet=step.quiet | measured)
+        return replace(
+            step,
+            towards=towards,
+            faith=step.faith * left * sureness,
+            own=None,
+            quiet=step.quiet | measured,
+            blind=step.blind + 1,
+        )
     own, left = explained
     deviations = known.deviations[node]
     if own.ratio < STRONG:  # what may deviate passes on what is wanted, with its own time no bound
-        return replace(step, towards=towards, faith=step.faith * left * sureness, own=own)
+        return replace(step, towards=towards, faith=step.faith * left * sureness, own=own, blind=0)
     wanted = {
         each.measure: each.latest
         for each in deviations
@@ -249,7 +264,9 @@ def _events(
     found: dict[int, list[Event]] = {}
     for event in recording.events:
         node = paths.number[event.node]
-        onsets = [lead[node]] if node in lead else []
+        step = steps.get(node)
+        own = lead.get(node) if step is None else step.own
+        onsets = [own] if own is not None and (own.ratio >= STRONG or _tight(known, event, own, step, steps)) else []
         if not known.measured.get(event.node):
             onsets = [
                 own
@@ -262,6 +279,15 @@ def _events(
                 found.setdefault(node, []).append(event)
                 break
     return {node: tuple(each) for node, each in found.items()}
+
+
+def _tight(known: Symptoms, event: Event, own: Deviation, step: Step | None, steps: Mapping[int, Step]) -> bool:
+    """Whether an event stands right at the onset of what only may deviate, and what that leads to follows soon."""
+    if step is None or step.towards is None:
+        return False
+    tolerance = max(known.step, own.step)
+    soon = steps[step.towards].earliest - own.latest <= SOON_STEPS * tolerance
+    return soon and abs(event.at - own.onset) <= _RIGHT_AT * tolerance
 
 
 def _sources(

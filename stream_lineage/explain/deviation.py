@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_lineage.explain.recording import Array, Series
-from stream_lineage.explain.season import DAY, LEAST_SEASONS, season
+from stream_lineage.explain.season import DAY, LEAST_SEASONS, again, season
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -47,6 +47,8 @@ _SLOW = 1.6
 """How much more a level may count than the steps to it, where no season is known."""
 _WANDERS = 0.6
 """Autocorrelation of neighbours from which a series is taken to wander."""
+_BELOW = 0.8
+"""What is below so much of the smallest value before has fallen."""
 _ELEMENTS = 150_000  # at a time: what fits into the processor's cache
 CHANNELS = ("level", "step", "spread")
 
@@ -141,15 +143,30 @@ def timing(times: Array, at: float, horizon: float, after: float, *, keep: float
     return Timing(near, first, float(np.median(np.diff(near))))
 
 
-def sizes(rows: Sequence[Aligned]) -> list[Size]:
-    """How far each is off, in the order of ``rows``."""
+def sizes(rows: Sequence[Aligned], *, by_factors: bool = True) -> list[Size]:
+    """How far each is off, in the order of ``rows``. ``by_factors``: what fell is judged by its logarithm too."""
     order = sorted(range(len(rows)), key=lambda index: len(rows[index].timing.times))
     found: list[Size | None] = [None] * len(rows)
     with np.errstate(all="ignore"):
         for batch in _batches(rows, order):
             for index, size in zip(batch, _measured([rows[index] for index in batch]), strict=True):
                 found[index] = size
+        # What falls can fall by all of it at most, few spreads of what varies; its logarithm knows no end.
+        fallen = [index for index in order if by_factors and _fallen(rows[index])]
+        for batch in _batches(rows, fallen):
+            again = _measured([rows[index] for index in batch], by_factors=True)
+            for index, size in zip(batch, again, strict=True):
+                known = found[index]
+                if known is None or size.ratio > known.ratio:
+                    found[index] = size
     return [size for size in found if size is not None]
+
+
+def _fallen(row: Aligned) -> bool:
+    """Whether a series that was always positive lies well below all that it was, at more than one point."""
+    first, values = row.timing.first, row.series.values[: len(row.timing.times)]
+    lowest = values[:first].min()
+    return bool(lowest > 0 and np.count_nonzero(values[first:] < _BELOW * lowest) > 1)
 
 
 def _batches(rows: Sequence[Aligned], order: Sequence[int]) -> Iterator[list[int]]:
@@ -167,7 +184,7 @@ def _batches(rows: Sequence[Aligned], order: Sequence[int]) -> Iterator[list[int
         yield batch
 
 
-def _measured(rows: Sequence[Aligned]) -> list[Size]:
+def _measured(rows: Sequence[Aligned], *, by_factors: bool = False) -> list[Size]:
     count, length = len(rows), max(len(row.timing.times) for row in rows)
     values = np.zeros((count, length))
     lengths = np.array([len(row.timing.times) for row in rows])
@@ -181,14 +198,16 @@ def _measured(rows: Sequence[Aligned]) -> list[Size]:
     valid, before = place >= start, (place >= start) & (place < first)
     known = before.sum(axis=1)
     ordered = np.sort(np.where(before, values, np.inf), axis=1)
-    logarithms = _skewed(ordered, known)
+    logarithms = np.ones(count, dtype=np.bool_) if by_factors else _skewed(ordered, known)
     if logarithms.any():
         lowest = ordered[logarithms, :1] / 10
         values[logarithms] = np.log(np.maximum(values[logarithms], lowest))
     seasonal = np.zeros(count, dtype=np.bool_)
+    shortest = int(known.min())
+    repeats = again(np.stack([each[end - shortest : end] for each, end in zip(values, first[:, 0], strict=True)]))
     for index, row in enumerate(rows):
         times = row.timing.times
-        if times[row.timing.first] - times[0] >= LEAST_SEASONS * DAY:
+        if repeats[index] or times[row.timing.first] - times[0] >= LEAST_SEASONS * DAY:
             own = values[index, length - lengths[index] :]
             curve = season(row.series.times[: lengths[index]], own, row.at + float(times[row.timing.first]))
             if curve is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass
 
-from stream_lineage.explain.descent import Descent, State, near
+from stream_lineage.explain.descent import Descent, State, among, near
 from stream_lineage.explain.recording import Recording
 from stream_lineage.explain.symptoms import FAINT, Symptoms
 
@@ -88,7 +88,7 @@ def _alone(recording: Recording, descent: Descent, seldom: Set[str]) -> bool:
         seen.add(parent)
         if descent.state(parent, descent.breach) is State.QUIET:
             quiet = True
-        elif recording.nodes[descent.paths.ids[parent]] in seldom:
+        elif _looked_through(recording, descent, parent, descent.breach, seldom):
             waiting.extend(descent.paths.parents[parent])
         elif parent not in descent.late:
             return False
@@ -117,11 +117,25 @@ def _unmeasured(recording: Recording, descent: Descent, node: int, seldom: Set[s
         state = descent.state(parent, node)
         if state not in (State.BARE, State.OTHERWISE):
             continue
-        if recording.nodes[descent.paths.ids[parent]] in seldom:
+        if _looked_through(recording, descent, parent, node, seldom):
             waiting.extend(descent.paths.parents[parent])
         elif state is State.BARE and not _exonerated(descent, parent, node):
             found.append(parent)
     return sorted(found)
+
+
+def _looked_through(recording: Recording, descent: Descent, parent: int, node: int, seldom: Set[str]) -> bool:
+    """Whether what a node reads tells more than it does: of a kind that is seldom measured, or that passes on what it
+    reads and is seldom measured in what deviates after it."""
+    kind = recording.nodes[descent.paths.ids[parent]]
+    if kind in seldom:
+        return True
+    if kind.strip().lower() not in _PASSES_ON or descent.state(parent, node) not in (State.BARE, State.OTHERWISE):
+        return False
+    first = descent.steps[node].first
+    alike = [name for name in descent.paths.ids if recording.nodes[name] == kind]
+    told = sum(among(first, descent.known.measured.get(name, ())) for name in alike)
+    return told < SELDOM_OF_JOBS * len(alike)
 
 
 def _exonerated(descent: Descent, parent: int, node: int) -> bool:

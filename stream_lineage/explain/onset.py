@@ -16,6 +16,8 @@ Shape = Literal["shift", "ramp", "spike", "spread", "silence"]
 _UNSURE = 8.0
 """Change points that explain less by no more than this (in squared spreads) are as likely."""
 _LONG = 8
+_CLEARLY = 4.0
+"""So many spreads off a point deviates by itself."""
 _REACH = 4
 _FAR = 1e6  # spreads: what is further off must not drown the rest
 
@@ -52,7 +54,11 @@ def onset(row: Aligned, size: Size) -> Onset:
     near = np.flatnonzero(loss <= min(_UNSURE * inflation, 0.25 * max(gains[best], 1e-9)))
     contiguous = _contiguous(near, best)
     first, last = low + contiguous[0], low + contiguous[1]
-    place = low + best
+    place = _begins(signal - base, low + best, low, 1.0 if signal[low + best] >= base else -1.0)
+    first, last = min(first, place), max(last, place)
+    if ramp:  # of what grows slowly nobody knows when it began until it is clearly off
+        clearly = np.flatnonzero(np.abs(signal[first : high + 1] - base) >= _CLEARLY)
+        last = max(last, first + int(clearly[0]) if len(clearly) else last)
     times = row.timing.times
     shape: Shape = "ramp" if ramp else "shift"
     if size.channel == "spread":
@@ -66,6 +72,14 @@ def onset(row: Aligned, size: Size) -> Onset:
         float(times[_until(signal - base, place, high)]),
         shape,
     )
+
+
+def _begins(signal: Array, place: int, low: int, sign: float) -> int:
+    """The first of the points just before a change point that are as clearly off: what grows begins before it is
+    large."""
+    while place > low and sign * signal[place - 1] >= _CLEARLY:
+        place -= 1
+    return place
 
 
 def _stretch(signal: Array, first: int, size: Size) -> int:

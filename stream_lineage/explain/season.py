@@ -1,4 +1,5 @@
-"""What of a series is the time of day or of the week: learnt from the time before, and taken off."""
+"""What of a series comes again: with the time of day, of the week, or after any other time that its history shows
+several times; learnt from the time before, and taken off."""
 
 from __future__ import annotations
 
@@ -15,6 +16,13 @@ _NARROWEST = 1800.0
 _WORTH_IT = 0.8
 """A season is believed if what one half of the days teaches leaves so much of the spread of the other half, at most."""
 _LEAST_COVERED = 0.8
+LEAST_KNOWN = 48
+"""Points of history with which another period than the day or the week is looked for."""
+_SHORTEST, _REPEATS = 8, 3.0
+"""Points of such a period, and how often it must have been seen, at least."""
+_ALIKE = 0.4
+"""How much a series must be like itself a period later (1: the same)."""
+_MOST_SLOTS = 48
 
 
 def season(times: Array, values: Array, known_until: float) -> Array | None:
@@ -29,12 +37,13 @@ def season(times: Array, values: Array, known_until: float) -> Array | None:
     step = float(np.median(np.diff(times[:known])))
     before = _spread(values[:known] - np.median(values[:known]))
     best, found = _WORTH_IT * before, None
-    for period in (DAY, WEEK):
-        if span < LEAST_SEASONS * period or before == 0:
-            continue
-        width = max(_NARROWEST, step)
-        slots = max(2, round(period / width))
-        if slots < 4:
+    usual = [period for period in (DAY, WEEK) if span >= LEAST_SEASONS * period]
+    own = _period(times[:known], values[:known], step)
+    periods = [(period, round(period / max(_NARROWEST, step))) for period in usual]
+    if own is not None and all(abs(own - period) > 0.05 * period for period in usual):
+        periods.append((own, min(_MOST_SLOTS, round(own / step))))
+    for period, slots in periods:
+        if slots < 4 or before == 0:
             continue
         parity = (np.floor((times[:known] - times[0]) / period) % 2).astype(np.int64)
         left = []
@@ -52,6 +61,60 @@ def season(times: Array, values: Array, known_until: float) -> Array | None:
             if curve is not None:
                 best, found = _WORTH_IT * after, _at(curve, times, period)
     return found
+
+
+def again(before: Array) -> NDArray[np.bool_]:
+    """Of many series, which seem to repeat themselves: rows of what is known, as many points each."""
+    known = before.shape[1]
+    if known < LEAST_KNOWN:
+        return np.zeros(len(before), dtype=np.bool_)
+    alike = _alike(before)
+    found: NDArray[np.bool_] = np.nan_to_num(alike[:, : int(known / _REPEATS) + 1]).max(axis=1) >= _ALIKE
+    return found
+
+
+def _alike(rows: Array) -> Array:
+    """How much series are like themselves so many points later, 1 at most; nothing before they were unlike once."""
+    known = rows.shape[1]
+    centered = rows - rows.mean(axis=1)[:, None]
+    spread = np.abs(centered).mean(axis=1)[:, None]
+    centered = np.clip(centered, -4 * spread, 4 * spread)
+    size = 1 << (2 * known - 1).bit_length()
+    power = np.abs(np.fft.rfft(centered, size, axis=1)) ** 2
+    products = np.fft.irfft(power, size, axis=1)[:, : known // 2 + 1]
+    lags = np.arange(products.shape[1])
+    alike = products / np.maximum(products[:, :1], 1e-300) * known / np.maximum(known - lags, 1)
+    unlike = np.maximum.accumulate(alike < 0.5 * _ALIKE, axis=1)
+    unlike[:, :_SHORTEST] = False
+    found: Array = np.where(unlike & (lags >= _SHORTEST), alike, 0.0)
+    return found
+
+
+def _period(times: Array, values: Array, step: float) -> float | None:
+    """After how many seconds a series comes again, if its history shows that."""
+    if len(times) < LEAST_KNOWN or step <= 0:
+        return None
+    count = int((times[-1] - times[0]) / step) + 1
+    if not LEAST_KNOWN <= count <= 8 * len(times):
+        return None
+    even = np.interp(times[0] + step * np.arange(count), times, values)
+    alike = _alike(even[None, :])[0]
+    within = alike[: int(count / _REPEATS) + 1]
+    best = float(within.max(initial=0.0))
+    if best < _ALIKE:
+        return None
+    lag = int(np.argmax(within >= 0.9 * best))
+    while lag + 1 < len(within) and within[lag + 1] > within[lag]:
+        lag += 1
+    # Many periods later the same again says more exactly how long one is.
+    period, times_over = float(lag), 1
+    while 2 * times_over * period < len(alike) - 1:
+        times_over *= 2
+        room = max(1, times_over // 2 + 1)
+        middle = round(times_over * period)
+        low = max(1, middle - room)
+        period = (low + int(np.argmax(alike[low : middle + room + 1]))) / times_over
+    return period * step
 
 
 def _spread(residuals: Array) -> float:

@@ -9,13 +9,13 @@ import numpy as np
 from stream_lineage.explain.deviation import Timing
 
 LEAST_POINTS = 6
-_OF_LONGEST = 2.0
+_OF_LONGEST, _OF_LONGEST_AT_END = 2.0, 1.5
 _STEPS, _STEPS_OF_HOLE = 3, 20
 """So many points must be missing at the end; or in between, for holes are common."""
 _REGULAR = 1.1
 """A series without a longer time between points than so many usual ones never misses any."""
-_OF_REGULAR = 1.72
-"""What the end of such a series deviates, at least: just for sure."""
+_OF_END = 1.72
+"""What the end of a series deviates, at least: just for sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def stop(timing: Timing, horizon: float, recorded_until: float) -> Stop | None:
     late = np.append(times[len(before) - 1 :], recorded_until)
     found = np.diff(late)
     regular = longest <= _REGULAR * step
-    at_end = (_STEPS - 0.01) * step if regular else max(_STEPS * step, _OF_LONGEST * longest)
+    at_end = (_STEPS - 0.01) * step if regular else max(_STEPS * step, _OF_LONGEST_AT_END * longest)
     place = len(found) - 1 if found[-1] > at_end else int(np.argmax(found))
     missing = float(found[place])
     last = place == len(found) - 1
@@ -51,6 +51,6 @@ def stop(timing: Timing, horizon: float, recorded_until: float) -> Stop | None:
     if step <= 0 or missing <= limit:
         return None
     ratio = min(8.0, missing / max(limit, 4 * step))
-    if last and regular:
-        ratio = max(ratio, _OF_REGULAR)
+    if last:  # longer than it ever was, and it goes on
+        ratio = max(ratio, _OF_END)
     return Stop(ratio, float(late[place]), float(late[place]) + step, float(late[place + 1]))

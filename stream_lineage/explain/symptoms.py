@@ -18,6 +18,10 @@ _SHARE_OF_TIME, _MOST_STEPS, _MOST_SECONDS = 0.45, 120, 6 * 3600.0
 """The time that is looked at before the breach: a part of what is recorded, at most so many steps or so long."""
 _OLDER = 2 * STRONG
 """The ratio from which a breach is believed for which more time had to be looked at: its change was sought out."""
+_STILL = 30
+"""What was over so many points before the breach was not noticed then."""
+_AFTER = 2.0
+"""What begins so many points after the breach is not what was noticed."""
 _AHEAD = 30
 """So many points before the breach's own change are looked at for its causes, at most."""
 
@@ -77,7 +81,8 @@ def symptoms(recording: Recording) -> Symptoms:
     if wider is None:
         return known
     again = _judged(recording, wider, step, 0.0)
-    return again if any(each.ratio >= _OLDER for each in _own(recording, again)) else known
+    until = recording.breach.at - _STILL * step
+    return again if any(each.ratio >= _OLDER and each.last >= until for each in _own(recording, again)) else known
 
 
 def _of_breach(recording: Recording, name: SeriesName) -> bool:
@@ -147,11 +152,14 @@ def _judged(recording: Recording, horizon: float, step: float, keep: float) -> S
             unjudged.append(series.name)
     found: dict[str, list[Deviation]] = {}
     judged: dict[SeriesName, float] = {}
-    for row, size, silent in zip(rows, sizes(rows), stops, strict=True):
+    for row, size, silent in zip(rows, sizes(rows, by_factors=keep > 0), stops, strict=True):
         each = _deviation(row, size, at)
         if silent is not None and (each is None or silent.ratio > each.ratio):
             each = _stopped(row, silent, at)
-        judged[row.series.name] = each.ratio if each is not None else size.ratio
+        ratio = each.ratio if each is not None else size.ratio
+        if each is not None and _of_breach(recording, each.name) and each.earliest > at + _AFTER * max(step, each.step):
+            each, ratio = None, 1.0  # what came after the breach is not what was noticed
+        judged[row.series.name] = ratio
         if each is not None:
             found.setdefault(each.name.node, []).append(each)
     measured: dict[str, set[Measure]] = {}

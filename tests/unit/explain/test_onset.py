@@ -44,7 +44,6 @@ for place in range(1, 120):
         pytest.param(lambda v: v + 15 * (np.arange(120) == 105), "spike", 105, 105, id="a spike"),
         pytest.param(lambda v: v * np.where(np.arange(120) >= 90, 7, 1), "spread", 86, 95, id="it varies more"),
         pytest.param(lambda v: np.where(np.arange(120) >= 104, 0, v), "shift", 104, 104, id="it falls to zero"),
-        pytest.param(lambda v: v + 10 * (np.arange(120) >= 119), "shift", 119, 119, id="the last point alone"),
     ],
 )
 def test_the_onset_is_where_it_changes(change: Callable[[Array], Array], shape: str, first: int, last: int) -> None:
@@ -56,6 +55,19 @@ def test_the_onset_is_where_it_changes(change: Callable[[Array], Array], shape: 
     assert found.earliest <= found.onset <= found.latest
     if shape != "spread":  # a larger spread is a larger level for a while, too
         assert found.shape == shape
+
+
+def test_the_last_point_alone_may_be_a_beginning() -> None:
+    found, _ = judged(50 + NOISE + 10 * (np.arange(120) >= 119), at=119)
+    assert found is not None
+    assert found.ratio >= STRONG
+    assert index(found) == 119
+
+
+def test_what_the_breach_s_metric_does_long_after_the_breach_is_not_what_was_noticed() -> None:
+    found, ratio = judged(50 + NOISE + 10 * (np.arange(120) >= 115), at=105)
+    assert found is None
+    assert ratio <= 1
 
 
 @pytest.mark.parametrize(
@@ -93,3 +105,56 @@ def test_the_hour_of_the_day_is_taken_off(broken: bool) -> None:
         assert index(found, 300) == len(times) - 15
     else:
         assert ratio < STRONG
+
+
+def test_what_varies_much_and_falls_to_a_twentieth_deviates() -> None:
+    """In its own unit it can fall by three spreads at most; by its logarithm ten."""
+    counts = np.round(np.random.default_rng(6).uniform(400, 1600, 120))
+    found, _ = judged(counts * np.where(np.arange(120) >= 100, 0.05, 1))
+    assert found is not None
+    assert found.ratio >= 2 * STRONG
+    assert index(found) == 100
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("period", [24, 37.5])
+def test_what_comes_again_after_any_time_is_taken_off(period: float, broken: bool) -> None:
+    """A job each so many minutes: its peaks are usual; half a peak when there is none is not."""
+    places = np.arange(360)
+    values = 100 + np.where(places % period < period / 3, 60, 0) + 2 * np.random.default_rng(8).normal(size=360)
+    found, ratio = judged(values + (30 * (places >= 340) if broken else 0))
+    assert (ratio >= STRONG) == broken
+    if broken:
+        assert found is not None
+        assert abs(index(found) - 340) <= 1
+
+
+def test_a_ramp_may_have_begun_until_it_is_clearly_off() -> None:
+    found, _ = judged(50 + NOISE + 0.8 * np.maximum(np.arange(120) - 85, 0))
+    assert found is not None
+    assert found.shape == "ramp"
+    clear = 1_767_571_200.0 + 60 * (85 + 4)
+    assert found.latest >= clear
+
+
+def test_the_end_of_a_series_with_holes_is_told_from_a_hole() -> None:
+    kept = np.random.default_rng(4).random(240) > 0.1
+    times = 1_767_571_200.0 + 60 * np.arange(240, dtype=np.float64)
+    values = 50 + np.random.default_rng(5).normal(size=240)
+    other = Series(SeriesName("b", "m"), times[:230], values[:230])
+    for missing, stops in ((1, False), (6, True)):
+        own = kept & (np.arange(240) < 230 - missing)
+        series = Series(SeriesName("a", "m"), times[own], values[own])
+        breach = Breach("a", "m", None, float(times[229]))
+        found = symptoms(Recording({"a": "dataset", "b": "dataset"}, (), (series, other), (), breach))
+        assert (found.judged[SeriesName("a", "m")] >= STRONG) == stops
+
+
+@pytest.mark.parametrize(("until", "noticed"), [(110, False), (300, True)])
+def test_what_was_over_long_before_the_breach_was_not_noticed_then(until: int, noticed: bool) -> None:
+    """Though the search goes back further where nothing else is there."""
+    places = np.arange(300)
+    values = 50 + np.random.default_rng(9).normal(size=300) + 12 * ((places >= 100) & (places < until))
+    found, ratio = judged(values)
+    assert (found is not None) == noticed
+    assert (ratio >= STRONG) == noticed

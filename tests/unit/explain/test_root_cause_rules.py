@@ -297,3 +297,41 @@ def test_times_in_milliseconds_are_taken_as_such() -> None:
     answer = explain(recording_of(bundle))
     assert named(answer) == ["a"]
     assert any("milliseconds" in each for each in answer.notes)
+
+
+def test_an_event_beside_what_hardly_deviates_is_no_ground() -> None:
+    """Long before, upstream, and in another metric."""
+    story = Story("ab", "bc").deviates("a", 38, 5, metric="x").event("a", "deploy", 37)
+    answer = story.deviates("b", 52, 60).deviates("c", 54, 60).told("c")
+    assert named(answer) == ["b"]
+
+
+def test_what_is_as_usual_in_between_in_that_metric_keeps_a_deviation_from_the_breach() -> None:
+    """Nor does it become another metric further down: nothing is named."""
+    story = Story("ab", "bc").usual("a", metric="y").deviates("a", 48, 25, metric="x").usual("b", metric="x")
+    assert story.deviates("c", 54).told("c").verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(("fed", "verdict"), [(True, "root-cause"), (False, "inconclusive")])
+def test_jobs_that_are_measured_in_their_duration_only_are_looked_through(fed: bool, verdict: str) -> None:
+    story = Story("aj", "jb", "bk", "kc").usual("j", "k", metric="duration").deviates("b", 50).deviates("c", 52)
+    story.kinds |= {"j": "job", "k": "job"}
+    if fed:
+        story.usual("a")
+    answer = story.told("c")
+    assert answer.ranking[0].node == "b"
+    assert answer.verdict == verdict
+
+
+def test_a_breach_that_moves_alone_behind_a_job_broke_by_itself_if_what_feeds_the_job_is_as_usual() -> None:
+    story = Story("aj", "jb").usual("a").usual("j", metric="duration").deviates("b", 50)
+    story.kinds["j"] = "job"
+    assert named(story.told("b")) == ["b"]
+
+
+def test_the_more_nodes_in_between_tell_nothing_the_more_must_be_seen_upstream() -> None:
+    """Nine in a row: what deviates just so at the far end of them is chance."""
+    ways = ["ab", "bc", "cd", "de", "ef", "fg", "gh", "hi", "ij", "jk"]
+    for by, expected in ((12, "a"), (7.5, "k")):
+        answer = Story(*ways).deviates("a", 44, by).deviates("k", 50, 60).told("k")
+        assert answer.ranking[0].node == expected
