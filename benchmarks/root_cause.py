@@ -1,10 +1,10 @@
 """How often the root cause is found, how often it is rightly left open, what confidence is worth, and how fast it is.
 
-python benchmarks/root_cause.py [--seed N] [--incidents N] [--other | --both] [--wrong] [--fit]
+python benchmarks/root_cause.py [--seed N] [--incidents N] [--other | --foreign | --all] [--wrong] [--fit]
 python benchmarks/root_cause.py --speed
 
-Incidents are made by ``incidents.py``, or by ``other_incidents.py`` (``--other``), which has other habits; neither
-shares code with what is measured. Beside it are judged: the earliest
+Incidents are made by ``incidents.py``, or by ``other_incidents.py`` or ``foreign_incidents.py`` (``--other``,
+``--foreign``), which have other habits; none shares code with what is measured. Beside it are judged: the earliest
 alert, the largest z-score, the upstream-most alert (all three among the ancestors of the breach) and a random walk
 from the breach, weighted by z-scores. An alert of theirs is a z-score of 5 against the first 60% of the time before
 the breach.
@@ -28,6 +28,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import foreign_incidents
 import incidents
 import other_incidents
 from incidents import Truth
@@ -37,6 +38,11 @@ from stream_lineage.explain.bundle import recording_of
 from stream_lineage.explain.confidence import WEIGHTS, numbers
 from stream_lineage.explain.root_cause import explain
 
+GENERATORS = {
+    "one": incidents.incident,
+    "other": other_incidents.incident,
+    "foreign": foreign_incidents.incident,
+}
 BASELINES = ("earliest alert", "largest z-score", "upstream-most alert", "random walk")
 GROUPS = ("observable", "ambiguous", "none")
 
@@ -67,7 +73,7 @@ class Judged:
 def judged(drawn: tuple[str, int]) -> Judged:
     """Of a generator and a seed."""
     generator, seed = drawn
-    bundle, truth = (other_incidents if generator == "other" else incidents).incident(seed)
+    bundle, truth = GENERATORS[generator](seed)
     recording = recording_of(bundle)
     began = time.perf_counter()
     answer: Answer = explain(recording)
@@ -287,13 +293,16 @@ def main() -> None:
     parser.add_argument("--wrong", action="store_true", help="list the incidents that were judged wrongly")
     parser.add_argument("--fit", action="store_true", help="print what confidence would be fitted to on these")
     parser.add_argument("--other", action="store_true", help="incidents of the other generator")
-    parser.add_argument("--both", action="store_true", help="incidents of either generator in turn")
+    parser.add_argument("--foreign", action="store_true", help="incidents as somebody else might write them down")
+    parser.add_argument("--all", action="store_true", help="incidents of each generator in turn")
     parser.add_argument("--speed", action="store_true")
     arguments = parser.parse_args()
     if arguments.speed:
         speed()
         return
-    generators = ("one", "other") if arguments.both else ("other",) if arguments.other else ("one",)
+    generators = ("other",) if arguments.other else ("foreign",) if arguments.foreign else ("one",)
+    if arguments.all:
+        generators = tuple(GENERATORS)
     seeds = range(arguments.seed, arguments.seed + arguments.incidents)
     drawn = [(generator, seed) for seed in seeds for generator in generators]
     with multiprocessing.Pool(arguments.processes) as pool:
