@@ -116,7 +116,7 @@ class Size:
     """The largest deviation of a series. ``ratio`` of 1 is the limit of what is usual; ``start`` and ``end`` are the
     first and last index of the window it was found in. ``residuals`` are the values less season and the middle of the
     time before, in a scale of their own (logarithms where the series is skewed), ``spread`` is theirs before,
-    ``memory`` their autocorrelation."""
+    ``memory`` their autocorrelation; ``fallen``: it was always positive, and lies well below all that it was."""
 
     ratio: float
     channel: str
@@ -127,6 +127,7 @@ class Size:
     spread: float
     memory: float
     seasonal: bool
+    fallen: bool
 
 
 def timing(times: Array, at: float, horizon: float, after: float, *, keep: float = 0.5) -> Timing | None:
@@ -152,21 +153,14 @@ def sizes(rows: Sequence[Aligned], *, by_factors: bool = True) -> list[Size]:
             for index, size in zip(batch, _measured([rows[index] for index in batch]), strict=True):
                 found[index] = size
         # What falls can fall by all of it at most, few spreads of what varies; its logarithm knows no end.
-        fallen = [index for index in order if by_factors and _fallen(rows[index])]
+        fallen = [index for index in order if by_factors and (each := found[index]) is not None and each.fallen]
         for batch in _batches(rows, fallen):
-            again = _measured([rows[index] for index in batch], by_factors=True)
-            for index, size in zip(batch, again, strict=True):
+            by_logarithm = _measured([rows[index] for index in batch], by_factors=True)
+            for index, size in zip(batch, by_logarithm, strict=True):
                 known = found[index]
                 if known is None or size.ratio > known.ratio:
                     found[index] = size
     return [size for size in found if size is not None]
-
-
-def _fallen(row: Aligned) -> bool:
-    """Whether a series that was always positive lies well below all that it was, at more than one point."""
-    first, values = row.timing.first, row.series.values[: len(row.timing.times)]
-    lowest = values[:first].min()
-    return bool(lowest > 0 and np.count_nonzero(values[first:] < _BELOW * lowest) > 1)
 
 
 def _batches(rows: Sequence[Aligned], order: Sequence[int]) -> Iterator[list[int]]:
@@ -198,10 +192,12 @@ def _measured(rows: Sequence[Aligned], *, by_factors: bool = False) -> list[Size
     valid, before = place >= start, (place >= start) & (place < first)
     known = before.sum(axis=1)
     ordered = np.sort(np.where(before, values, np.inf), axis=1)
+    lowest = ordered[:, :1]
+    below = (place >= first) & (values < _BELOW * lowest)
+    fallen = (lowest[:, 0] > 0) & (below.sum(axis=1) > 1)
     logarithms = np.ones(count, dtype=np.bool_) if by_factors else _skewed(ordered, known)
     if logarithms.any():
-        lowest = ordered[logarithms, :1] / 10
-        values[logarithms] = np.log(np.maximum(values[logarithms], lowest))
+        values[logarithms] = np.log(np.maximum(values[logarithms], lowest[logarithms] / 10))
     seasonal = np.zeros(count, dtype=np.bool_)
     shortest = int(known.min())
     repeats = again(np.stack([each[end - shortest : end] for each, end in zip(values, first[:, 0], strict=True)]))
@@ -266,6 +262,7 @@ def _measured(rows: Sequence[Aligned], *, by_factors: bool = False) -> list[Size
             float(spread[index]),
             float(memory[index]),
             bool(seasonal[index]),
+            bool(fallen[index]),
         )
         for index in range(count)
     ]

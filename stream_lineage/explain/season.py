@@ -20,8 +20,8 @@ LEAST_KNOWN = 48
 """Points of history with which another period than the day or the week is looked for."""
 _SHORTEST, _REPEATS = 8, 3.0
 """Points of such a period, and how often it must have been seen, at least."""
-_ALIKE = 0.4
-"""How much a series must be like itself a period later (1: the same)."""
+_ALIKE, _BY_CHANCE = 0.4, 4.0
+"""How much a series must be like itself a period later (1: the same), and in standard errors of noise."""
 _MOST_SLOTS = 48
 
 
@@ -69,7 +69,8 @@ def again(before: Array) -> NDArray[np.bool_]:
     if known < LEAST_KNOWN:
         return np.zeros(len(before), dtype=np.bool_)
     alike = _alike(before)
-    found: NDArray[np.bool_] = np.nan_to_num(alike[:, : int(known / _REPEATS) + 1]).max(axis=1) >= _ALIKE
+    within = np.nan_to_num(alike[:, : int(known / _REPEATS) + 1])
+    found: NDArray[np.bool_] = within.max(axis=1) >= max(_ALIKE, _BY_CHANCE / np.sqrt(known))
     return found
 
 
