@@ -46,6 +46,10 @@ class AgentsTelemetry:
         return [
             Metric(f"{_PREFIX}observations_total", "counter", "Observations that were processed.", [Sample(done)]),
             Metric(f"{_PREFIX}alerts_total", "counter", "Alerts that were published, by channel.", alerts),
+            Metric(
+                f"{_PREFIX}incidents_total", "counter", "Messages about incidents that were published.",
+                [Sample(self._published.get("incident", 0))],
+            ),
             Metric(f"{_PREFIX}partitions", "gauge", "Partitions of the log that it has.", [Sample(partitions)]),
             Metric("stream_lineage_store_sent_total", "counter", "Points that the store took.", [Sample(health.sent)]),
             Metric("stream_lineage_store_lost_total", "counter", "Points that will never be in the store.", lost),

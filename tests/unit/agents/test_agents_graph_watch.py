@@ -7,6 +7,7 @@ from stream_lineage.agents.graph_watch import GraphWatch
 from stream_lineage.agents.group_offsets import Round
 from stream_lineage.graph.declarations import Declarations
 from stream_lineage.graph.from_declarations import claims_of_file, claims_of_rules
+from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.naming import naming
 from stream_lineage.model.edge import Edge
 from stream_lineage.model.graph import GraphEvent
@@ -19,11 +20,13 @@ class Topic:
 
     def __init__(self) -> None:
         self.events: list[GraphEvent] = []
+        self.asked: list[int] = []
 
     def end(self) -> int:
         return len(self.events)
 
     def read(self, start: int) -> tuple[list[tuple[int, Written]], int]:
+        self.asked.append(start)
         found = [(at, Written(event, event.at)) for at, event in enumerate(self.events)][start : start + 2]
         return found, start + len(found)
 
@@ -70,6 +73,24 @@ def test_what_is_known_is_not_told_again_at_a_restart() -> None:
     worker.restart(COPY)
     assert worker.look(groups) == 0
     assert worker.edges() == ["orders billing", "orders copy", "copy copies"]
+
+
+def test_who_begins_with_what_is_known_reads_on_from_there() -> None:
+    worker = Worker(COPY)
+    worker.look({"copy": {"orders"}})
+    worker.edges()
+    known, read = Graph(worker.topic.events), worker.fold.offset
+    worker.look({"copy": {"orders"}, "billing": {"orders"}})
+    wanted = worker.edges()
+    begun = GraphFold(worker.topic, NAMES)
+    begun.start_from(Graph(known.events()), read)
+    worker.topic.asked.clear()
+    while not begun.catch_up():
+        pass
+    assert min(worker.topic.asked) == read
+    worker.fold = begun
+    assert worker.edges() == wanted
+    assert read > 0
 
 
 def test_what_is_no_longer_declared_is_withdrawn() -> None:

@@ -17,7 +17,7 @@ def test_a_worker_from_start_to_hang() -> None:
     assert [condition.holds for condition in telemetry.ready()] == [False, True]
 
     progress = Progress(lambda: now[0])
-    telemetry.attach(progress, {"drift": 2})
+    telemetry.attach(progress, {"drift": 2, "incident": 3})
     progress.assigned([])  # more workers than partitions: it stands by
     assert [condition.holds for condition in telemetry.ready()] == [True, True]
     progress.assigned([0, 1])
@@ -30,6 +30,7 @@ def test_a_worker_from_start_to_hang() -> None:
     }
     assert values["agents_partitions",] == 2
     assert values["agents_observations_total",] == 2
+    assert values["agents_incidents_total",] == 3
     assert (values["agents_alerts_total", "drift"], values["agents_alerts_total", "anomaly"]) == (2, 0)
 
     health[0] = Health(
