@@ -18,6 +18,7 @@ from stream_lineage.errors import StreamLineageError
 from stream_lineage.explain.located import unlocated
 from stream_lineage.explain.spots import Spot
 from stream_lineage.logs import get_logger, trail
+from stream_lineage.otel import span
 from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS
 from stream_lineage.wire.kafka import consumer
 from stream_lineage.wire.settings import KafkaSettings
@@ -79,7 +80,8 @@ def wire_incidents(
         if incident is None:
             return
         try:
-            found = await asyncio.to_thread(cause.of, incident)
+            with span("agents.explain", alerts=len(incident.members)):
+                found = await asyncio.to_thread(cause.of, incident)
         except StreamLineageError as error:
             _log.warning("an incident cannot be explained now", incident=incident.id, error=error.message)
             found = CauseFound(_failed(error.message))

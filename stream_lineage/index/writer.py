@@ -20,6 +20,7 @@ from stream_lineage.index.layout import WHOLE_AT
 from stream_lineage.index.names import Names
 from stream_lineage.index.span_rows import SpanRows
 from stream_lineage.index.strips import EdgeRows
+from stream_lineage.otel import span
 from stream_lineage.provenance.codec import decode_with_digest
 from stream_lineage.provenance.edge_codec import decode_edges
 from stream_lineage.provenance.key_codec import decode_keys
@@ -94,15 +95,16 @@ class IndexWriter:
         Raises:
             IndexUnusable: it cannot be written.
         """
-        with explained(self._path):
+        with explained(self._path), span("index.write") as told:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 if removed is not None:
                     self._gaps.remove(removed, whole=self._is_whole())
                     self._spans.edges_since = self._gaps.observed_without_edges()
                 counted: dict[str, int] = dict(counts or {})
-                left_out = 0
+                messages = left_out = 0
                 for entry in entries:
+                    messages += 1
                     counted[entry.feed] = counted.get(entry.feed, 0) + 1
                     if not self._add(entry, counted):
                         left_out += 1
@@ -112,6 +114,7 @@ class IndexWriter:
                             self._gaps.add(entry.topic, None, "unreadable", 1)
                 self._spans.flush()
                 self._edges.flush()
+                told.note(messages=messages, left_out=left_out)
                 counted["overlaps"] = self._spans.overlaps
                 counted["keys.dropped"] = self._keys.dropped
                 self._note(positions, facts or {}, counted)
