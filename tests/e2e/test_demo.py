@@ -188,7 +188,8 @@ def test_what_it_says_is_so(shown: Shown) -> None:
     running = shown.running
     first_bad = {int(partition): int(offset) for partition, offset, *_ in PARTITION.findall(running.told)}
     commands = [shlex.split(line) for line in running.lines if " -m stream_lineage.cli.main " in line]
-    assert " ".join(command[3] for command in commands) == "incident replay record record trace trace graph spans verify"
+    asked = " ".join(command[3] for command in commands)
+    assert asked == "incident replay record record trace trace graph spans verify"
     answers = [answer(running, command) for command in commands]
     incident, plan, bad, good, became, made_from, graph, spans, verified = answers
     assert any(each["kind"] == "schema-drift" and each["topic"] == "customers" for each in incident["alerts"])
