@@ -70,6 +70,6 @@ class Incident:
 
     @property
     def first_bad(self) -> Mapping[int, int]:
-        """Where the first bad record of each partition of the cause is said to be, where that is said exactly."""
-        found = self.answer.get("first_bad") or ()
-        return {each["partition"]: each["offset"] for each in found if each.get("exact")}
+        """Where the first bad record of each partition of the first cause is said to be, where that is said exactly."""
+        found = [each for each in self.answer.get("first_bad") or () if each["exact"]]
+        return {each["partition"]: each["offset"] for each in found if each["topic"] == found[0]["topic"]}

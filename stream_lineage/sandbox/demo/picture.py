@@ -73,8 +73,9 @@ def alert_lines(verdict: Verdict, alert: Alert, acknowledged: Mapping[int, int])
             (alert.severity, _SEVERITIES.get(alert.severity, "")), f"  {alert.kind} on ", (alert.topic, "bold")
         )
     ]
+    whole = "the schema" if alert.kind == "schema-drift" else "the topic"
     for kind, path, old, new in alert.changes:
-        lines.append(Text.assemble("  ", (path or "the schema", "bold"), f"  {kind}: {old} -> {new}"))
+        lines.append(Text.assemble("  ", (path or whole, "bold"), f"  {kind}: {old} -> {new}"))
     if alert.verdict is not None:
         lines.append(Text(f"  {_VERDICTS.get(alert.verdict, alert.verdict)}"))
     if alert.kind != "schema-drift":

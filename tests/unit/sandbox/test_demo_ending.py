@@ -69,7 +69,11 @@ def test_an_incident_is_read_as_it_was_written() -> None:
 
 
 def test_first_bad_records_stand_beside_what_was_acknowledged() -> None:
-    found = [{"partition": 0, "offset": 5, "exact": True}, {"partition": 1, "offset": None, "exact": False}]
+    found = [
+        {"topic": "customers", "partition": 0, "offset": 5, "exact": True},
+        {"topic": "customers", "partition": 1, "offset": None, "exact": False},
+        {"topic": "features", "partition": 0, "offset": 9, "exact": True},
+    ]
     incident = read(named(first_bad=found))
     assert incident.first_bad == {0: 5}
     shown = [line.plain.split() for line in incident_lines(incident, {0: 6})]
