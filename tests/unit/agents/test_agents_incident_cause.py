@@ -33,7 +33,7 @@ class Nothing:
         return [], start
 
 
-def cause(*, broken: bool = True) -> IncidentCause:
+def cause(*, broken: bool = True, fewer: bool = False) -> IncidentCause:
     store = MemoryStore()
     random = np.random.default_rng(5)
     for node, since in ((RAW, 280), (CLEAN, 281)):
@@ -41,8 +41,9 @@ def cause(*, broken: bool = True) -> IncidentCause:
             at = AT - timedelta(seconds=10 * (290 - window))
             tags = {"cluster": "lab", "topic": node.name}
             whole = {**tags, "partition": "0", "schema_version": "1"}
-            store.write([Point("lineage_topic", whole, {"records": int(100 + random.integers(0, 9))}, at)])
-            distinct = 50 + random.normal() - (40 if broken and window >= since else 0)
+            usual = 5 if fewer and window >= since else 100
+            store.write([Point("lineage_topic", whole, {"records": int(usual + random.integers(0, 9))}, at)])
+            distinct = 50 + random.normal() - ((7 if fewer else 40) if broken and window >= since else 0)
             store.write([Point("lineage_field", {**tags, "field": "age"}, {"distinct": distinct}, at)])
     fold = GraphFold(Nothing(), NAMES)
     for source, target in ((RAW, JOB), (JOB, CLEAN), (CLEAN, MODEL)):
@@ -77,6 +78,13 @@ def test_the_metric_of_the_alert_is_explained_or_one_that_deviates_with_it() -> 
     document, related = found.document, found.related
     assert (document["verdict"], related) == ("inconclusive", ())
     assert "clean: it is off" in document["sentence"]
+
+
+def test_what_the_field_itself_shows_comes_before_what_its_topic_shows() -> None:
+    document, _ = cause(fewer=True).of(incident(RAW, None, "age"))
+    assert document["ranking"][0]["field"] == "age"
+    document, _ = cause(broken=False, fewer=True).of(incident(RAW, None, "age"))
+    assert (document["ranking"][0]["metric"], document["ranking"][0]["field"]) == ("records", None)
 
 
 def test_what_is_not_measured_or_not_in_the_graph_is_said() -> None:

@@ -14,6 +14,8 @@ from stream_lineage.agents.alert_points import alert_points
 from stream_lineage.agents.alerts import Alert, Place, alert
 from stream_lineage.agents.incident_life import AlertRead, Standing, alert_read
 from stream_lineage.agents.incident_watch import IncidentWatch, Portion
+from stream_lineage.detect.expectations import FieldExpectation, TopicExpectation
+from stream_lineage.detect.window import FieldWindow, Window
 from stream_lineage.errors import DecodeError
 from stream_lineage.model.finding import Finding, Phase, SchemaChange, Severity
 from stream_lineage.model.schema_files import schema_text
@@ -271,3 +273,26 @@ def test_what_is_no_alert_is_left_out(changed: dict[str, str]) -> None:
     assert alert_read(made.value, made.event_id).topic == "raw"
     with pytest.raises(DecodeError):
         alert_read(json.dumps({**json.loads(made.value), **changed}).encode(), made.event_id)
+
+
+def test_a_declared_expectation_is_explained_by_its_metric() -> None:
+    declared = TopicExpectation(
+        rows_deviation=0.1,
+        schema_hashes=frozenset({"a" * 64}),
+        fields={"amount": FieldExpectation(0.02, 0.0, low=0.0, high=10.0, values=frozenset("A"))},
+    )
+    field = FieldWindow("amount", 100, 50, 10, low=-1.0, high=11.0, items={"=B": 40})
+    window = Window("lab", "orders", 0.0, 10.0, records=100, schemas=("b" * 64,), fields=(field,))
+    found = {}
+    for name, unmet in declared.unmet(window, 200.0).items():
+        assert unmet is not None
+        change = SchemaChange("expectation", unmet.path or "", unmet.expected, unmet.actual)
+        finding = Finding(
+            "expectation", Severity.CRITICAL, "orders", unmet.path, "off", "f" * 32, {}, changes=(change,)
+        )
+        made = alert(finding, "anomaly", Place("1", "lab", NOW), "http://ui")
+        found[name] = alert_read(made.value, made.event_id).metric
+    assert found == {
+        "rows": "records", "schema": None, "null ratio amount": "null_ratio", "missing ratio amount": "missing_ratio",
+        "min amount": "min", "max amount": "max", "in amount": "distinct",
+    }  # fmt: skip
