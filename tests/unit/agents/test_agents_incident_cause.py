@@ -81,9 +81,9 @@ def test_the_metric_of_the_alert_is_explained_or_one_that_deviates_with_it() -> 
 
 
 def test_what_the_field_itself_shows_comes_before_what_its_topic_shows() -> None:
-    document, _ = cause(fewer=True).of(incident(RAW, None, "age"))
+    document = cause(fewer=True).of(incident(RAW, None, "age")).document
     assert document["ranking"][0]["field"] == "age"
-    document, _ = cause(broken=False, fewer=True).of(incident(RAW, None, "age"))
+    document = cause(broken=False, fewer=True).of(incident(RAW, None, "age")).document
     assert (document["ranking"][0]["metric"], document["ranking"][0]["field"]) == ("records", None)
 
 
