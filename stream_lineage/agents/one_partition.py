@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _BATCH = 500
+"""Messages of one portion at most."""
+_AT_ONCE = 20
+_LARGE_BYTES = 8_000_000
+"""A portion that has so many is not added to: messages of a megabyte each are read by the dozen."""
 _READ_SECONDS = 0.2
 _ANSWER_SECONDS = 10.0
 _log = get_logger("stream_lineage.agents")
@@ -53,7 +57,7 @@ class OnePartition(Generic[T]):
                 where = TopicPartition(self._topic, 0, start or OFFSET_BEGINNING)
                 self._consumer.assign([where])
                 self._next = start
-            messages = self._consumer.consume(_BATCH, timeout=_READ_SECONDS)
+            messages = self._portion()
         except KafkaException as error:
             self._next = None
             raise translated(error, f"read {self._topic}") from error
@@ -73,6 +77,21 @@ class OnePartition(Generic[T]):
             except DecodeError as error:
                 _log.warning("a message is left out", topic=self._topic, offset=offset, reason=error.message)
         return found, self._next
+
+    def _portion(self) -> list[Message]:
+        found: list[Message] = self._consumer.consume(_AT_ONCE, timeout=_READ_SECONDS)
+        size = _bytes(found)
+        while 0 < len(found) <= _BATCH - _AT_ONCE and size < _LARGE_BYTES:
+            more = self._consumer.consume(_AT_ONCE, timeout=0)
+            if not more:
+                break
+            found += more
+            size += _bytes(more)
+        return found
+
+
+def _bytes(messages: list[Message]) -> int:
+    return sum(len(message.value() or b"") for message in messages if message.error() is None)
 
 
 def first_offset(consumer: Consumer, topic: str, since: datetime) -> int:

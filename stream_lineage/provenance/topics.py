@@ -49,6 +49,9 @@ class OwnTopic:
     def config(self, settings: KafkaSettings) -> dict[str, str]:
         """How it is created."""
         own = {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)}
+        if self.name == OPENLINEAGE:
+            # Clients of others write it, with any time, and it is read on from a time.
+            own["message.timestamp.type"] = "LogAppendTime"
         if self.name in (EDGES, KEYS):
             own["retention.ms"] = str(int(settings.edges_retention_days * _DAY))
             if settings.edges_retention_bytes >= 0:

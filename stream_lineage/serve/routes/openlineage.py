@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import zlib
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -22,6 +24,10 @@ MOST_EVENTS = 1_000
 LARGEST_EVENT = 900_000
 """Bytes: brokers take one message of 1 MB unless configured otherwise."""
 LARGEST_BODY = 10_000_000
+_SMALL_BODY = 100_000
+"""Bytes that are taken apart at once; more of them elsewhere, while others are answered."""
+_BLANKS = re.compile(r"[ \t\n\r]*")
+_BETWEEN = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
 _EVENT = {
     "type": "object",
     "description": "A RunEvent, JobEvent or DatasetEvent of any version of OpenLineage's specification.",
@@ -57,25 +63,29 @@ def openlineage(lineage: Lineage, threads: Threads) -> APIRouter:
         responses=documented(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
     )
 
-    keep = threads.slowly(lineage.accept)
+    keep, taken_apart = threads.slowly(lineage.accept), threads.slowly(accepted)
 
     @router.post(
         "/lineage", status_code=201, responses={201: {"model": Accepted}}, response_class=Json, openapi_extra=_BODY
     )
     async def take(request: Request) -> Any:
         """Take an event of OpenLineage, or an array of them, as any client sends them. When this answers they are in
-        Kafka; the graph has them some seconds later. None of an array is taken where one of it is refused; where Kafka
-        fails some may be in it: send it again. Only a single event is kept byte by byte: in an array integers beyond
-        64 bits become floats."""
-        events = accepted(await _body(request))
+        Kafka, byte by byte as they came; the graph has them some seconds later. None of an array is taken where one of
+        it is refused; where Kafka fails some may be in it: send it again."""
+        body = await _body(request)
+        events = await (taken_apart(body) if len(body) > _SMALL_BODY else _at_once(body))
         await keep(events)
         return Json({"accepted": len(events)}, HTTPStatus.CREATED)
 
     return router
 
 
+async def _at_once(body: bytes) -> list[tuple[bytes, bytes]]:
+    return accepted(body)
+
+
 def accepted(body: bytes) -> list[tuple[bytes, bytes]]:
-    """Events as messages: keys and values. A single event is kept byte by byte.
+    """Events as messages: keys and values. Each is kept byte by byte.
 
     Raises:
         BadBody: it is no event, or one of them is none; says which.
@@ -88,11 +98,35 @@ def accepted(body: bytes) -> list[tuple[bytes, bytes]]:
     if isinstance(found, list):
         if len(found) > MOST_EVENTS:
             raise TooLarge(f"{len(found)} events are more than the {MOST_EVENTS} that one request may hold")
-        return [_message(event, f"event {number}: ") for number, event in enumerate(found)]
+        texts = _items(body.decode(), len(found))
+        return [
+            _message(event, f"event {number}: ", text.encode())
+            for number, (event, text) in enumerate(zip(found, texts, strict=True))
+        ]
     return [_message(found, "", body)]
 
 
-def _message(event: Any, where: str, body: bytes | None = None) -> tuple[bytes, bytes]:
+def _items(text: str, count: int) -> list[str]:
+    """The texts of the items of an array that was read before, and so is one."""
+    scan, found = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode, []
+    at = _BLANKS.match(text, text.index("[") + 1)
+    try:
+        for _ in range(count):
+            start = _end(at)
+            _, stop = scan(text, start)
+            found.append(text[start:stop])
+            at = _BETWEEN.match(text, stop)
+    except RecursionError:
+        raise BadBody("it is nested too deeply") from None
+    return found
+
+
+def _end(match: re.Match[str] | None) -> int:
+    assert match is not None  # noqa: S101  (both patterns match nothing, too)
+    return match.end()
+
+
+def _message(event: Any, where: str, value: bytes) -> tuple[bytes, bytes]:
     if not isinstance(event, Mapping):
         raise BadBody(f"{where}an event is an object")
     subject = subject_of(event)
@@ -102,10 +136,9 @@ def _message(event: Any, where: str, body: bytes | None = None) -> tuple[bytes, 
             hint="OpenLineage's RunEvents and JobEvents have a job, DatasetEvents a dataset.",
         )
     try:
-        packed = orjson.dumps(event)
+        orjson.dumps(event)
     except orjson.JSONEncodeError:
         raise BadBody(f"{where}it is nested too deeply") from None
-    value = packed if body is None else body
     if len(value) > LARGEST_EVENT:
         raise TooLarge(f"{where}{len(value)} bytes are more than the {LARGEST_EVENT} that one event may have")
     return "/".join(subject).encode(errors="replace"), value
