@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -13,10 +13,12 @@ from rich.text import Text
 from stream_lineage.cli.index import filling
 from stream_lineage.cli.options import TO_READ_OURS, settings_options
 from stream_lineage.cli.output import JSON, console, print_json
-from stream_lineage.cli.times import moment_before
 from stream_lineage.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream_lineage.cli.found_records import Hit
     from stream_lineage.index.feed import Read
     from stream_lineage.index.kept import Kept
     from stream_lineage.index.reader import ProvenanceIndex
@@ -61,9 +63,9 @@ def trace(
 ) -> None:
     """Find the records that the record at OFFSET of TOPIC's PARTITION was made from, back to the sources.
 
-    FIELD=VALUE stands for the one record that has this value in this field. Of key_fields the index knows it; else,
-    and where --since or --until is said, the records of a time are read and decoded for it. FIELD is a path as in
-    profiles, or @key.
+    FIELD=VALUE stands for the records that have this value in this field, of which ten are traced. Of key_fields the
+    index knows them; else, and where --since or --until is said, the records of a time are read and decoded for it.
+    FIELD is a path as in profiles, or @key.
 
     Needs records with lineage headers: docs/trace.md. The path comes from the provenance index, and outlives the
     records themselves; timestamps, runs and code versions are read from Kafka while it has them. Ranges that say more
@@ -74,6 +76,7 @@ def trace(
     stream-lineage trace clicks 0 17 --downstream --output mermaid
     stream-lineage trace prediction_id=p-123 --topic predictions --since 2h
     """
+    from stream_lineage.cli.found_records import Hit, several, with_value
     from stream_lineage.errors import NotFound
     from stream_lineage.index.kept import Kept
     from stream_lineage.index.reader import ProvenanceIndex
@@ -83,41 +86,36 @@ def trace(
 
     by_value = len(record) == 1 and "=" in record[0]
     place = None if by_value else _coordinates(record)
-    unverified: list[str] = []
     read = _bring_up_to_date(settings) if update and not offline else None
-    if by_value:
+    if place is None:
         asked = click.get_current_context().get_parameter_source
         of_a_time = any(asked(name) is ParameterSource.COMMANDLINE for name in ("since", "until"))
-        topics = _topics(settings, record[0], topic)
-        hit = None if of_a_time else _by_index(settings, record[0], topics, topic_id, offline=offline)
-        if hit is not None and not offline:
-            true = _has_value(settings, record[0], hit)
-            unverified = [_UNVERIFIED] if true is None else []
-            hit = None if true is False else hit  # another value has the same hash
-        elif hit is not None:
-            unverified = [_UNVERIFIED]
-        if hit is not None:
-            place, topic_id = hit
-        elif offline:
-            raise NotFound("the index knows no record that has that value", hint="Without --offline Kafka is searched.")
-        else:
-            place = _found(settings, record[0], topics, since, until)
-    assert place is not None  # noqa: S101  (it is one or the other)
-    name, partition, offset = place
+        times = (since, until)
+        hits = with_value(settings, record[0], topic, topic_id, times, of_a_time=of_a_time, offline=offline)
+    else:
+        hits = [Hit(place, topic_id)]
+    if len(hits) > 1 and output == MERMAID:
+        raise NotFound(several(hits, record[0]), hint="A Mermaid picture is of one record: say which one.")
     direction: Direction = "downstream" if downstream else "upstream"
-    with ProvenanceIndex(settings.index.index_path) as index:
+    with ProvenanceIndex(settings.index.index_path) as index, ExitStack() as stack:
         patience = time.monotonic() + (_PATIENCE_SECONDS if update and read is None else 0)
         while True:
-            with index.snapshot():
-                doubts = behind(settings, index, direction, read, offline=offline)
-                if not doubts or time.monotonic() >= patience:
-                    found = trace_of(
-                        index, name, partition, offset, direction, topic_id=topic_id, depth=depth,
-                        doubts=[*doubts, *unverified],
-                    )  # fmt: skip
-                    _print(index, found, Kept() if offline else kept_of(settings, found), output)
-                    return
+            stack.enter_context(index.snapshot())
+            doubts = behind(settings, index, direction, read, offline=offline)
+            if not doubts or time.monotonic() >= patience:
+                break
+            stack.close()  # the next look is at what has been written meanwhile
             time.sleep(_LOOK_SECONDS)
+
+        def one(hit: Hit) -> tuple[Trace, Kept]:
+            said = [*doubts, _UNVERIFIED] if hit.unverified else doubts
+            found = trace_of(index, *hit.place, direction, topic_id=hit.topic_id, depth=depth, doubts=said)
+            return found, Kept() if offline else kept_of(settings, found)
+
+        if len(hits) == 1:
+            _print(index, *one(hits[0]), output)
+        else:
+            _print_several(index, hits, record[0], one, output)
 
 
 def _coordinates(record: tuple[str, ...]) -> tuple[str, int, int]:
@@ -126,91 +124,39 @@ def _coordinates(record: tuple[str, ...]) -> tuple[str, int, int]:
     return record[0], int(record[1]), int(record[2])
 
 
-Place = tuple[str, int, int]
-
-
-def _topics(settings: Settings, said: str, topic: str | None) -> list[str]:
-    """Where a value is to be looked for."""
-    path = said.partition("=")[0]
-    topics = settings.index.topics_with(path) if topic is None else [topic]
-    if not topics:
-        raise click.UsageError(f"--topic says where to look for {path}, unless it is one of key_fields")
-    return topics
-
-
-def _by_index(
-    settings: Settings, said: str, topics: list[str], topic_id: str | None, *, offline: bool
-) -> tuple[Place, str | None] | None:
-    """The one record that has the value, and the life of its topic, by the index alone; null where it knows none. Of
-    several lives of a topic the newest one that has the value is meant."""
+def _print_several(
+    index: ProvenanceIndex, hits: list[Hit], said: str, one: Callable[[Hit], tuple[Trace, Kept]], output: str
+) -> None:
+    """The paths of several records that have a value, as many as are traced."""
+    from stream_lineage.cli.found_records import MOST_TRACED, several
     from stream_lineage.errors import NotFound
-    from stream_lineage.index.reader import ProvenanceIndex
-    from stream_lineage.searching import find_indexed
+    from stream_lineage.index.documents import trace_document
 
-    path, _, value = said.partition("=")
-    if offline and settings.collect.hash_key is None:
-        raise click.UsageError("FIELD=VALUE with --offline needs hash_key: else Kafka is asked for the cluster's id")
-    hits: list[tuple[Place, str | None]] = []
-    with ProvenanceIndex(settings.index.index_path) as index, index.snapshot():
-        for name in topics:
-            found = find_indexed(settings, index, name, path, value)
-            if found.other_key and not found.hits:
-                click.echo(f"hashes of {name}:{path} are under another hash_key, and are not looked at", err=True)
-            lives = [each.log.topic_id for each in found.hits]
-            current = topic_id or next(
-                (life for life in reversed(index.logs.lives_of(name)) if life in lives), lives[-1] if lives else None
-            )
-            hits += [
-                ((name, each.log.partition, each.offset), each.log.topic_id)
-                for each in found.hits
-                if each.log.topic_id == current
-            ]
-    if len(hits) > 1:
-        raise NotFound(_several([place for place, _ in hits], "records in the index", path), hint="Say which one.")
-    return hits[0] if hits else None
-
-
-def _has_value(settings: Settings, said: str, hit: tuple[Place, str | None]) -> bool | None:
-    from stream_lineage.searching import has_value
-
-    path, _, value = said.partition("=")
-    (topic, partition, offset), topic_id = hit
-    return has_value(settings, topic, topic_id, partition, offset, path, value)
-
-
-def _several(hits: list[Place], which: str, path: str) -> str:
-    shown = ", ".join(f"{name} {partition} {offset}" for name, partition, offset in hits[:10])
-    more = "" if len(hits) <= 10 else " and others"
-    return f"{len(hits)} {which} have that value in {path}: {shown}{more}"
-
-
-def _found(settings: Settings, said: str, topics: list[str], since: str, until: str | None) -> Place:
-    """The one record that has the value, by reading a stretch of time."""
-    from stream_lineage.doctor.preflight import preflight
-    from stream_lineage.errors import NotFound
-    from stream_lineage.searching import find_value
-
-    path, _, value = said.partition("=")
-    now = datetime.now(UTC)
-    start, end = moment_before(since, now), None if until is None else moment_before(until, now)
-    preflight(settings, "reader", named=topics)
-    hits: list[Place] = []
-    read = unreadable = 0
-    for name in topics:
-        with filling(f"looking through {name}") as progress:
-            found = find_value(settings, name, path, value, start, end, progress)
-        hits += [(name, *place) for place in found.found]
-        read, unreadable = read + found.records, unreadable + found.unreadable
-    if len(hits) == 1:
-        return hits[0]
-    where = f"in {' and '.join(topics)} since {start:%F %T}Z"
-    if not hits:
-        rest = f"; {unreadable:,} could not be decoded" if unreadable else ""
-        raise NotFound(
-            f"no record {where} has that value in {path}: {read:,} were looked at{rest}",
-            hint="--since goes further back; `stream-lineage spans` shows what has been observed of a topic.",
-        )
-    raise NotFound(_several(hits, f"records {where}", path), hint="Say which one.")
+    documents: list[dict[str, Any]] = []
+    rest: list[dict[str, Any]] = []
+    if output != JSON:
+        click.echo(f"{several(hits, said)}\n")
+    for number, hit in enumerate(hits):
+        name, partition, offset = hit.place
+        why = f"only {MOST_TRACED} are traced"
+        if number < MOST_TRACED:
+            try:
+                found, kept = one(hit)
+            except NotFound as error:
+                why = error.message
+            else:
+                if output == JSON:
+                    documents.append(trace_document(index, found, kept))
+                else:
+                    _print(index, found, kept, output)
+                    click.echo()
+                continue
+        rest.append({"topic": name, "partition": partition, "offset": offset, "why": why})
+    if output == JSON:
+        print_json({"found": len(hits), "traces": documents, "not_traced": rest})
+        return
+    for each in rest:
+        click.echo(f"{each['topic']} {each['partition']} {each['offset']} is not traced: {each['why']}", err=True)
 
 
 def _bring_up_to_date(settings: Settings) -> Read | None:

@@ -76,6 +76,46 @@ def test_a_hit_is_compared_with_what_kafka_has(
     assert any(NOTE in note for note in json.loads(printed.out)["notes"]) is noted
 
 
+def test_all_that_have_the_value_are_traced_within_a_bound(
+    tmp_path: Path, index: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasher = KeyHasher(hash_key_of(load_settings(), None), "orders", "id")
+    [one] = sorted(hasher.wanted("o-7"))[:1]
+    more = np.arange(20, 31, dtype=np.int64)  # eleven, with offset 7 twelve
+    keys = KeyBatch(
+        "b", "test", "orders", "life", "id", hasher.check, "c", NOW, (KeyRun(1, more, np.full(11, one, np.uint64)),), 0
+    )
+    edges = [RecordEdge(1, int(n), (ParentRange("clicks", 0, int(n), int(n)),)) for n in more[:10]]
+    writer = IndexWriter(index)
+    batch = EdgeBatch("b2", "test", "orders", "life", "c", NOW, tuple(edges))
+    assert (
+        writer.write([Entry("edges", encode_edges(batch), topic="orders"), Entry("keys", encode_keys(keys))], {}) == 0
+    )
+    writer.close()
+    code, printed = traced(index, capsys, "--offline", "--output", "json")
+    document = json.loads(printed.out)
+    assert (code, document["found"]) == (0, 12)
+    shown = [(each["record"]["partition"], each["record"]["offset"]) for each in document["traces"]]
+    assert shown == [(0, 7), *((1, n) for n in range(20, 29))]
+    assert [each["ends"][0]["ranges"] for each in document["traces"][1:]] == [[[n, n]] for n in range(20, 29)]
+    assert all(not each["exact"] and NOTE in str(each["notes"]) for each in document["traces"])
+    assert [(each["partition"], each["offset"]) for each in document["not_traced"]] == [(1, 29), (1, 30)]
+    code, printed = traced(index, capsys, "--offline")
+    assert (code, "12 records have that value in id: orders 0 7, orders 1 20" in printed.out) == (0, True)
+    assert "orders 1 30 is not traced: only 10 are traced" in printed.err
+    code, printed = traced(index, capsys, "--offline", "--output", "mermaid")
+    assert (code, "say which one" in printed.err) == (1, True)
+    # What Kafka says to have another value is none of them; if one is left, it is traced as if it had been alone.
+    monkeypatch.setattr(
+        searching, "has_value", lambda _s, _t, _i, partition, offset, *_: (partition, offset) == (1, 22)
+    )
+    monkeypatch.setattr(tracing, "kept", lambda *_: Kept())
+    monkeypatch.setattr("stream_lineage.cli.found_records.MOST_TRACED", 12)
+    code, printed = traced(index, capsys, "--no-update", "--output", "json")
+    document = json.loads(printed.out)
+    assert (code, document["record"]["offset"], NOTE in str(document["notes"])) == (0, 22, False)
+
+
 def test_a_record_that_does_not_have_the_value_is_not_traced(
     index: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
