@@ -29,6 +29,8 @@ def named(before: Incident, after: float, node: str, onset: datetime) -> Inciden
 
 
 def explained(at: datetime) -> list[Incident]:
-    """One that began then, whose cause was named."""
-    first = opened("a", at, "null-ratio")
-    return [first, named(first, 1.0, "raw", at - timedelta(seconds=20))]
+    """One that began then, whose cause was named, and one that nobody can explain."""
+    first, other = opened("a", at, "null-ratio"), opened("b", at, "throughput")
+    cause = {"verdict": "inconclusive", "sentence": "Nobody knows.", "ranking": []}
+    escalated = then(other, IncidentState.ESCALATED, 1.0, cause=cause)
+    return [first, named(first, 1.0, "raw", at - timedelta(seconds=20)), other, escalated]

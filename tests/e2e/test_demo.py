@@ -222,7 +222,7 @@ def test_no_panel_of_grafana_is_without_data(shown: Shown, influxd_binary: Path)
         return influx.rows(with_macros(text, bucket, start, stop))
 
     label_the_incident(rows, shown.running)
-    write_an_explained_incident(store, shown.began)
+    write_explained_incidents(store, shown.began)
     wait_until_all_is_stored(rows, shown.running)
     empty = []
     for board in boards():
@@ -322,8 +322,8 @@ def label_the_incident(rows: Callable[[str], list[dict[str, str]]], running: Dem
     assert done.returncode == 0, (done.stdout, done.stderr, running.told)
 
 
-def write_an_explained_incident(store: Store, at: datetime) -> None:
-    """One more, whose cause was named and confirmed: of seconds without a fault there is nothing to compare with."""
+def write_explained_incidents(store: Store, at: datetime) -> None:
+    """One whose cause was named and confirmed, and one that was escalated, whatever becomes of the demo's own."""
     settings = StoreSettings(
         influx_url=store.url, influx_org=store.org, influx_bucket=store.bucket, influx_token=SecretStr(store.token)
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from boards.flux import ALL, grouped, is_, is_not, series, then
-from boards.links import ALERTS, GROUPS, OVERVIEW, TOPIC
+from boards.links import ALERTS, GROUPS, INCIDENTS, OVERVIEW, TOPIC
 from boards.variables import INFLUXDB_UID
 
 FOLDER = "stream_lineage alerts"
@@ -133,6 +133,15 @@ RULES = (
         "Alerts on {{ .Labels.topic }}",
         "Alerts of severity warning or above were published in the last ten minutes.",
         (ALERTS, "All alerts"), above=0,
+    ),
+    Rule(
+        "stream-lineage-escalated",
+        "An incident waits for people",
+        _latest(_points("lineage_incident", "incidents", is_("state", "escalated")), "sum", "cluster", "kind"),
+        600, "0s", "critical",
+        "What broke first could not be told: {{ .Labels.kind }}",
+        "An incident was escalated in the last ten minutes; its page says what is known, and what would settle it.",
+        (INCIDENTS, "Incidents"), above=0,
     ),
     Rule(
         "stream-lineage-lost",
