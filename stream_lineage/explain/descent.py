@@ -18,14 +18,14 @@ metric is as usual where it leads to; if both are so."""
 SOON_STEPS, _RARER = 10, 0.75
 """So many points before its effect a cause is expected at most; of an earlier one more must be seen, this much for each
 doubling."""
-_BLIND = 0.1
-"""So much more must be seen for each node in between of which nobody knows, after the first."""
+_BLIND, _MOST_BLIND = 0.1, 3
+"""So much more must be seen for each node in between of which nobody knows, after the first; for so many at most."""
 _EVENT_STEPS = 10
 """So many points before an onset an event still explains it."""
 _RIGHT_AT = 3
 """So many points from an onset at most an event stands right at it."""
-_OVER_STEPS = 10
-"""What was over so many points before explains nothing."""
+_OVER_STEPS, _OVER_STEPS_OF_OTHER = 10, 4
+"""What was over so many points before explains nothing; the second: in another metric."""
 _COST_OF_HOP = 0.1
 _FAINT_PASSES, _BARE_PASSES, _OTHER_PASSES, _CROSSED_PASSES = 0.5, 0.8, 0.6, 0.6
 """What is left of a score by a node that only may deviate, that is not measured, that is as usual in what it is
@@ -152,12 +152,13 @@ def explains(known: Symptoms, node: str, step: Step) -> tuple[Deviation, float] 
         least, left = STRONG, 0.9
         if by is not None or among(each.measure, step.wanted):
             least, left = FAINT, 1.0 if each.ratio >= STRONG else _FAINT_PASSES
+        elif each.last < step.earliest - _OVER_STEPS_OF_OTHER * tolerance:
+            continue
         elif among(each.measure, step.quiet):
             least, left = BOTH if among(step.first, usual) else CROSSED, _CROSSED_PASSES
         elif among(step.first, usual):
             least = OTHER_MEASURE
-        if step.blind > 1:  # the more ways there are, the more often something deviates by chance
-            least *= 1 + _BLIND * (step.blind - 1)
+        least *= _chance(step)
         if ahead > 1:
             least = max(least, STRONG) * (1 + _RARER * math.log2(ahead))
         if each.ratio >= least:
@@ -166,6 +167,12 @@ def explains(known: Symptoms, node: str, step: Step) -> tuple[Deviation, float] 
         return None
     faith = max(each for each, _ in found)
     return _lead([deviation for left, deviation in found if left == faith]), faith
+
+
+def _chance(step: Step) -> float:
+    """How much more must be seen upstream of a step: the more ways lead there, the more often something deviates by
+    chance."""
+    return 1 + _BLIND * min(max(0, step.blind - 1), _MOST_BLIND)
 
 
 def near(one: Deviation, other: Deviation, known: Symptoms) -> bool:
@@ -297,9 +304,11 @@ def _sources(
 
     def grounds(node: int) -> bool:
         own = steps[node].own
-        if steps[node].towards is None:  # whatever its series say, somebody has noticed the breach
+        towards = steps[node].towards
+        if towards is None:  # whatever its series say, somebody has noticed the breach
             return True
-        return node in events or (own is not None and own.ratio >= STRONG)
+        least = STRONG * _chance(steps[towards])
+        return node in events or (own is not None and own.ratio >= least)
 
     def leads(node: int, other: int) -> bool:
         if other not in steps:

@@ -25,6 +25,8 @@ ENOUGH = 0.5
 """The least confidence with which a cause is named."""
 _AS_MUCH = 0.4
 """A second cause is named if its score is so large a part of the first one's, at least."""
+_BY_ITSELF = 0.7
+"""With so much confidence it is named whatever its score."""
 _BESIDE = 0.4
 """The least confidence with which another one is named beside the first, which takes some of it."""
 _MOST_RANKED = 10
@@ -100,6 +102,7 @@ def _ranking(
     best = max((scores[node] for node in sources), default=0.0)
     seldom = seldom_measured(recording, descent)
     found: list[Ranked] = []
+    beside: list[int] = []
     doubts: list[Doubt] = []
     left = 1.0
     for place, node in enumerate((*sources, *others)):
@@ -113,14 +116,18 @@ def _ranking(
             sure = min(sure, ENOUGH - 0.05)
         elif about:
             sure = min(sure, _OF_ITSELF)
-        least = _BESIDE if found and found[0].named else ENOUGH
-        named = is_source and not serious and sure >= least and scores[node] >= _AS_MUCH * best
+        may = is_source and not serious and sure >= _BESIDE and (sure >= _BY_ITSELF or scores[node] >= _AS_MUCH * best)
+        named = may and sure >= ENOUGH
         if not is_source:
             sure = min(sure, 0.5 * left)
         left = min(left, 1 - sure)
         if is_source:
             doubts += about
+        beside += [len(found)] if may else []
         found.append(_ranked(recording, descent, node, scores[node], sure, named, features))
+    if any(each.named for each in found):
+        for place in beside:
+            found[place] = replace(found[place], named=True)
     # A cause that is named comes before what is not.
     found.sort(key=lambda each: (not each.named, -each.score if each.named else 0))
     return found[:_MOST_RANKED] if len(sources) <= _MOST_RANKED else found[: len(sources)], doubts

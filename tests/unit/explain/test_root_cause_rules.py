@@ -335,3 +335,20 @@ def test_the_more_nodes_in_between_tell_nothing_the_more_must_be_seen_upstream()
     for by, expected in ((12, "a"), (7.5, "k")):
         answer = Story(*ways).deviates("a", 44, by).deviates("k", 50, 60).told("k")
         assert answer.ranking[0].node == expected
+
+
+def test_what_is_over_in_another_metric_before_its_effect_begins_explains_nothing() -> None:
+    answer = Story("ab").deviates("a", 42, 60, metric="x", until=46).deviates("b", 53).told("b")
+    assert "a" not in named(answer)
+
+
+def test_a_second_cause_that_is_sure_by_itself_is_named_however_long_the_way_of_the_first() -> None:
+    story = (
+        Story("ab", "bc", "cd", "de", "ef", "fg", "gz", "xz")
+        .deviates("x", 55, 60)
+        .event("x", "deploy", 55)
+        .deviates("z", 57, 60)
+    )
+    for place, node in enumerate("abcdefg"):
+        story.deviates(node, 50 + place, 90)
+    assert sorted(named(story.told("z"))) == ["a", "x"]
