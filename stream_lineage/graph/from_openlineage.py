@@ -15,6 +15,7 @@ from stream_lineage.model.graph import Detail, EvidenceClass, Node, NodeKind, Su
 
 STATED = 1.0
 _FAILED = ("FAIL", "ABORT")
+_LONGEST = 200
 
 
 def claims_of_event(event: Mapping[str, Any], naming: Naming) -> Iterator[Claim]:
@@ -61,7 +62,19 @@ def _facets(node: Node, dataset: Any, naming: Naming, source: str, job: str | No
         for each in _list(_mapping(made).get("inputFields")):
             first, last = _column(each, naming), _of(node, path)
             if first is not None and last is not None:
-                yield from _edge(first, last, source, detail(job=job))
+                yield from _edge(first, last, source, detail(job=job, transformation=_transformation(each, made)))
+
+
+def _transformation(column: Any, made: Any) -> str | None:
+    """How a column is made of another one, as newer events say of each, and older ones of all: ``DIRECT IDENTITY``,
+    or ``INDIRECT FILTER`` where it only decides which values there are."""
+    kinds = [
+        " ".join(part for name in ("type", "subtype") if isinstance(part := _mapping(each).get(name), str) and part)
+        for each in _list(_mapping(column).get("transformations"))
+    ]
+    older = _mapping(made).get("transformationType")
+    kinds += [older] if isinstance(older, str) else []
+    return ", ".join(sorted({kind for kind in kinds if kind and legal(kind)}))[:_LONGEST] or None
 
 
 def _owner(node: Node, dataset: Any, source: str) -> Iterator[Claim]:
