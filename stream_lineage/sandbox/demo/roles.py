@@ -14,6 +14,8 @@ from stream_lineage.sandbox.demo.topics import PREDICTIONS, TOPICS
 from stream_lineage.sandbox.ports import LOOPBACK
 
 _DEPLOY_SECONDS = 30.0
+_SETTLING_SECONDS = 45.0
+"""So long nothing is told of a topic of which something is declared: what waited for the first reader comes at once."""
 _GROUP_POLL_SECONDS = 5.0
 """Shorter than usual: nobody watches the demo for long."""
 COLLECTORS = "stream-lineage"
@@ -92,4 +94,6 @@ def alert_rules(now: datetime, scenario: Scenario) -> dict[str, object]:
     }
     if scenario.expected is None:
         return {"deploys": [deploy]}
-    return {"deploys": [deploy], "expectations": {scenario.topic.name: dict(scenario.expected)}}
+    settling = {**deploy, "topic": scenario.topic.name, "reason": "its writer has just been started"}
+    settling["to"] = (now + timedelta(seconds=_SETTLING_SECONDS)).isoformat(timespec="milliseconds")
+    return {"deploys": [deploy, settling], "expectations": {scenario.topic.name: dict(scenario.expected)}}

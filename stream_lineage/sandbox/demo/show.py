@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox.cluster import Sandbox
+from stream_lineage.sandbox.demo.alert import Alert
 from stream_lineage.sandbox.demo.clients import admin, assigned
 from stream_lineage.sandbox.demo.incident import Incident
 from stream_lineage.sandbox.demo.logged_process import LoggedProcess
@@ -152,8 +153,11 @@ class Show:
         self._wait(stage, stage.warm, _WARM_SECONDS, "healthy; what is usual is being learned")
         if self._ended():
             return False
+        if early := stage.watch.alerts():
+            narrator.say(f"Told meanwhile, for a machine is never quite even: {len(early)}")
+            narrator.tell([Text(each.summary, style="dim") for each in early[:_SHOWN_BESIDES]])
         stage.pipeline.release()
-        released = time.monotonic()
+        released = stage.released = time.monotonic()
         narrator.say(Text("The fault: a new release is rolled out.", style="bold yellow"))
         narrator.tell([Text(line) for line in scenario.story])
         self._wait(stage, lambda: stage.judged().exact, _ALERT_SECONDS, "the fault is in; waiting for the alert")
@@ -176,7 +180,7 @@ class Show:
     def _conclude(self, stage: _Stage, verdict: Verdict, released: float) -> None:
         narrator, scenario = self._narrator, self._settings.scenario
         if verdict.alert is not None:
-            first = next(a for a in stage.watch.alerts() if a.fingerprint == verdict.alert.fingerprint)
+            first = next(a for a in stage.alerts() if a.fingerprint == verdict.alert.fingerprint)
             channel = "drift" if scenario.name == SCHEMA.name else "anomaly"
             title = f"Alert on lineage.{channel}-alerts, {first.arrived - released:.1f} s after the release"
             if first.first_offsets != verdict.alert.first_offsets:
@@ -257,7 +261,7 @@ class Show:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Stage:
     directory: Path
     scenario: Scenario
@@ -266,6 +270,7 @@ class _Stage:
     watch: Watch
     client: AdminClient
     phase: Callable[[], Text]
+    released: float = 0.0
 
     def check(self) -> None:
         self.roles.check()
@@ -282,15 +287,19 @@ class _Stage:
     def warm(self) -> bool:
         return self.watch.windows(self.scenario.window_seconds) >= self.scenario.windows
 
+    def alerts(self) -> Sequence[Alert]:
+        """What was told since the release: a machine that is busy may have had something to tell before."""
+        return self.watch.alerts(self.released)
+
     def acknowledged(self) -> dict[int, int]:
         """The first bad record of each partition: the planted fault."""
         return self.pipeline.first_bad()
 
     def judged(self) -> Verdict:
-        return judge(self.scenario, self.acknowledged(), self.watch.alerts())
+        return judge(self.scenario, self.acknowledged(), self.alerts())
 
     def incident(self) -> Incident | None:
-        return incident_of(self.scenario, self.watch.incidents(), self.watch.alerts())
+        return incident_of(self.scenario, self.watch.incidents(), self.alerts())
 
     def cause_is_right(self) -> bool:
         incident = self.incident()

@@ -91,10 +91,10 @@ class Watch:
         if self._failure is not None:
             raise SandboxError(f"the demo cannot read Kafka any more: {self._failure}") from self._failure
 
-    def alerts(self) -> Sequence[Alert]:
-        """All of them, in the order of their arrival."""
+    def alerts(self, since: float = 0.0) -> Sequence[Alert]:
+        """Those that arrived since a monotonic time and are not over, in the order of their arrival."""
         with self._lock:
-            return tuple(self._alerts)
+            return tuple(each for each in self._alerts if each.arrived >= since and each.phase != "close")
 
     def incidents(self) -> Sequence[Incident]:
         """All that was told of incidents, in the order of its arrival."""

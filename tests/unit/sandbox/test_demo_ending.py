@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from stream_lineage.agents.alert_rules import read_alert_rules
 from stream_lineage.agents.incident_watch import incident_message
 from stream_lineage.model.finding import Severity
 from stream_lineage.model.incident import Incident as Told
 from stream_lineage.model.incident import IncidentBreach, IncidentState, Member
+from stream_lineage.sandbox.demo.alert import Alert
 from stream_lineage.sandbox.demo.incident import Incident
 from stream_lineage.sandbox.demo.picture import incident_lines, message_lines, plan_lines
+from stream_lineage.sandbox.demo.roles import alert_rules
+from stream_lineage.sandbox.demo.scenarios import DROP, SCENARIOS, Scenario
+from stream_lineage.sandbox.demo.watch import Watch
 from stream_lineage.sandbox.demo.way_back import Plan, arguments
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -109,3 +117,26 @@ def test_the_plan_is_asked_for_from_the_first_bad_offsets_on() -> None:
     asked = list(arguments("customers", {1: 7, 0: 5}, "h:1", Path("/i")))
     assert asked[:4] == ["replay", "customers", "0:5", "1:7"]
     assert "--execute" not in asked
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=lambda each: each.name)
+def test_the_service_takes_the_rules_that_the_demo_writes(scenario: Scenario, tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text(json.dumps(alert_rules(AT, scenario)))
+    rules = read_alert_rules(path)
+    assert {each.topic for each in rules.deploys} == {"predictions"} | ({"clicks"} if scenario is DROP else set())
+    assert set(rules.expected()) == ({"clicks"} if scenario is DROP else set())
+    latest = max(each.until for each in rules.deploys)
+    assert latest - AT < timedelta(seconds=scenario.healthy_seconds) or scenario is not DROP, "the fault is told of"
+
+
+def test_what_is_over_or_was_told_before_is_not_about_the_fault() -> None:
+    watch = Watch("127.0.0.1:1")
+    told = [metric(1.0, "open"), metric(2.0, "close"), metric(3.0, "open")]
+    watch._alerts.extend(told)
+    assert watch.alerts() == (told[0], told[2])
+    assert watch.alerts(1.5) == (told[2],)
+
+
+def metric(arrived: float, phase: str) -> Alert:
+    return Alert("i", "f", "throughput", "warning", "clicks", None, phase, "fewer", None, (), {}, arrived)
