@@ -46,8 +46,6 @@ def judge(scenario: Scenario, acknowledged: Mapping[int, int], alerts: Sequence[
         differences += [f"an alert about schemas that nothing explains: {a.summary}" for a in others if is_drift(a)]
         others = tuple(alert for alert in others if not is_drift(alert))
         differences += _unequal(best.first_offsets, acknowledged)
-    elif scenario.marked:
-        differences += _late(best.first_offsets, acknowledged)
     matches = tuple(sorted(p for p, offset in best.first_offsets.items() if acknowledged.get(p) == offset))
     return Verdict(best, matches, tuple(differences), (*found[1:], *others))
 
@@ -103,12 +101,3 @@ def _unequal(said: Mapping[int, int], real: Mapping[int, int]) -> list[str]:
         elif offset != first:
             differences.append(f"partition {partition}: the alert says {offset}, the first bad record is at {first}")
     return differences
-
-
-def _late(said: Mapping[int, int], real: Mapping[int, int]) -> list[str]:
-    """An alert about a metric says where the window starts in which it began: no bad record may be before that."""
-    return [
-        f"partition {partition}: the alert says from {offset} on, the first bad record is at {real[partition]}"
-        for partition, offset in sorted(said.items())
-        if real.get(partition, offset) < offset
-    ]

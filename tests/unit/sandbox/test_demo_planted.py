@@ -103,8 +103,8 @@ def test_a_metric_is_told_from_the_window_on_in_which_it_began(scenario: Scenari
     assert judge(scenario, real, [metric_alert(scenario, first_offsets=before)]).exact
     for wrong in ({"topic": "features"}, {"field": "age"}, {"kind": "out-of-order-ratio"}):
         assert judge(scenario, real, [metric_alert(scenario, first_offsets=before, **wrong)]).alert is None
-    after = judge(scenario, real, [metric_alert(scenario, first_offsets={**before, 2: 101})])
-    assert after.exact is not scenario.marked
+    unsent = judge(scenario, {0: 100}, [metric_alert(scenario, first_offsets=before)])
+    assert unsent.exact is not scenario.marked
     effect = metric_alert(scenario, first_offsets=before, fingerprint="g", topic="features")
     assert judge(scenario, real, [effect, metric_alert(scenario, first_offsets=before)]).besides == (effect,)
 
