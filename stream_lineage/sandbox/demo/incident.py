@@ -69,6 +69,11 @@ class Incident:
         return [each["node"] for each in self.answer.get("affected", ())]
 
     @property
+    def located(self) -> bool:
+        """Whether records were read again to find the first bad ones, or it is said why not."""
+        return bool(self.answer.get("first_bad") or self.answer.get("first_bad_notes"))
+
+    @property
     def first_bad(self) -> Mapping[int, int]:
         """Where the first bad record of each partition of the first cause is said to be, where that is said exactly."""
         found = [each for each in self.answer.get("first_bad") or () if each["exact"]]

@@ -123,6 +123,8 @@ def incident_lines(incident: Incident, acknowledged: Mapping[int, int]) -> list[
         lines += [Text(f"  {line}", style="dim") for line in cause.evidence[:_MOST_EVIDENCE]]
     if incident.first_bad:
         lines += [Text("first bad record"), *offset_lines(incident.first_bad, acknowledged)]
+    elif incident.located:
+        lines.append(Text(f"first bad     {answer.get('located', 'is not known')}"))
     if incident.affected:
         lines.append(Text(f"also hit      {', '.join(incident.affected)}"))
     lines += [Text(f"to settle it  {line}") for line in answer.get("settle", ())]

@@ -48,6 +48,7 @@ _OBSERVED_SECONDS = 90.0
 _ALERT_SECONDS = 60.0
 _WARM_SECONDS = 120.0
 _CAUSE_SECONDS = 60.0
+_LOCATED_SECONDS = 30.0
 _PLAN_SECONDS = 30.0
 _SHOWN_BESIDES = 6
 _STOP_SECONDS = 20.0
@@ -212,13 +213,19 @@ class Show:
                 )
                 stack.callback(asked.stop)
             self._wait(stage, stage.cause_is_right, _CAUSE_SECONDS, "looking for what broke first")
+            if stage.cause_is_right():
+                self._wait(stage, stage.located, _LOCATED_SECONDS, "the bad records are read again")
             incident = stage.incident()
             if incident is None:
                 if not self._ended():
                     narrator.say(Text("NO incident was opened for it.", style="bold red"))
                 return False
             differences = cause_differences(scenario, incident)
-            after = incident.arrived - released
+            named = min(
+                (each.arrived for each in stage.watch.incidents() if each.id == incident.id and each.causes),
+                default=incident.arrived,
+            )
+            after = named - released
             title = (
                 f"Incident {incident.id[:8]} on lineage.incidents: {incident.state}, {after:.1f} s after the release"
             )
@@ -304,6 +311,10 @@ class _Stage:
     def cause_is_right(self) -> bool:
         incident = self.incident()
         return incident is not None and not cause_differences(self.scenario, incident)
+
+    def located(self) -> bool:
+        incident = self.incident()
+        return incident is not None and incident.located
 
     @property
     def index(self) -> Path:

@@ -84,6 +84,10 @@ def test_first_bad_records_stand_beside_what_was_acknowledged() -> None:
     ]
     incident = read(named(first_bad=found))
     assert incident.first_bad == {0: 5}
+    assert incident.located
+    assert not read(named()).located
+    unsaid = read(named(first_bad=[], first_bad_notes=["no record is bad by itself"], located="None is bad by itself."))
+    assert "first bad     None is bad by itself." in [line.plain for line in incident_lines(unsaid, {})]
     shown = [line.plain.split() for line in incident_lines(incident, {0: 6})]
     assert ["partition", "0", "5", "acknowledged", "to", "the", "producer", "at", "6", "DIFFERENT"] in shown
 
