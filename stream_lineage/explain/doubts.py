@@ -139,10 +139,18 @@ def _looked_through(recording: Recording, descent: Descent, parent: int, node: i
 
 
 def _exonerated(descent: Descent, parent: int, node: int) -> bool:
-    """Something else that it feeds is as usual in what deviates, and nothing else that it feeds deviates."""
-    others = [each for each in descent.paths.children[parent] if each != node]
-    states = [descent.state(each, node) for each in others]
-    return State.QUIET in states and State.DEVIATES not in states
+    """Something else that it feeds is as usual in what deviates, and nothing else that it feeds deviates in it, be it
+    sooner or later."""
+    known, first = descent.known, descent.steps[node].first
+    quiet = False
+    for each in descent.paths.children[parent]:
+        name = descent.paths.ids[each]
+        if each == node or not among(first, known.measured.get(name, ())):
+            continue
+        if any(among(first, [deviation.measure]) for deviation in known.deviations.get(name, ())):
+            return False
+        quiet = True
+    return quiet
 
 
 def seldom_measured(recording: Recording, descent: Descent) -> set[str]:

@@ -352,3 +352,12 @@ def test_a_second_cause_that_is_sure_by_itself_is_named_however_long_the_way_of_
     for place, node in enumerate("abcdefg"):
         story.deviates(node, 50 + place, 90)
     assert sorted(named(story.told("z"))) == ["a", "x"]
+
+
+@pytest.mark.parametrize(("since", "verdict"), [(999, "root-cause"), (57, "inconclusive")])
+def test_a_parent_without_metrics_is_accused_by_another_child_that_follows_later(since: int, verdict: str) -> None:
+    """One that is as usual exonerates it."""
+    story = Story("pb", "px", "bc").deviates("b", 50).deviates("c", 52).deviates("x", since, 30 if since < 99 else 0)
+    answer = story.told("c")
+    assert answer.ranking[0].node == "b"
+    assert answer.verdict == verdict
