@@ -14,6 +14,7 @@ from stream_lineage.agents.graph_fold import GraphFold
 from stream_lineage.agents.one_partition import OnePartition
 from stream_lineage.connections import log_reader
 from stream_lineage.errors import DecodeError, IndexBusy, IndexUnusable, StreamLineageError
+from stream_lineage.graph.graph import Graph
 from stream_lineage.logs import get_logger
 from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS
 from stream_lineage.serve.live import LiveAlert, LiveAlerts
@@ -64,10 +65,16 @@ class Follower:
             self._stop.wait(pause)
 
 
-def graph_follower(fold: GraphFold) -> Follower:
-    """Reads the graph's events."""
+def graph_follower(fold: GraphFold, known: Callable[[], tuple[Graph, int] | None]) -> Follower:
+    """Reads the graph's events, from where on they are not ``known``."""
+    begun = False
 
     def work(running: Callable[[], bool]) -> None:
+        nonlocal begun
+        if not begun:
+            if (found := known()) is not None:
+                fold.start_from(*found)
+            begun = True
         while running() and not fold.catch_up():
             pass
 

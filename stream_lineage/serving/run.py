@@ -61,12 +61,10 @@ def application(settings: Settings, entrance: Entrance) -> Iterator[tuple[FastAP
         names = naming(settings.kafka.cluster_name, settings.kafka.addresses, others=settings.kafka.cluster_aliases)
         reader = log_reader(settings)
         fold = GraphFold(OnePartition(reader, settings.kafka.topic(GRAPH), written), names)
-        if (known := known_graph(settings)) is not None:
-            fold.start_from(*known)
         pool = IndexPool(settings.index.index_path)
         lineage = LiveLineage(settings, fold, names, pool)
         stack.callback(lineage.close)
-        graph = graph_follower(fold)
+        graph = graph_follower(fold, lambda: known_graph(settings))
         followers = [graph, alert_follower(settings, lineage.alerts)]
         if settings.serve.serve_index:
             followers.append(index_follower(settings))
