@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,14 +15,18 @@ from stream_lineage.logs import get_logger
 from stream_lineage.model.finding import Severity
 from stream_lineage.model.incident import Incident, IncidentBreach, IncidentState, Member
 from stream_lineage.notify.delivery import Delivery, delivery_from
+from stream_lineage.notify.hook_desk import Act
+from stream_lineage.notify.hook_record import ActionRecord, ActionState, action_from
+from stream_lineage.notify.hook_rules import Hook, read_hooks
 from stream_lineage.notify.links import Links
+from stream_lineage.notify.matching import Event, OwnersOf, about
 from stream_lineage.notify.post import caller
 from stream_lineage.notify.senders import sender
 from stream_lineage.notify.sending import Heard, Letter, Outcome
 from stream_lineage.notify.targets import Target, read_notifications
 from stream_lineage.provenance.incident_codec import incident_document
 from stream_lineage.provenance.log import read_messages
-from stream_lineage.provenance.topics import DELIVERIES
+from stream_lineage.provenance.topics import ACTIONS, DELIVERIES
 from stream_lineage.settings import Settings
 
 _log = get_logger("stream_lineage.notify")
@@ -93,3 +98,55 @@ def delivery_document(delivery: Delivery) -> dict[str, Any]:
     document = delivery.document()
     del document["reference"]
     return document
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """A hook, and what it would do for an incident: null where that is nothing."""
+
+    hook: Hook
+    act: Act | None
+
+
+def rehearsed(
+    settings: Settings, document: Mapping[str, Any], changes: Sequence[Event], owners_of: OwnersOf
+) -> list[Rehearsed]:
+    """What each hook would do for an incident as it is, after one of these changes of it. Nothing is done.
+
+    Raises:
+        SettingsError: the file of hooks cannot be used.
+    """
+    found = about(document, owners_of)
+    made = []
+    for hook in read_hooks(settings.notify.hooks).hooks:
+        change = next((each for each in changes if each in hook.on), None)
+        act = None
+        if change is not None and hook.when.fits(found):
+            now = datetime.now(UTC)
+            record = ActionRecord(
+                hook.name, str(document["id"]), change, int(document["reopened"]), ActionState.DRY_RUN, now,
+                hook.said(), "",
+            )  # fmt: skip
+            heard = Heard(document, str(document["id"]), f"kafka://{settings.kafka.cluster_name}")
+            act = Act(hook, heard, replace(found, event=change), record)
+        made.append(Rehearsed(hook, act))
+    return made
+
+
+def actions(settings: Settings) -> list[ActionRecord]:
+    """What hooks did, as the audit log has it, in order.
+
+    Raises:
+        KafkaUnavailable: no broker answered.
+    """
+    found: list[ActionRecord] = []
+    try:
+        with closing(log_reader(settings)) as reader:
+            for message in read_messages(reader, settings.kafka.topic(ACTIONS)):
+                try:
+                    found.append(action_from(message.value() or b""))
+                except DecodeError as error:
+                    _log.warning("an action cannot be read and is left out", error=error.message)
+    except NotFound:
+        return []  # nothing was ever done
+    return found

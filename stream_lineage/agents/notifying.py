@@ -6,7 +6,6 @@ goes on where this one was.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,8 +27,6 @@ from stream_lineage.provenance.incident_codec import incident_of
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
-TURN_SECONDS = 0.3
-RETRY_SECONDS = 5.0
 TIDY_SECONDS = 3600.0
 _log = get_logger("stream_lineage.notify")
 
@@ -44,12 +41,12 @@ class Told(Protocol):
 class Kept(Protocol):
     """``lineage.deliveries``."""
 
-    def all(self) -> list[Delivery]: ...
-    def write(self, key: bytes, delivery: Delivery | None) -> None: ...
+    def records(self) -> list[tuple[bytes, Delivery | None]]: ...
+    def write(self, key: bytes, value: bytes | None) -> None: ...
 
 
 class Notifying:
-    """``start`` its thread, ``stop`` it. ``here``: whether this worker is the one that tells; ``ready``: whether the
+    """``turn`` now and then. ``here``: whether this worker is the one that tells; ``ready``: whether the
     owners of what is hit are known. Nothing of it is waited for by anybody else."""
 
     def __init__(
@@ -78,15 +75,6 @@ class Notifying:
             "notify", lambda name, job: senders[name].send(job[2]), _ours
         )
         self._counts: dict[str, Counts] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="notify", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """It ends after what it does at the moment; nobody waits for that."""
-        self._stop.set()
 
     def turn(self) -> None:
         """Take in what is told, and send what is due.
@@ -122,8 +110,9 @@ class Notifying:
 
     def _begin(self) -> None:
         desk = self._make_desk()
-        for each in self._kept.all():
-            desk.load(each)
+        for each in dict(self._kept.records()).values():
+            if each is not None:
+                desk.load(each)
         desk.counts = self._counts = self._counts or desk.counts
         self._round += 1
         self._unsaved.clear()
@@ -137,14 +126,14 @@ class Notifying:
             messages, self._offset = self._told.read(self._offset)
             for _, heard in messages:
                 desk.take(heard)
-            if self._offset >= end or self._stop.is_set():
+            if self._offset >= end:
                 return
             desk.due(self._now())  # forgets what is long over
 
     def _send(self, desk: Desk, target: Target, letter: Letter) -> None:
         begun = desk.begun(target, letter, self._now())
         try:
-            self._kept.write(begun.key, begun)
+            self._kept.write(begun.key, begun.to_bytes())
         except StreamLineageError:
             desk.let_go(target)
             raise
@@ -164,7 +153,7 @@ class Notifying:
 
     def _save(self) -> None:
         for key, each in list(self._unsaved.items()):
-            self._kept.write(key, each)
+            self._kept.write(key, each.to_bytes())
             del self._unsaved[key]
 
     def _tidy(self, desk: Desk) -> None:
@@ -173,19 +162,6 @@ class Notifying:
         self._tidied = time.monotonic()
         for each in desk.outdated(self._now()):
             self._kept.write(each.key, None)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            pause = TURN_SECONDS
-            try:
-                self.turn()
-            except StreamLineageError as error:
-                _log.warning("incidents cannot be told now", error=error.message)
-                pause = RETRY_SECONDS
-            except Exception:  # noqa: BLE001 - a thread that is gone would tell nobody of anything any more
-                _log.exception("incidents cannot be told now")
-                pause = RETRY_SECONDS
-            self._stop.wait(pause)
 
 
 def heard(message: Message) -> Heard:

@@ -8,7 +8,7 @@ from stream_lineage.agents.alerts import Topic
 from stream_lineage.agents.progress import STALL_SECONDS, Progress
 from stream_lineage.detect.detector import Channel
 from stream_lineage.model.telemetry import Condition, Metric, Sample
-from stream_lineage.notify.telemetry import notify_metrics
+from stream_lineage.notify.telemetry import hook_metrics, notify_metrics
 from stream_lineage.store.health import Health
 
 CHANNELS: tuple[Channel, ...] = ("drift", "anomaly")
@@ -22,7 +22,7 @@ class AgentsTelemetry:
         self._store_health = store_health
         self._progress: Progress | None = None
         self._published: Mapping[Topic, int] = {}
-        self._told: Callable[[], Sequence[Metric]] = lambda: notify_metrics({}, {})
+        self._told: Callable[[], Sequence[Metric]] = lambda: [*notify_metrics({}, {}), *hook_metrics({})]
 
     def attach(self, progress: Progress, published: Mapping[Topic, int]) -> None:
         """The worker's progress, and its counts of alerts, which go on changing."""

@@ -31,7 +31,7 @@ from stream_lineage.agents.looks import Looks
 from stream_lineage.agents.metric_watch import MetricWatch
 from stream_lineage.agents.mutes import Mutes
 from stream_lineage.agents.muting import Muting
-from stream_lineage.agents.notify_role import notifying
+from stream_lineage.agents.notify_role import incident_side
 from stream_lineage.agents.pipeline import Pipeline
 from stream_lineage.agents.progress import Progress
 from stream_lineage.agents.pushed_watch import PushedWatch
@@ -181,24 +181,21 @@ def run_worker(
     graphed = graph_watch is not None
     wire_incidents(app, home, pipeline, outlet, incidents, cause, alerts, graphed=graphed, locate=locate)
     wire_labels(looks, home, pipeline, feeds.labels(), kafka.cluster_name, kept)
-    graphed = graph_watch is not None
-    notifier = notifying(kafka, agents.agents_id, notify, agents.public_url, home, fold, graphed=graphed)
-    if notifier is not None and telemetry is not None:
-        telemetry.attach_told(notifier.metrics)
+    side = incident_side(kafka, agents, notify, home, fold, graphed=graph_watch is not None)
+    if telemetry is not None:
+        telemetry.attach_told(side.metrics)
     waits = observation_waits(kafka, log, agents.agents_id)
     # A disk that is full is no reason to start again: the worker waits for it.
     watchdog = Watchdog(progress, lambda *place: store.health().ready and waits(*place))
     watchdog.start()
     mutes.start()
-    if notifier is not None:
-        notifier.start()
+    side.start()
     try:
         _execute(app)
     finally:
         watchdog.stop()
         mutes.stop()
-        if notifier is not None:
-            notifier.stop()
+        side.stop()
         store.close()  # before the pipeline, which may be waiting for a disk
         pipeline.close()
 

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "incident": "Show what belongs together, with what broke first.",
     "thresholds": "Hold thresholds against labelled incidents.",
     "notify": "Tell people of incidents: try it, see who was told.",
+    "hooks": "Show what is done when there is an incident.",
     "verify": "Check the provenance log for gaps and damage.",
     "schema": "Compare schemas: what changed and what breaks.",
     "backtest": "Try the metric detector on recorded series.",

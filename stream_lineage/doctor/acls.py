@@ -14,6 +14,7 @@ from typing import Literal
 
 from stream_lineage.agents.faust_app import changelog_topic
 from stream_lineage.provenance.topics import (
+    ACTIONS,
     ANOMALY_ALERTS,
     BASELINES,
     DEAD_LETTERS,
@@ -130,9 +131,12 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("agents", "topic", topic(DRIFT_ALERTS), ("Read", "Write"), "tell of schema drift, and of incidents"),
         Grant("agents", "topic", topic(ANOMALY_ALERTS), ("Read", "Write"), "tell of anomalies, and of incidents"),
         Grant("agents", "topic", topic(INCIDENTS), ("Write",), "tell of incidents"),
-        Grant("agents", "topic", topic(INCIDENTS), ("Read",), "notify people of incidents", optional=quiet),
+        Grant("agents", "topic", topic(INCIDENTS), ("Read",), "notify people of incidents, do what hooks say",
+              optional=quiet and settings.notify.hooks is None),
         Grant("agents", "topic", topic(DELIVERIES), ("Read", "Write"), "know who was told of which incident",
               optional=quiet),
+        Grant("agents", "topic", topic(ACTIONS), ("Read", "Write"), "do what hooks say, and note it",
+              optional=settings.notify.hooks is None),
         Grant("agents", "topic", topic(BASELINES), ("Read",), "compare with training baselines"),
         Grant("agents", "topic", topic(METRICS), ("Read",), "judge pushed metrics"),
         Grant(
@@ -179,6 +183,7 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("reader", "topic", topic(GRAPH), ("Read",), "show the lineage graph (`graph`)", optional=True),
         Grant("reader", "topic", topic(INCIDENTS), ("Read",), "show incidents (`incident`)", optional=True),
         Grant("reader", "topic", topic(STATE), ("Read",), "show what people said of incidents", optional=True),
+        Grant("reader", "topic", topic(ACTIONS), ("Read",), "show what hooks did (`hooks log`)", optional=True),
         Grant("reader", "topic", topic(DELIVERIES), ("Read",), "show who was told (`notify list`)", optional=True),
         *(
             Grant(

@@ -13,7 +13,7 @@ from stream_lineage.doctor.check import Check, Status, failed_by, ok, skipped
 from stream_lineage.doctor.influx import check_influx
 from stream_lineage.doctor.machine import check_clock, check_outbox, check_state, check_store
 from stream_lineage.doctor.network import reachable
-from stream_lineage.doctor.notify import check_notifications
+from stream_lineage.doctor.notify import check_hooks, check_notifications
 from stream_lineage.doctor.permissions import DEFAULT_ROLES, check_permissions
 from stream_lineage.doctor.registry import check_registry
 from stream_lineage.doctor.topics import check_own, check_watched, watched_topics
@@ -72,6 +72,8 @@ def examine(
     yield check_state(settings.collect.state_dir)
     if settings.notify.notifications is not None:
         yield check_notifications(settings.notify)
+    if settings.notify.hooks is not None:
+        yield check_hooks(settings.notify, settings.agents.connect_urls)
     if settings.store.kind == "influx":
         yield check_influx(settings.store, timeout_seconds=timeout_seconds)
         yield check_outbox(settings.store.outbox_path)

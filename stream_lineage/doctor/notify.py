@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 from stream_lineage.doctor.check import Check, fail, failed_by, ok, warn
 from stream_lineage.errors import SettingsError
 from stream_lineage.notify.address import AddressRefused, Policy, Resolve
+from stream_lineage.notify.hook_rules import CommandAction, ConnectAction, WebhookAction, read_hooks
 from stream_lineage.notify.post import caller
 from stream_lineage.notify.settings import NotifySettings
 from stream_lineage.notify.strict_yaml import Secret
 from stream_lineage.notify.targets import SlackTarget, Target, read_notifications
 
 _NAME = "notifications"
+_HOOKS = "hooks"
 
 
 def check_notifications(settings: NotifySettings, resolve: Resolve | None = None) -> Check:
@@ -37,6 +42,30 @@ def check_notifications(settings: NotifySettings, resolve: Resolve | None = None
     if unused:
         return warn(_NAME, f"no route leads to {', '.join(unused)}", "Name them in `routes` or `otherwise`.")
     return ok(_NAME, f"{len(found.targets)} targets; `stream-lineage notify test` sends them a message")
+
+
+def check_hooks(settings: NotifySettings, connect_urls: Sequence[str], resolve: Resolve | None = None) -> Check:
+    """What is done when there is an incident: the file, its secrets, programs and addresses. Nothing is started."""
+    try:
+        found = read_hooks(settings.hooks).hooks
+    except SettingsError as error:
+        return failed_by(_HOOKS, error)
+    for hook in found:
+        action = hook.action
+        if isinstance(action, ConnectAction) and not connect_urls:
+            return fail(_HOOKS, f"{hook.name}: connect_url is not set", "Set it to Kafka Connect's REST API.")
+        if isinstance(action, CommandAction) and not os.access(action.arguments[0], os.X_OK):
+            return fail(_HOOKS, f"{hook.name}: {action.arguments[0]} cannot be executed", "Change its mode or owner.")
+        if isinstance(action, WebhookAction):
+            try:
+                url = action.url if isinstance(action.url, str) else action.url.read(f"hooks: {hook.name}")
+                settings.policy.addresses(settings.policy.place(url), resolve)
+            except AddressRefused as error:
+                return fail(_HOOKS, f"{hook.name}: {error.message}", error.hint or "Check its URL.")
+            except OSError as error:
+                return warn(_HOOKS, f"{hook.name}: its name cannot be resolved: {error}", "Check the URL.")
+    live = sum(hook.mode == "live" for hook in found)
+    return ok(_HOOKS, f"{live} that are live, {len(found) - live} that are dry runs")
 
 
 def _look(policy: Policy, target: Target, resolve: Resolve | None) -> None:

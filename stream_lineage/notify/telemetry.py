@@ -8,6 +8,12 @@ from stream_lineage.model.telemetry import Metric, Sample
 from stream_lineage.notify.desk import Counts
 
 
+def hook_metrics(counts: Mapping[tuple[str, str], int]) -> Sequence[Metric]:
+    """Of what ended, by hook and how."""
+    samples = [Sample(count, {"hook": hook, "state": state}) for (hook, state), count in counts.items()]
+    return [Metric("stream_lineage_hook_actions_total", "counter", "Actions of hooks, by how they ended.", samples)]
+
+
 def notify_metrics(counts: Mapping[str, Counts], waiting: Mapping[str, int]) -> Sequence[Metric]:
     """Of each target; ``waiting`` are the messages that it is to hear."""
     attempts = [

@@ -18,7 +18,7 @@ from stream_lineage.notify.targets import WebhookTarget, key_of
 
 EVENT_TYPE = "io.stream-lineage.incident.v1"
 SCHEMA = "https://stream-lineage.io/schemas/incident.schema.json"
-_HEADERS = {"Content-Type": "application/cloudevents+json; charset=utf-8"}
+CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 
 
 class WebhookSender:
@@ -36,7 +36,7 @@ class WebhookSender:
         """Send the event. Sent again it has the same id."""
         heard, what = letter.heard, f"notifications: target {self._target.name}"
         body = cloud_event(heard, letter.event, letter.owners, self._links)
-        headers: dict[str, str] = dict(_HEADERS)
+        headers = {"Content-Type": CONTENT_TYPE}
         try:
             url = self._target.url if isinstance(self._target.url, str) else self._target.url.read(f"{what}: url")
             for name, secret in self._target.headers.items():

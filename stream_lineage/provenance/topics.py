@@ -22,6 +22,7 @@ GRAPH = "graph"
 EDGES = "edges"
 KEYS = "keys"
 DELIVERIES = "deliveries"
+ACTIONS = "actions"
 STATE = "state"
 TOKENS = "tokens"
 DEAD_LETTERS = "dead-letters"
@@ -65,6 +66,7 @@ OWN_TOPICS: tuple[OwnTopic, ...] = (
     OwnTopic(ANOMALY_ALERTS, 1, "delete", 90 * _DAY, "metric anomalies and data loss"),
     OwnTopic(INCIDENTS, 1, "compact", _FOREVER, "incidents, the newest state of each"),
     OwnTopic(DELIVERIES, 1, "compact", _FOREVER, "how far each target was told of each incident"),
+    OwnTopic(ACTIONS, 1, "delete", _YEAR, "what hooks did for incidents, and what they left: the audit log"),
     OwnTopic(GRAPH, 1, "delete", _FOREVER, "evidence for nodes and edges of the lineage graph"),
     OwnTopic(EDGES, None, "delete", _YEAR, "record edges from headers, for as long and as many bytes as settings say"),
     OwnTopic(KEYS, None, "delete", _YEAR, "hashes of declared key fields, for as long and as many bytes as edges"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
@@ -65,6 +66,16 @@ def noted(messages: list[Message]) -> dict[str, tuple[str, int]]:
     return {key: (each["state"], each["revision"]) for key, each in found.items()}
 
 
+def outcomes(messages: list[Message]) -> dict[str, str]:
+    """What came of each action."""
+    return {(each.key() or b"").decode(): json.loads(each.value() or b"{}")["state"] for each in messages}
+
+
+def ended(messages: list[Message]) -> set[str]:
+    """The actions that were done."""
+    return {name for name, state in outcomes(messages).items() if state == "done"}
+
+
 def told_of(revision: int, *incidents: Incident) -> dict[str, tuple[str, int]]:
     """As ``noted``, where both targets have heard of all."""
     return {f"{name}/{each.id}": ("sent", revision) for name in ("chat", "hook") for each in incidents}
@@ -110,7 +121,8 @@ def test_one_message_that_is_changed_when_it_is_over_and_none_from_the_next_work
     deployment, chat = deployed(cluster, tmp_path, "notify"), Chat()
     owned(deployment)
     first, second = incident("a"), incident("b")
-    over_before = resolved(replace(incident("c"), opened_at=NOW - timedelta(days=2)))
+    long_ago = NOW - timedelta(days=1)
+    over_before = replace(resolved(incident("c")), opened_at=long_ago, updated_at=long_ago, resolved_at=long_ago)
     publish(deployment, over_before, first)
     busy = iter([answer(429, Retry_After="1"), answer(500)])
     with Receiver(chat.script) as slack, Receiver(lambda _: next(busy, answer(204))) as hook, Receiver() as others:
@@ -124,10 +136,18 @@ def test_one_message_that_is_changed_when_it_is_over_and_none_from_the_next_work
             "otherwise": ["others"],
         }
         (tmp_path / "notifications.yaml").write_text(yaml.safe_dump(file))
+        ran = tmp_path / "ran"
+        script = "import os, sys; open(sys.argv[1], 'a').write(os.environ['HOOK_ID'] + ' ')"
+        command = {"arguments": [sys.executable, "-c", script, str(ran)]}
+        hooks = [
+            {"name": "run", "mode": "live", "on": ["resolved"], "when": {"owners": ["payments"]}, "command": command},
+            {"name": "dry", "on": ["opened"], "command": command},
+        ]
+        (tmp_path / "hooks.yaml").write_text(yaml.safe_dump({"hooks": hooks}))
         port = free_port()
         settings = (
             "--graph-poll-seconds", "1",
-            "--notifications", str(tmp_path / "notifications.yaml"),
+            "--notifications", str(tmp_path / "notifications.yaml"), "--hooks", str(tmp_path / "hooks.yaml"),
             "--notify-private-networks", "127.0.0.0/8", "--notify-http",
         )  # fmt: skip
 
@@ -146,6 +166,8 @@ def test_one_message_that_is_changed_when_it_is_over_and_none_from_the_next_work
             sent = 'stream_lineage_notify_attempts_total{outcome="sent",target="hook"}'
             assert metric(port, sent) == 1.0
             assert metric(port, sent.replace("sent", "failed")) == 2.0
+            dry = f"dry/{first.id}/opened/0"
+            alerts(deployment, "actions", lambda found: outcomes(found).get(dry) == "dry-run")
             worker.terminate()
             worker.wait(timeout=patient(60))
         with deployment.agents("two", settings=settings):
@@ -155,12 +177,17 @@ def test_one_message_that_is_changed_when_it_is_over_and_none_from_the_next_work
             publish(deployment, resolved(second))  # as soon as this has come, all that came before it has been decided
             came(hook, lambda found: len(found) >= 6)
             alerts(deployment, "deliveries", lambda found: noted(found) == told_of(2, first, second))
+            done = {f"run/{each.id}/resolved/0" for each in (first, second)}
+            alerts(deployment, "actions", lambda found: ended(found) == done)
         events = [json.loads(each.body) for each in hook.received]
         told = [(each["subject"][0], each["change"]) for each in events]
+    assert sorted(ran.read_text().split()) == sorted(done)
     given = ["--bootstrap-servers", cluster.bootstrap_servers, "--topic-prefix", deployment.prefix]
     assert run(["notify", "list", "--target", "chat", "--output", "json", *given]) == 0
     listed = {each["incident"][0]: (each["state"], each["revision"]) for each in json.loads(capsys.readouterr().out)}
     assert listed == {"a": ("sent", 2), "b": ("sent", 2)}
+    assert run(["hooks", "log", "--hook", "dry", "--output", "json", *given]) == 0
+    assert {each["id"] for each in json.loads(capsys.readouterr().out)} >= {dry}
     assert run(["notify", "show", first.id[:6], *given]) == 0
     assert "Resolved: scores" in capsys.readouterr().out
     assert told[:3] == [("a", "opened")] * 3  # asked to wait, failed, taken: the same event

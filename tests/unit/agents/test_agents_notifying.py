@@ -12,7 +12,7 @@ import pytest
 
 from stream_lineage.agents.notifying import Notifying
 from stream_lineage.errors import KafkaUnavailable
-from stream_lineage.notify.delivery import Delivery, DeliveryState
+from stream_lineage.notify.delivery import Delivery, DeliveryState, delivery_from
 from stream_lineage.notify.desk import Desk
 from stream_lineage.notify.sending import Heard, Later, Letter, Outcome, Sent
 from stream_lineage.notify.targets import Notifications
@@ -51,21 +51,18 @@ class Log:
     """``lineage.deliveries``."""
 
     def __init__(self) -> None:
-        self.records: dict[bytes, Delivery] = {}
+        self.newest: dict[bytes, Delivery] = {}
         self.away = False
-        self.on_write: Callable[[Delivery], None] = lambda _: None
 
-    def all(self) -> list[Delivery]:
-        return list(self.records.values())
+    def records(self) -> list[tuple[bytes, Delivery | None]]:
+        return list(self.newest.items())
 
-    def write(self, key: bytes, delivery: Delivery | None) -> None:
+    def write(self, key: bytes, value: bytes | None) -> None:
         if self.away:
             raise KafkaUnavailable("away")
-        if delivery is None:
-            del self.records[key]
-        else:
-            self.records[key] = delivery
-            self.on_write(delivery)
+        self.newest.pop(key, None)
+        if value is not None:
+            self.newest[key] = delivery_from(value)
 
 
 class Target:
@@ -105,7 +102,7 @@ class Worker:
 
 
 def sent(log: Log, count: int) -> Callable[[], bool]:
-    return lambda: sum(each.state is DeliveryState.SENT for each in log.records.values()) == count
+    return lambda: sum(each.state is DeliveryState.SENT for each in log.newest.values()) == count
 
 
 @pytest.fixture
@@ -135,10 +132,10 @@ def test_a_worker_that_does_not_have_the_partition_tells_nothing(targets: dict[s
     worker = Worker(Topic(heard("a")), log, targets)
     worker.here = False
     worker.notifying.turn()
-    assert log.records == {}
+    assert log.newest == {}
     worker.here, worker.ready = True, False  # nor does one that does not know the owners
     worker.notifying.turn()
-    assert log.records == {}
+    assert log.newest == {}
 
 
 def test_it_is_noted_before_it_is_sent_so_that_the_next_one_knows(targets: dict[str, Target]) -> None:
@@ -146,7 +143,7 @@ def test_it_is_noted_before_it_is_sent_so_that_the_next_one_knows(targets: dict[
     targets["one"].open.clear()
     worker = Worker(topic, log, targets)
     worker.until(lambda: bool(targets["one"].letters) and sent(log, 1)())
-    assert log.records[b"one/a"].trying
+    assert log.newest[b"one/a"].trying
     worker.here = False  # it is gone while the target has not answered
     targets["one"].open.set()
     second = Worker(topic, log, targets)
@@ -200,15 +197,15 @@ def test_an_error_of_ours_is_a_failure_and_not_the_end_of_a_target(targets: dict
     targets["one"].send = broken  # type: ignore[method-assign]
     log = Log()
     worker = Worker(Topic(heard("a")), log, targets)
-    worker.until(lambda: b"one/a" in log.records and log.records[b"one/a"].error != "")
-    assert "ZeroDivisionError" in log.records[b"one/a"].error
+    worker.until(lambda: b"one/a" in log.newest and log.newest[b"one/a"].error != "")
+    assert "ZeroDivisionError" in log.newest[b"one/a"].error
 
 
 def test_metrics_count_each_target(targets: dict[str, Target]) -> None:
     targets["two"].outcome = Later("away")
     log = Log()
     worker = Worker(Topic(heard("a")), log, targets)
-    worker.until(lambda: sent(log, 1)() and log.records[b"two/a"].error == "away")
+    worker.until(lambda: sent(log, 1)() and log.newest[b"two/a"].error == "away")
     worker.notifying.turn()
     samples = {
         (metric.name.removeprefix("stream_lineage_notify_"), *each.labels.values()): each.value

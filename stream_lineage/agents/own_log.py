@@ -1,58 +1,56 @@
-"""``lineage.deliveries``, read and written by the worker that tells of incidents."""
+"""A topic of ours with one partition that one worker reads whole and writes to, record by record."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
 from stream_lineage.agents.one_partition import OnePartition
 from stream_lineage.errors import DecodeError, KafkaUnavailable
-from stream_lineage.notify.delivery import Delivery, delivery_from
-from stream_lineage.provenance.topics import DELIVERIES
 from stream_lineage.wire.kafka import consumer, producer, translated
 from stream_lineage.wire.settings import KafkaSettings
 
 if TYPE_CHECKING:
     from confluent_kafka import Message, Producer
 
+T = TypeVar("T")
 _SECONDS = 30.0
-_READER = {"auto.offset.reset": "earliest", "enable.partition.eof": "true"}
+READER = {"auto.offset.reset": "earliest", "enable.partition.eof": "true"}
 
 
-class DeliveryLog:
-    """``group_id``: what its reader is called, for the sake of ACLs; it joins no group."""
+class OwnLog(Generic[T]):
+    """``group_id``: what its reader is called, for the sake of ACLs; it joins no group. ``decode`` raises
+    ``DecodeError`` for what is none of ours, which is left out."""
 
-    def __init__(self, settings: KafkaSettings, group_id: str) -> None:
+    def __init__(self, settings: KafkaSettings, group_id: str, topic: str, decode: Callable[[bytes], T]) -> None:
         self._settings = settings
-        self._topic = settings.topic(DELIVERIES)
+        self._topic = settings.topic(topic)
         self._group_id = group_id
+        self._decode = decode
         self._producer: Producer | None = None
 
-    def all(self) -> list[Delivery]:
-        """The newest of each pair.
+    def records(self) -> list[tuple[bytes, T | None]]:
+        """All that it holds, with keys, in order. Null: what had this key counts no more.
 
         Raises:
             KafkaUnavailable: no broker answered.
         """
-        reader = consumer(self._settings, self._group_id, _READER)
+        reader = consumer(self._settings, self._group_id, READER)
         try:
-            feed = OnePartition(reader, self._topic, _record)
-            found: dict[bytes, Delivery] = {}
+            feed = OnePartition(reader, self._topic, self._record)
+            found: list[tuple[bytes, T | None]] = []
             end, at = feed.end(), 0
             while at < end:
                 records, at = feed.read(at)
-                for _, (key, delivery) in records:
-                    if delivery is None:
-                        found.pop(key, None)
-                    else:
-                        found[key] = delivery
-            return list(found.values())
+                found += [record for _, record in records]
+            return found
         finally:
             reader.close()
 
-    def write(self, key: bytes, delivery: Delivery | None) -> None:
-        """Keep one, or nothing any more.
+    def write(self, key: bytes, value: bytes | None) -> None:
+        """Write one, and wait until it is there.
 
         Raises:
             KafkaUnavailable: the brokers did not take it.
@@ -70,21 +68,19 @@ class DeliveryLog:
         try:
             if self._producer is None:
                 self._producer = producer(self._settings, {"linger.ms": 0})
-            value = None if delivery is None else delivery.to_bytes()
             self._producer.produce(self._topic, value, key, on_delivery=on_delivery)
             self._producer.flush(_SECONDS)
-        except (KafkaException, BufferError) as error:
-            if isinstance(error, BufferError):
-                raise KafkaUnavailable(f"{self._topic} cannot be written: too much waits") from error
+        except BufferError as error:
+            raise KafkaUnavailable(f"{self._topic} cannot be written: too much waits") from error
+        except KafkaException as error:
             raise translated(error, f"write {self._topic}") from error
         if failed:
             raise translated(failed[0], f"write {self._topic}")
         if not taken:
             raise KafkaUnavailable(f"{self._topic}: nothing was acknowledged within {_SECONDS:g} s")
 
-
-def _record(message: Message) -> tuple[bytes, Delivery | None]:
-    key, value = message.key(), message.value()
-    if key is None:
-        raise DecodeError("no delivery: it has no key")
-    return key, None if value is None else delivery_from(value)
+    def _record(self, message: Message) -> tuple[bytes, T | None]:
+        key, value = message.key(), message.value()
+        if key is None:
+            raise DecodeError("it has no key")
+        return key, None if value is None else self._decode(value)
