@@ -5,6 +5,7 @@ What it says are names, counts, statistics and times: no values of records.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Any
 
 from stream_lineage.notify.links import Links, failing_step, step_name
 
-_MOST_EVIDENCE, _MOST_ALERTS, _MOST_NAMES = 3, 5, 5
+_MOST_EVIDENCE, _MOST_ALERTS, _MOST_NAMES, _MOST_RECORDS, _MOST_TOPICS = 3, 5, 5, 8, 3
 _LONGEST_LINE = 400
 _STATES = {
     "open": "open: looking for what broke first",
@@ -81,12 +82,18 @@ def _facts(
     if named:
         first = named[0]
         found.append(("Broke first", ", ".join(_what(each) for each in named)))
+        faults = [str(each["fault"]) for each in cause.get("causes") or () if each.get("fault")] if cause else []
+        if faults:
+            found.append(("Kind of fault", ", ".join(dict.fromkeys(faults))))
         found.append(("Since", _moment(first["onset"])))
         found.append(("Confidence", f"{first['confidence']:.2f}"))
         found.append(("Path", " > ".join(map(str, first["path"]))))
     if cause is not None and cause.get("affected"):
         names = [str(each["node"]) for each in cause["affected"]]
         found.append(("Hit", _listed(names, int(cause.get("affected_count", len(names))))))
+    if cause is not None and cause.get("consumer_groups"):
+        groups = [str(each) for each in cause["consumer_groups"]]
+        found.append(("Consumer groups", _listed(groups, len(groups))))
     if owners:
         found.append(("Owners", ", ".join(owners)))
     if document.get("cause_after_seconds") is not None:
@@ -106,12 +113,38 @@ def _sections(
         found.append(("Why", [str(line) for line in named[0]["evidence"][:_MOST_EVIDENCE]]))
     elif cause is not None and cause.get("settle"):
         found.append(("What would settle it", [str(line) for line in cause["settle"][:_MOST_EVIDENCE]]))
+    bad: Sequence[Mapping[str, Any]] = (cause or {}).get("first_bad") or ()
+    if bad:
+        found.append(("First bad records", _first_bad(bad)))
+        found.append(("The way back", _way_back(bad)))
     gravest = sorted(alerts, key=lambda each: ("critical", "warning", "info").index(each["severity"]))
     lines = [f"{each['severity']}: {each['summary']}" for each in gravest[:_MOST_ALERTS]]
     if len(alerts) > _MOST_ALERTS:
         lines.append(f"and {len(alerts) - _MOST_ALERTS} more")
     found.append((f"{len(alerts)} alert{'' if len(alerts) == 1 else 's'}", lines))
     return [(name, lines) for name, lines in found if lines]
+
+
+def _first_bad(bad: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [
+        f"{each['topic']} {each['partition']}:{each['offset']}"
+        if each.get("exact") and each.get("offset") is not None
+        else f"{each['topic']} {each['partition']}: one of {each['first']} to {each['last']}"
+        for each in bad[:_MOST_RECORDS]
+    ]
+    return lines if len(bad) <= _MOST_RECORDS else [*lines, f"and {len(bad) - _MOST_RECORDS} more partitions"]
+
+
+def _way_back(bad: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The commands that plan how groups read it again; they change nothing by themselves."""
+    places: dict[str, list[str]] = {}
+    for each in bad[:_MOST_RECORDS]:
+        offset = each["offset"] if each.get("exact") and each.get("offset") is not None else each["first"]
+        places.setdefault(str(each["topic"]), []).append(f"{each['partition']}:{offset}")
+    return [
+        f"stream-lineage replay {shlex.quote(topic)} {' '.join(offsets)} --downstream"
+        for topic, offsets in list(places.items())[:_MOST_TOPICS]
+    ]
 
 
 def _what(ranked: Mapping[str, Any]) -> str:

@@ -141,3 +141,23 @@ def test_slacks_links_hold_an_address_that_a_template_made() -> None:
 )
 def test_a_template_of_unknown_names_is_refused(template: str, fine: bool) -> None:
     assert (template_problem(template) is None) is fine
+
+
+def test_it_says_which_records_are_bad_first_who_reads_them_and_how_to_get_back() -> None:
+    found = document()
+    one = {"cause": "raw/one", "topic": "raw", "partition": 0, "offset": 123, "exact": True, "first": 123, "last": 123}
+    found["cause"].update(
+        causes=[{"node": "raw/one", "metric": "null_ratio", "field": "amount", "fault": "null surge"}],
+        first_bad=[one, {**one, "partition": 2, "offset": None, "exact": False, "first": 40, "last": 99}],
+        consumer_groups=["scorer", "billing"],
+    )
+    said = incident_message(found, LINKS).text
+    for wanted in ("raw 0:123", "raw 2: one of 40 to 99", "scorer, billing", "null surge",
+                   "stream-lineage replay raw 0:123 2:40 --downstream"):  # fmt: skip
+        assert wanted in said
+
+
+def test_where_first_bad_records_could_not_be_looked_for_nothing_is_said_of_them() -> None:
+    found = document()
+    found["cause"].update(first_bad=None, causes=[], consumer_groups=[], replay=None)
+    assert "First bad" not in incident_message(found, LINKS).text
