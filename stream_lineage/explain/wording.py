@@ -100,20 +100,19 @@ def sentence(
         reasons = " ".join(dict.fromkeys(each.reason for each in doubts)) or "Nothing grounds a cause."
         first = f" The first that deviates is {ranked[0].node}." if ranked and ranked[0].node != breach.node else ""
         return f"What broke {what} of {breach.node} cannot be told: {reasons}{first}"
-    parts = []
-    for each in named:
-        own = [deviation for deviation in each.deviations if deviation.name.node == each.node]
-        how = said(own[0]) if own else each.metric
-        way = (
-            " itself" if len(each.path) == 1 else f", over {len(each.path) - 1} hop{'s' if len(each.path) > 2 else ''}"
-        )
-        parts.append(f"{each.node} ({how}){way}")
-    joined = "; and independently ".join(parts)
+    joined = "; and, independently, because of ".join(_cause(each) for each in named)
     hit = Counter(each.kind for each in affected)
-    count = ", ".join(f"{number} {kind}" for kind, number in sorted(hit.items()))
+    count = ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in sorted(hit.items()))
     tail = f" Downstream of it: {count}." if count else ""
-    sure = named[0].confidence
-    return f"{what} of {breach.node} broke because of {joined}. Confidence {sure:.2f}.{tail}"
+    return f"{what} of {breach.node} broke because of {joined}. Confidence {named[0].confidence:.2f}.{tail}"
+
+
+def _cause(each: Ranked) -> str:
+    own = [deviation for deviation in each.deviations if deviation.name.node == each.node]
+    how = said(own[0]) if own else each.metric
+    hops = len(each.path) - 1
+    where = "itself" if not hops else f"{hops} hop{'s' if hops > 1 else ''} upstream"
+    return f"{each.node} {where}: {how}"
 
 
 def _number(value: float) -> str:

@@ -58,7 +58,7 @@ def test_the_answer_as_json(path: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_the_answer_for_people(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("m of model broke because of raw (m of raw is at 120")
+    assert lines[0].startswith("m of model broke because of raw 3 hops upstream: m of raw is at 120")
     [row] = [line for line in lines if "clean" in line and "declared" in line and "│" in line]
     trend = row.split("│")[-2].strip()
     before, _, after = trend.partition("|")
