@@ -13,6 +13,7 @@ from stream_lineage.model.schema import SchemaReference
 from stream_lineage.provenance.spans import IndexedSpan
 
 _CHUNK = 512
+"""Rows that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +49,14 @@ def spans_from(index: ProvenanceIndex, log: int, first_offset: int, most: int) -
     that begin where the last one's last span ended hold what ``ProvenanceIndex.spans`` gives, no more and no less."""
     known = index.logs[log]
     rows: list[SpanRow] = []
-    start, runs, whole = first_offset, 0, False
+    start, runs, whole, chunk = first_offset, 0, False, min(_CHUNK, most + 1)
     while runs <= most and not whole:
         found = index.rows(
             "SELECT first_offset, last_offset, value_schema, key_schema FROM span WHERE log = ? AND first_offset >= ?"
             " ORDER BY first_offset LIMIT ?",
-            (log, start, _CHUNK),
+            (log, start, chunk),
         )
-        whole = len(found) < _CHUNK
+        whole, chunk = len(found) < chunk, _CHUNK  # rows may merge: then it takes more of them than a page has
         for first, last, value, key in found:
             pair = (
                 index.completed(known.topic, "value", index.reference(value)),
