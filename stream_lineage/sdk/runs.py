@@ -157,12 +157,12 @@ class Run:
     def input(self, said: Any, frame: Any = None) -> None:
         """A dataset that is read, and the frame that was read from it. Frames of one dataset are parts of a whole."""
         with RUNS.quietly():
-            self.hold(self._use(self.inputs, dataset(said)), frame)
+            self._add(self.inputs, said, frame)
 
     def output(self, said: Any, frame: Any = None) -> None:
         """A dataset that is written, and the frame that is."""
         with RUNS.quietly():
-            self.hold(self._use(self.outputs, dataset(said)), frame)
+            self._add(self.outputs, said, frame)
 
     def expectations(self, said: Any, result: Any) -> None:
         """What Great Expectations found of a dataset: a validation result, a checkpoint's, or one of them as JSON. They
@@ -245,6 +245,11 @@ class Run:
         found = RUNS.admitted(held(frame, library, self.key))
         use.waiting.append(found)
         use.whole = use.whole and found.measure is not found.describe
+
+    def _add(self, uses: list[Use], said: Any, frame: Any) -> None:
+        self.hold(self._use(uses, dataset(said)), frame, empty=True)
+        if self.started is not None and self.ended is None and frame is not None:
+            RUNS.look(self)
 
     def _use(self, uses: list[Use], about: Dataset) -> Use:
         found = next((each for each in uses if each.dataset == about), None)

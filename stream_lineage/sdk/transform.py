@@ -92,6 +92,14 @@ class Tracking:
     ) -> None:
         self._runs.pop().__exit__(kind, error, trace)
 
+    async def __aenter__(self) -> Run:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
 
 def track_lineage(function_or_job: Any = None, /, **options: Any) -> Any:
     """Track a function, or a block of code, of which nothing has to be named beforehand.

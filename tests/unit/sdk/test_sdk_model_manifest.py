@@ -28,9 +28,10 @@ from stream_lineage.sdk import (
     lineage_manifest,
     log_to_mlflow,
     run,
-    run_sender,
+    runs,
     verify_input,
 )
+from stream_lineage.sdk.run_sender import RunSender
 
 SCHEMA = jsonschema.Draft202012Validator(
     json.loads(schema_text("manifest.schema.json")), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
@@ -43,7 +44,7 @@ ROWS = [{"id": number, "age": number + 20, "amount": None if number == 2 else nu
 def nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENLINEAGE_PARENT_ID", "OPENLINEAGE_ROOT_PARENT_ID", "OPENLINEAGE_NAMESPACE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(run_sender.RUNS, "_destinations", lambda: None)
+    monkeypatch.setattr(runs, "RUNS", RunSender(lambda: None))
 
 
 def test_all_that_is_known(tmp_path: Path) -> None:
