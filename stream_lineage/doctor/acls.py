@@ -260,7 +260,8 @@ def grants(settings: Settings) -> tuple[Grant, ...]:
         Grant("metric", "topic", topic(METRICS), ("Write",), "push metrics"),
         Grant("metric", "topic", own, ("Describe",), "see which of our own topics exist", prefixed=True),
         Grant("declarer", "topic", topic(DECLARATIONS), ("Write",), "declare what they read and write"),
-        Grant("declarer", "topic", topic(OPENLINEAGE), ("Write",), "tell the runs of their transformations", optional=True),
+        Grant("declarer", "topic", topic(OPENLINEAGE), ("Write",), "tell the runs of their transformations",
+              optional=True),
     )  # fmt: skip
 
 

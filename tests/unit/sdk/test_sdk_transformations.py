@@ -26,6 +26,7 @@ from referencing import Registry, Resource
 from stream_lineage.model.schema_files import schema_text
 from stream_lineage.sdk import (
     current_run,
+    datasets,
     run,
     run_sender,
     runs,
@@ -34,6 +35,7 @@ from stream_lineage.sdk import (
     transform,
     transform_lineage,
 )
+from stream_lineage.sdk.declare import Declared
 from stream_lineage.sdk.destinations import Destination, Undelivered
 from stream_lineage.sdk.run_sender import RunSender
 
@@ -79,6 +81,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
         if name.startswith(("OPENLINEAGE_P", "OPENLINEAGE_R", "OPENLINEAGE_N", "LINEAGE_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("STREAM_LINEAGE_BOOTSTRAP_SERVERS", "broker:9092,other:9092")
+    monkeypatch.setattr(datasets, "DECLARED", Declared())  # clients of other tests have shown nothing
     kept = Kept()
     sender = RunSender(lambda: kept)
     for module in (run_sender, runs, transform):
