@@ -62,7 +62,7 @@ def audit(settings: Settings, told: Iterable[Told], question: Question, progress
     """
     incidents = [
         each
-        for each in map(labelled, told)
+        for each in (labelled(one, question.end) for one in told)
         if each.start <= question.end.timestamp() and each.end >= question.start.timestamp()
     ]
     if not any(each.verdict is not None for each in incidents):
@@ -89,14 +89,16 @@ def audit(settings: Settings, told: Iterable[Told], question: Question, progress
     return Report(tuple(outcomes), tuple(incidents), len(series), tuple(notes))
 
 
-def labelled(told: Told) -> LabelledIncident:
-    """An incident as it is held against alarms: from when what broke first began, until it was over."""
+def labelled(told: Told, until: datetime) -> LabelledIncident:
+    """An incident as it is held against alarms: from when what broke first began, until it was over; until ``until``
+    where it is not."""
     incident, cause = told.incident, told.incident.cause or {}
     named = [each for each in cause.get("ranking", ()) if each["named"]]
     began = min(
         [each.first_at.timestamp() for each in incident.members] + [float(each["onset_interval"][0]) for each in named]
     )
-    over = incident.resolved_at or max(each.over_at or each.last_at for each in incident.members)
+    ends = [each.over_at or (each.last_at if each.once else until) for each in incident.members]
+    over = incident.resolved_at or max(ends)
     nodes = {each.job if each.kind.startswith("group-") and each.job else each.topic for each in incident.members}
     nodes |= {str(each["node"]) for each in named}
     if told.label is not None and told.label.cause is not None:

@@ -95,7 +95,7 @@ def audit(
     if start is not None:
         since = moment_before(start, now)
     else:
-        begun = [each.start for each in map(labelled, told) if each.verdict is not None]
+        begun = [each.start for each in (labelled(one, until) for one in told) if each.verdict is not None]
         since = datetime.fromtimestamp(min(begun), UTC) - _HISTORY if begun else until - _HISTORY
     if since >= until:
         raise click.UsageError("--from is not before --to.")
@@ -104,7 +104,7 @@ def audit(
     question = Question(since, until, window, tried, topics)
     with reading("running the detector") as progress:
         report = audited(settings, told, question, progress)
-    best = suggested(report.outcomes, bearable)
+    best = suggested(report.outcomes, bearable, present)
     if plot is not None:
         from stream_lineage.cli.audit_plot import tradeoff_svg
 

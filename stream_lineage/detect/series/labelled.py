@@ -117,14 +117,16 @@ def outcome(sensitivity: float, watched: Sequence[Watched], incidents: Iterable[
     )
 
 
-def suggested(outcomes: Sequence[Outcome], most_false_per_month: float) -> Outcome | None:
+def suggested(outcomes: Sequence[Outcome], most_false_per_month: float, present: float) -> Outcome | None:
     """The one that catches most with no more false alarms in a month than are bearable; of equals the one with the
-    fewest, then the soonest, then the least sensitive. Null where each has more."""
+    fewest, then the soonest, then the one that is set at present, then the least sensitive. Null where each has more.
+    """
     bearable = [each for each in outcomes if (each.false_per_month or 0.0) <= most_false_per_month]
     return min(
         bearable,
         key=lambda each: (
-            -len(each.caught), each.false_alarms, each.median_delay_seconds or 0.0, each.sensitivity,
+            -len(each.caught), each.false_alarms, each.median_delay_seconds or 0.0, each.sensitivity != present,
+            each.sensitivity,
         ),
         default=None,
     )  # fmt: skip

@@ -242,7 +242,8 @@ class Show:
 
     def _questions(self, stage: _Stage) -> None:
         narrator = self._narrator
-        metrics = stage.directory / "state" / "metrics.sqlite" if self._settings.influx is None else None
+        shown = self._settings.influx is None and self._settings.scenario is SCHEMA
+        metrics = stage.directory / "state" / "metrics.sqlite" if shown else None
         incident, alert = stage.incident(), stage.judged().alert
         first_bad = stage.acknowledged() or (alert.first_offsets if alert is not None else {})
         found = Found(self._settings.scenario.topic.name, first_bad, None if incident is None else incident.id)

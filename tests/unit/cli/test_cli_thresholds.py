@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from stream_lineage import incidents as of_incidents
+from stream_lineage.auditing import labelled
 from stream_lineage.cli.main import run
 from stream_lineage.cli.thresholds import advice, tradeoff
 from stream_lineage.detect.series.audit import MONTH_SECONDS
@@ -136,3 +138,15 @@ def test_the_advice_says_what_to_do() -> None:
     assert "right as it is: 0.05" in advice(of(0.05, 1, 0), 0.05, 10)
     assert "metric_sensitivity 0.5 (it is 0.05)" in advice(of(0.5, 1, 0), 0.05, 10)
     assert "more than 10 false alarms" in advice(None, 0.05, 10)
+
+
+def test_an_incident_lasts_until_it_is_over() -> None:
+    over = told(1, FAULT, None)
+    lead = timedelta(minutes=2).total_seconds()
+    assert labelled(over, at(WINDOWS)).end == at(FAULT + 6).timestamp() + lead
+    going_on = replace(over.incident.members[0], over_at=None)
+    lasting = replace(over, incident=replace(over.incident, members=(going_on,), resolved_at=None))
+    assert labelled(lasting, at(WINDOWS)).end == at(WINDOWS).timestamp() + lead
+    moment = replace(lasting, incident=replace(lasting.incident, members=(replace(going_on, once=True),)))
+    assert labelled(moment, at(WINDOWS)).end == at(FAULT).timestamp() + lead
+    assert labelled(lasting, at(WINDOWS)).nodes == {"orders"}

@@ -71,6 +71,7 @@ def of(sensitivity: float, caught: int, false: int, delay: float = 10.0) -> Outc
         ([of(0.05, 3, 0), of(0.5, 3, 4)], 10, 0.05),
         ([of(0.05, 3, 2), of(0.5, 3, 2, delay=5.0)], 10, 0.5),
         ([of(0.5, 3, 2), of(0.05, 3, 2)], 10, 0.05),
+        ([of(0.05, 3, 2), of(50, 3, 2)], 10, 50),
         ([of(0.05, 3, 20)], 10, None),
         ([], 10, None),
     ],
@@ -78,5 +79,5 @@ def of(sensitivity: float, caught: int, false: int, delay: float = 10.0) -> Outc
 def test_what_catches_most_within_what_is_bearable_is_suggested(
     outcomes: list[Outcome], bearable: float, best: float | None
 ) -> None:
-    found = suggested(outcomes, bearable)
+    found = suggested(outcomes, bearable, 50.0)
     assert (None if found is None else found.sensitivity) == best
