@@ -25,8 +25,8 @@ def run(job: Job) -> None:
     new_release = False
     when_bad = first_bad()
 
-    def send(customer: dict[str, Any]) -> None:
-        bad = spoilt(customer, job.fault, chance)
+    def send(customer: dict[str, Any], fault: str | None) -> None:
+        bad = spoilt(customer, fault, chance)
         producer.produce(
             CUSTOMERS.name,
             writer.encode(customer),
@@ -36,13 +36,14 @@ def run(job: Job) -> None:
 
     job.wait_for_begin()
     for customer in shop.customers():
-        send(customer)
+        send(customer, None)
     for due in job.ticks(PER_SECOND):
-        if job.fault == "schema" and not new_release:
+        fault = job.fault  # once a turn: the release may come at any time
+        if fault == "schema" and not new_release:
             new_release = True
             writer = AvroWriter(job.registry_url, CUSTOMERS.subject, schema("customer-2"))
         for _ in range(due):
-            send(shop.changed_customer())
+            send(shop.changed_customer(), fault)
         producer.poll(0)
     job.flush(producer)
 

@@ -24,11 +24,12 @@ def run(job: Job) -> None:
     writer = AvroWriter(job.registry_url, CLICKS.subject, schema("click"))
     when_late = first_bad()
     for due in job.ticks(PER_SECOND):
+        fault = job.fault
         for _ in range(due):
-            click = shop.click(scrolls=job.fault == "schema")
-            if job.fault == "drop" and chance.random() < _LOST:
+            click = shop.click(scrolls=fault == "schema")
+            if fault == "drop" and chance.random() < _LOST:
                 continue
-            if late := job.fault == "late":
+            if late := fault == "late":
                 click["clicked_at"] -= timedelta(seconds=LATE_SECONDS)
             producer.produce(
                 CLICKS.name,
