@@ -188,6 +188,11 @@ def test_one_message_that_is_changed_when_it_is_over_and_none_from_the_next_work
     assert listed == {"a": ("sent", 2), "b": ("sent", 2)}
     assert run(["hooks", "log", "--hook", "dry", "--output", "json", *given]) == 0
     assert {each["id"] for each in json.loads(capsys.readouterr().out)} >= {dry}
+    file_of_hooks = str(tmp_path / "hooks.yaml")
+    assert run(["hooks", "try", first.id[:6], "--hooks", file_of_hooks, "--cluster", "test", *given]) == 0
+    said = capsys.readouterr().out
+    assert "run (live): would run" in said
+    assert "INCIDENT_OWNERS=payments" in said
     assert run(["notify", "show", first.id[:6], *given]) == 0
     assert "Resolved: scores" in capsys.readouterr().out
     assert told[:3] == [("a", "opened")] * 3  # asked to wait, failed, taken: the same event
