@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import orjson
 
 from stream_lineage.connections import log_reader
-from stream_lineage.errors import DecodeError, NotFound
+from stream_lineage.errors import DecodeError, NotFound, SettingsError
 from stream_lineage.explain.live import Bundle, Progress
 from stream_lineage.explain.live import Question as Asked
 from stream_lineage.explain.neighbourhood import neighbourhood
@@ -167,7 +167,7 @@ def replays(settings: Settings, incident: Incident) -> list[Plan]:
         )
     try:
         graph = lineage_graph(settings)
-    except NotFound:
+    except (NotFound, SettingsError):  # there is none, or we may not read it
         graph = None
     since = min(each["onset_interval"][0] for each in (incident.cause or {})["ranking"] if each["named"])
     why = f"incident {incident.id[:12]}"

@@ -50,6 +50,10 @@ from stream_lineage.wire.log_offsets import listed_offsets
 
 _ANSWER_SECONDS = 10.0
 _GROUP = "group/"
+_HIDDEN = (
+    "Groups that may not be described count as none: `stream-lineage doctor --print-acls --role replay` prints what is "
+    "needed."
+)
 _UNSEEN = "What we may not describe counts as absent: `stream-lineage doctor --print-acls` prints what is needed."
 
 
@@ -402,10 +406,8 @@ def _client(settings: Settings) -> Callable[[], Any]:
 def _known_groups(groups: Iterable[str], states: Mapping[str, str]) -> None:
     for group in groups:
         if group not in states:
-            hint = (
-                _near(difflib.get_close_matches(group, states, n=3))
-                or "Groups that may not be described count as none."
-            )
+            near = _near(difflib.get_close_matches(group, states, n=3))
+            hint = f"{near} {_HIDDEN}" if near else _HIDDEN
             raise NotFound(f"there is no consumer group {group[:300]}", hint=hint)
 
 

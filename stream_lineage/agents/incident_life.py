@@ -129,6 +129,57 @@ def taken(alert: AlertRead, standing: Standing, incidents: Iterable[Incident]) -
     )  # fmt: skip
 
 
+def bridged(made: Incident, alert: AlertRead, standing: Standing, incidents: Iterable[Incident]) -> list[Incident]:
+    """Other incidents to which an alert that ``made`` took belongs as well: all of them are one."""
+    if alert.phase == "close" or not any(each.event_id == alert.event_id for each in made.members):
+        return []
+    return [each for each in incidents if each.id != made.id and _belongs(each, alert, standing)]
+
+
+def alike(incident: Incident, incidents: Iterable[Incident]) -> list[Incident]:
+    """Other incidents of the same time that are on the way from what broke first, or broke by the same."""
+    if incident.over or not incident.related:
+        return []
+    return [
+        each
+        for each in incidents
+        if each.id != incident.id and not each.over and _overlap(incident, each) and _one_way(incident, each)
+    ]
+
+
+def merged(one: Incident, other: Incident, now: datetime) -> tuple[Incident, Incident]:
+    """Two incidents that are one: the older with all that is known of both, and the younger, which is closed."""
+    older, younger = sorted((one, other), key=lambda each: (each.opened_at, each.id))
+    has = {each.fingerprint for each in older.members}
+    members = (*older.members, *(each for each in younger.members if each.fingerprint not in has))[:MOST_MEMBERS]
+    changed: dict[str, Any] = {"members": members, "severity": _graver(older.severity, younger.severity)}
+    if older.breach.metric is None and younger.breach.metric is not None:
+        changed["breach"] = younger.breach
+    if not _knows(older) and _knows(younger):
+        after = younger.breach.at + timedelta(seconds=younger.cause_after_seconds or 0.0)
+        seconds = max(0.0, (after - older.breach.at).total_seconds())
+        changed |= {"cause": younger.cause, "related": younger.related, "cause_after_seconds": round(seconds, 3)}
+    state = IncidentState.ROOT_CAUSE if _knows(older) or _knows(younger) else IncidentState.UPDATED
+    closed = _next(younger, IncidentState.RESOLVED, now, resolved_at=now, merged_into=older.id)
+    return _next(older, state, now, **changed), closed
+
+
+def _knows(incident: Incident) -> bool:
+    return incident.cause is not None and incident.cause["verdict"] == "root-cause"
+
+
+def _overlap(one: Incident, other: Incident) -> bool:
+    return one.opened_at - OVERLAP <= other.last_at and other.opened_at - OVERLAP <= one.last_at
+
+
+def _one_way(one: Incident, other: Incident) -> bool:
+    if one.related[:1] == other.related[:1]:
+        return True
+    return any(each.node in one.related for each in other.members) or any(
+        each.node in other.related for each in one.members
+    )
+
+
 def turned(incident: Incident, now: datetime) -> Incident | None:
     """What time makes of an incident; null where nothing."""
     if incident.over:
@@ -186,6 +237,8 @@ def waits_for_cause(incident: Incident) -> bool:
 
 
 def _has(incident: Incident, alert: AlertRead) -> bool:
+    if incident.merged_into is not None:
+        return False
     if incident.over and (incident.resolved_at is None or alert.observed_at > incident.resolved_at + REOPENS):
         return False
     return any(each.fingerprint == alert.fingerprint for each in incident.members)

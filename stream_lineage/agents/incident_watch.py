@@ -23,7 +23,10 @@ from stream_lineage.agents.incident_life import (
     REOPENS,
     AlertRead,
     Standing,
+    alike,
     answered,
+    bridged,
+    merged,
     placed,
     taken,
     turned,
@@ -106,13 +109,16 @@ class IncidentWatch:
         for alert in sorted(fresh, key=lambda each: (each.observed_at, each.event_id)):
             if now - alert.observed_at > NEWS:
                 continue
-            made = taken(alert, standing(alert), known.values())
+            where = standing(alert)
+            made = taken(alert, where, known.values())
             if made is None:
                 continue
             if made.id not in known and sum(not each.over for each in known.values()) >= MOST:
                 _log.warning("too many incidents: one is left out", alert=alert.event_id, most=MOST)
                 continue
             self._take(made, known, after, told)
+            for other in bridged(made, alert, where, list(known.values())):
+                made = self._merge(known[made.id], other, known, after, told, asks=True)
         for each in list(known.values()):
             if (made := turned(each, now)) is not None:
                 self._take(made, known, after, told)
@@ -155,6 +161,8 @@ class IncidentWatch:
         told: list[Alert] = []
         after: dict[str, Incident] = {}
         self._take(made, known, after, told, asks=False)
+        for other in alike(made, list(known.values())):
+            made = self._merge(known[made.id], other, known, after, told, asks=False)
         return [(HOME, Outcome(tuple(told), tuple(map(_row, after.values()))))]
 
     def unplaced(self, name: str) -> bool:
@@ -174,6 +182,19 @@ class IncidentWatch:
         after: dict[str, Incident] = {}
         self._take(made, known, after, told, asks=False)
         return [(HOME, Outcome(tuple(told), tuple(map(_row, after.values()))))]
+
+    def _merge(
+        self, one: Incident, other: Incident, known: dict[str, Incident], after: dict[str, Incident],
+        told: list[Alert], *, asks: bool,
+    ) -> Incident:  # fmt: skip
+        """The incident that both are from now on. It is explained anew where ``asks``, or where nobody knows yet."""
+        older, closed = merged(one, other, self._now())
+        _log.info("two incidents are one", incident=closed.id, merged_into=older.id)
+        self._take(closed, known, after, told)
+        self._take(older, known, after, told, asks=False)
+        if asks or waits_for_cause(older) or unplaced(older):
+            self._ask(older)
+        return older
 
     def _take(
         self, made: Incident, known: dict[str, Incident], after: dict[str, Incident], told: list[Alert],

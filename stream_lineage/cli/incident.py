@@ -141,6 +141,7 @@ def _print(told: Told) -> None:
         "resolved": None if found.resolved_at is None else found.resolved_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
         "cause after": None if found.cause_after_seconds is None else f"{found.cause_after_seconds:.1f} s",
         "reopened": found.reopened or None,
+        "merged into": found.merged_into,
     }
     if told.label is not None:
         details["label"] = f"{str(told.label.verdict).lower()}{f', {told.label.cause}' if told.label.cause else ''}"

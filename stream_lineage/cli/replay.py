@@ -185,6 +185,9 @@ def _graph(settings: Settings) -> Graph | None:
             return lineage_graph(settings, progress)
     except NotFound:
         return None
+    except SettingsError as error:  # we may not read it
+        click.echo(f"who reads by the lineage graph is not told: {error.message}", err=True)
+        return None
 
 
 def _plan_back(settings: Settings, path: Path) -> Plan:

@@ -58,7 +58,7 @@ class IncidentBreach:
 class Incident:
     """``revision`` counts what was published of it, from 1. ``cause`` is the answer of ``explain`` as a document, null
     until there is one; ``cause_after_seconds`` is how long after the breach it was there. ``related`` are the ids of
-    the nodes on the way from the cause."""
+    the nodes on the way from the cause. ``merged_into`` is the older incident that it turned out to be part of."""
 
     id: str
     state: IncidentState
@@ -73,6 +73,7 @@ class Incident:
     related: tuple[str, ...] = ()
     resolved_at: datetime | None = None
     reopened: int = 0
+    merged_into: str | None = None
 
     @property
     def over(self) -> bool:

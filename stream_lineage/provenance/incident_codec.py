@@ -24,6 +24,7 @@ def incident_document(incident: Incident, public_url: str) -> dict[str, Any]:
         "updated_at": rfc3339(incident.updated_at),
         "resolved_at": None if incident.resolved_at is None else rfc3339(incident.resolved_at),
         "reopened": incident.reopened,
+        "merged_into": incident.merged_into,
         "summary": summary(incident),
         "breach": {
             "node": incident.breach.node,
@@ -81,6 +82,7 @@ def incident_of(value: bytes | dict[str, Any]) -> Incident:
             related=tuple(found["related"]),
             resolved_at=None if found["resolved_at"] is None else _time(found["resolved_at"]),
             reopened=int(found["reopened"]),
+            merged_into=found.get("merged_into"),
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise DecodeError(f"no incident: {type(error).__name__}: {error}") from error
@@ -88,6 +90,8 @@ def incident_of(value: bytes | dict[str, Any]) -> Incident:
 
 def summary(incident: Incident) -> str:
     """One sentence for people: what broke first where that is known, else what was noticed."""
+    if incident.merged_into is not None:
+        return f"It turned out to be part of incident {incident.merged_into}. {incident.members[0].summary}"
     first, more = incident.members[0], len(incident.members) - 1
     told = first.summary if not more else f"{first.summary} (and {more} more)"
     cause = incident.cause

@@ -18,10 +18,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream_lineage.agents.alerts import Alert, Place, alert
 from stream_lineage.cli.main import run
-from stream_lineage.graph.codec import encode_event, message_key
+from stream_lineage.graph.codec import encode_event
+from stream_lineage.graph.codec import message_key as edge_key
 from stream_lineage.model.finding import Finding, Phase, Severity
 from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent, Node, NodeKind
+from stream_lineage.model.pushed import PushedPoint
 from stream_lineage.model.schema_files import schema_text
+from stream_lineage.provenance.pushed import encode_point, message_key
 from stream_lineage.store.ports import Point
 from stream_lineage.store.sqlite import SqliteStore
 
@@ -47,7 +50,7 @@ def planted(deployment: Deployment, now: datetime) -> tuple[str, ...]:
     for source, target in itertools.pairwise(nodes):
         known = Evidence(EvidenceClass.DECLARED, "test", now - timedelta(hours=2), now, 1.0)
         event = GraphEvent(GraphEdge(source, target), known)
-        producer.produce(topic, encode_event(event), message_key(event))
+        producer.produce(topic, encode_event(event), edge_key(event))
     assert producer.flush(30) == 0
     store = SqliteStore(deployment.directory / "metrics.sqlite")
     random = np.random.default_rng(3)
@@ -64,14 +67,16 @@ def planted(deployment: Deployment, now: datetime) -> tuple[str, ...]:
     return hops
 
 
-def told(deployment: Deployment, topic: str, at: datetime, phase: Phase = "open") -> Alert:
+def told(
+    deployment: Deployment, topic: str, at: datetime, phase: Phase = "open", fingerprint: str | None = None
+) -> Alert:
     """Publish an alert."""
-    fingerprint = hashlib.sha256(topic.encode()).hexdigest()[:32]
+    fingerprint = fingerprint or hashlib.sha256(topic.encode()).hexdigest()[:32]
     finding = Finding(
         "null-ratio", Severity.CRITICAL, topic, "amount", f"{topic}: amount is null in 53%", fingerprint, {0: 7},
         phase=phase,
     )  # fmt: skip
-    made = alert(finding, "anomaly", Place(f"{topic}/{phase}", "test", at), "http://ui")
+    made = alert(finding, "anomaly", Place(f"{topic}/{phase}/{at}", "test", at), "http://ui")
     producer = Producer({"bootstrap.servers": deployment.bootstrap_servers})
     producer.produce(deployment.topic("anomaly-alerts"), made.value, made.key, headers=list(made.headers))
     assert producer.flush(30) == 0
@@ -145,3 +150,42 @@ def test_one_fault_over_two_hops_is_one_incident_also_when_the_worker_is_killed(
     capsys.readouterr()
     assert run(["explain", str(bundle), "--output", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["ranking"][0]["node"] == hops[0]
+
+
+def test_an_alert_on_a_pushed_metric_opens_an_incident_which_is_over_and_comes_back(
+    cluster: Any, tmp_path: Path
+) -> None:
+    deployment = deployed(cluster, tmp_path, "pushed")
+    now, random = datetime.now(UTC), np.random.default_rng(11)
+    producer = Producer({"bootstrap.servers": deployment.bootstrap_servers, "enable.idempotence": True})
+
+    def pushed(begin: int, end: int, value: float) -> None:
+        """A point for each minute, so many minutes ago."""
+        for minutes in range(begin, end, -1):
+            point = PushedPoint("churn", "accuracy", value + random.normal() / 100, now - timedelta(minutes=minutes))
+            producer.produce(deployment.topic("metrics"), encode_point(point), message_key(point))
+        assert producer.flush(30) == 0
+
+    def states(wanted: set[str]) -> list[dict[str, Any]]:
+        """What was told, once one of these states was."""
+        return bodies(
+            alerts(deployment, "incidents", lambda found: any(each["state"] in wanted for each in bodies(found)))
+        )
+
+    admin = AdminClient({"bootstrap.servers": deployment.bootstrap_servers})
+    for future in admin.create_topics([NewTopic(deployment.topic("metrics"), num_partitions=1)]).values():
+        future.result(30)
+    pushed(3_030, 30, 0.9)
+    with deployment.agents(settings=("--graph-poll-seconds", "0")):
+        pushed(30, 15, 0.4)
+        found = states({"root-cause", "escalated"})
+        assert found[0]["state"] == "open"
+        assert found[0]["breach"]["metric"] == "accuracy"
+        assert [each["kind"] for each in found[0]["alerts"]] == ["pushed-metric"]
+        problem = found[0]["alerts"][0]["fingerprint"]
+        told(deployment, "churn", now - timedelta(minutes=10), "close", problem)
+        states({"resolved"})
+        told(deployment, "churn", now, "open", problem)
+        found = states({"reopened"})
+        assert {each["id"] for each in found} == {found[0]["id"]}
+        assert next(each for each in found if each["state"] == "reopened")["reopened"] == 1

@@ -21,7 +21,10 @@ from stream_lineage.model.finding import Finding, Phase, SchemaChange, Severity
 from stream_lineage.model.schema_files import schema_text
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-PATHS = {"raw": {"clean", "scores"}, "clean": {"raw", "scores"}, "scores": {"raw", "clean"}, "other": set()}
+PATHS = {
+    "raw": {"clean", "scores", "left", "right"}, "clean": {"raw", "scores"}, "scores": {"raw", "clean"}, "other": set(),
+    "left": {"raw"}, "right": {"raw"},
+}  # fmt: skip
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(schema_text("incident.schema.json")))
 
 
@@ -168,6 +171,44 @@ def test_the_first_bad_records_are_told_once_and_looked_for_again_when_it_comes_
     [back] = world.read(read("scores", 200))
     assert (back["state"], "located" in back["cause"]) == ("reopened", False)
     assert world.watch.unplaced(name)
+
+
+def test_two_that_turn_out_to_be_one_are_one_by_an_alert_of_both(world: World) -> None:
+    [left], [right] = world.read(read("left", 0)), world.read(read("right", 1, severity=Severity.WARNING))
+    assert left["id"] != right["id"]
+    _, closed, one = world.read(read("raw", 5))
+    assert (closed["id"], closed["state"], closed["merged_into"]) == (right["id"], "resolved", left["id"])
+    assert (one["id"], one["state"], one["merged_into"]) == (left["id"], "updated", None)
+    assert [each["topic"] for each in one["alerts"]] == ["left", "raw", "right"]
+    assert one["severity"] == "critical"
+    world.now += 4
+    assert world.answer("root-cause")[0]["id"] == left["id"]
+    assert world.watch.due() is None  # nobody asks about the other one any more
+    world.watch = world.started()  # and another worker goes on
+    [graver] = world.read(read("right", 60))
+    assert (graver["id"], graver["alerts"][2]["severity"]) == (left["id"], "critical")
+    world.read(*(read(each, 70, "close") for each in ("left", "raw", "right")))
+    world.now += 100
+    [over] = world.read()
+    assert (over["id"], over["state"]) == (left["id"], "resolved")
+    [back] = world.read(read("right", 300))
+    assert (back["id"], back["state"]) == (left["id"], "reopened")
+    assert len({each.event_id for each in world.told}) == len(world.told)
+
+
+def test_two_that_turn_out_to_be_one_are_one_by_what_broke_first(world: World) -> None:
+    [left], [right] = world.read(read("left", 0)), world.read(read("right", 1))
+    [other] = world.read(read("other", 2))
+    world.now += 4
+    [known] = world.answer("root-cause")
+    assert (known["id"], known["state"]) == (left["id"], "root-cause")
+    second = world.answer("root-cause")
+    assert [(each["id"], each["state"], each["merged_into"]) for each in second] == [
+        (right["id"], "root-cause", None), (right["id"], "resolved", left["id"]), (left["id"], "root-cause", None),
+    ]  # fmt: skip
+    assert [each["topic"] for each in second[-1]["alerts"]] == ["left", "right"]
+    [apart] = world.answer("root-cause", node="other")
+    assert (apart["id"], apart["state"]) == (other["id"], "root-cause")
 
 
 def test_it_is_over_a_minute_after_all_of_it_and_comes_back(world: World) -> None:
