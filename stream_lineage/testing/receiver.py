@@ -110,6 +110,14 @@ class Receiver:
             return  # whoever asked has gone
 
 
+@contextlib.contextmanager
+def nobody() -> Iterator[str]:
+    """The address of a port at which nobody listens, nor comes to."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
 def _request(connection: socket.socket) -> Received | None:
     parts = _parts(connection)
     head = b""

@@ -25,7 +25,7 @@ from stream_lineage.notify.hook_run import HookRunner
 from stream_lineage.notify.links import Links
 from stream_lineage.notify.post import Caller
 from stream_lineage.notify.sending import Heard
-from stream_lineage.testing.receiver import Receiver, answer
+from stream_lineage.testing.receiver import Receiver, answer, nobody
 
 NODE = "dataset:kafka://b/orders%20%24%28touch%20x%29"
 DOCUMENT: dict[str, Any] = {
@@ -156,10 +156,8 @@ def test_kafka_connect_is_asked_as_its_rest_api_says(
 
 
 def test_of_several_workers_one_that_answers_is_enough() -> None:
-    with Receiver() as gone:
-        pass
-    with Receiver(lambda _: answer(409)) as busy, Receiver(lambda _: answer(202)) as fine:
-        assert runner(gone.url, busy.url, fine.url).run(act(connect={"connector": "sink"})).ok
+    with nobody() as gone, Receiver(lambda _: answer(409)) as busy, Receiver(lambda _: answer(202)) as fine:
+        assert runner(gone, busy.url, fine.url).run(act(connect={"connector": "sink"})).ok
 
 
 def test_without_an_address_of_kafka_connect_it_is_said() -> None:

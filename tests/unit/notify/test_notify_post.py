@@ -15,7 +15,7 @@ import pytest
 from stream_lineage.notify.address import AddressRefused, Policy, network
 from stream_lineage.notify.post import MOST_BYTES, Caller, NoReply, caller, told_to_wait
 from stream_lineage.sandbox.certificates import Authority
-from stream_lineage.testing.receiver import Received, Receiver, answer
+from stream_lineage.testing.receiver import Received, Receiver, answer, nobody
 
 LOCAL = Policy((network("127.0.0.0/8"),), http=True)
 SHORT, LONG = 0.3, 60.0
@@ -82,10 +82,8 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 
 
 def test_nobody_listens() -> None:
-    with Receiver() as receiver:
-        pass
-    with pytest.raises(NoReply) as raised:
-        calls().call("POST", receiver.url, {}, b"x")
+    with nobody() as url, pytest.raises(NoReply) as raised:
+        calls().call("POST", url, {}, b"x")
     assert raised.value.unsent
 
 
