@@ -47,7 +47,8 @@ def numbers(features: Features) -> tuple[float, ...]:
 
 WEIGHTS = (-0.29, 1.59, 0.0, 0.0, -1.92, 1.55, 2.15, -0.76, -0.34, -0.82, -4.0, -0.12)
 """Of a constant and of each of ``numbers``: a logistic regression on the answers to 402 simulated incidents of two
-generators, damped towards weights that had been set by hand (``benchmarks/root_cause.py --fit``; seeds 2000 to 2213)."""
+generators, damped towards weights that had been set by hand (``benchmarks/root_cause.py --fit``; seeds 2000 to
+2213)."""
 
 
 def confidence(features: Features) -> float:
