@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from collecting import CLICK, CLICK_2, Acknowledged, eventually
+from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AclBinding
 from securing import SecuredLab, acls_of, warmed_up
 
@@ -340,6 +341,33 @@ def test_metrics_are_pushed_under_nothing_more(deployment: Deployment) -> None:
     assert pushed.code == 0, pushed.err
     assert "authorization" not in pushed.err.lower()
     assert len(lab.visible(f"{lab.prefix}metrics")) == before + 1
+
+
+def test_groups_go_back_under_nothing_more(deployment: Deployment, tmp_path: Path) -> None:
+    lab, topic = deployment.lab, deployment.topic
+    group = f"{lab.name}-billing"
+    there = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0, 5)])
+    lab.admin.alter_consumer_group_offsets([there])[group].result(30)
+    principal, _ = lab.user()
+    reader, replay = deployment.documented(principal, "reader"), deployment.documented(principal, "replay")
+    command = ("replay", topic, "0:2", "--group", group, "--execute", "--yes", "--output", "json")
+    lab.revoke(list(lab.granted))
+    lab.grant(reader)
+    hidden = lab.run(*command)
+    assert hidden.code == 1
+    assert "--print-acls" in hidden.err
+    lab.grant(replay)
+    answers: list[str] = []
+
+    def back() -> bool:
+        answer = lab.run(*command, "--go-back", str(tmp_path / f"{len(answers)}.csv"))
+        answers.append(answer.err)
+        return answer.code == 0
+
+    eventually(back, 60, lambda: f"the group did not go back: {answers[-1]}")
+    asked = ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0)])
+    [stands] = lab.admin.list_consumer_group_offsets([asked])[group].result(30).topic_partitions
+    assert stands.offset == 2
 
 
 def test_a_reader_who_may_not_read_the_records(deployment: Deployment) -> None:
