@@ -45,6 +45,7 @@ def test_what_is_known_goes_out(cluster: Any, tmp_path: Path) -> None:
             "bootstrap_servers": cluster.bootstrap_servers, "schema_registry_url": cluster.schema_registry_url,
             "topic_prefix": f"{tmp_path.name}.", "cluster": "test", "store": "sqlite",
             "index_path": str(tmp_path / "index.sqlite"), "sqlite_path": str(tmp_path / "metrics.sqlite"),
+            "registry_timeout_seconds": 60.0,
         },
         {},
     )  # fmt: skip
