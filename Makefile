@@ -48,7 +48,7 @@ test: $(VENV)/.installed-dev ## All checks and all tests, on a real Kafka too
 	MYPYPATH=deploy/grafana $(BIN)/mypy deploy/grafana/generate.py
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(or $(ARGS),--cov)
 
 fuzz: $(VENV)/.installed-dev ## Hostile bytes for each decoder, for FUZZ_MINUTES=30 in all
 	@$(BIN)/$(PIP) install --quiet 'atheris>=3' || echo "No atheris for this Python: without it nothing guides the search."

@@ -104,10 +104,10 @@ def _members(place: declared_json.Place, prefix: str, level: int) -> Iterator[tu
         return
     for name in place.declared:
         inside = place.member(name)
-        if inside is not None:
-            path = f"{prefix}.{path_step(name)}" if prefix else path_step(name)
-            yield path, _json_type(inside)
-            yield from _members(inside, path, level + 1)
+        assert inside is not None  # noqa: S101  (it is declared)
+        path = f"{prefix}.{path_step(name)}" if prefix else path_step(name)
+        yield path, _json_type(inside)
+        yield from _members(inside, path, level + 1)
     items = place.items()
     if items is not None and prefix:
         yield f"{prefix}[]", _json_type(items)

@@ -61,6 +61,8 @@ def _arrow() -> tuple[Any, Any]:
 def _add(arrow: Any, path: str, array: Any, columns: list[FieldColumn]) -> None:
     """The column of an array, and those of what is inside of it."""
     types = arrow.types
+    if isinstance(array, arrow.ExtensionArray):
+        array = array.storage
     if types.is_dictionary(array.type):
         array = array.dictionary_decode()
     kind = array.type
@@ -83,9 +85,7 @@ def _add(arrow: Any, path: str, array: Any, columns: list[FieldColumn]) -> None:
         first, last = valid.offsets[0].as_py(), valid.offsets[-1].as_py()
         _add_items(arrow, f"{path}{{}}", valid.items.slice(first, last - first), columns)
     else:
-        part = _part(arrow, valid)
-        if part is not None:
-            column.parts.append(part)
+        column.parts.append(_part(arrow, valid))
 
 
 def _add_items(arrow: Any, path: str, items: Any, columns: list[FieldColumn]) -> None:
@@ -93,7 +93,7 @@ def _add_items(arrow: Any, path: str, items: Any, columns: list[FieldColumn]) ->
         _add(arrow, path, items, columns)
 
 
-def _part(arrow: Any, values: Any) -> Part | None:
+def _part(arrow: Any, values: Any) -> Part:
     """Values without nulls."""
     types, kind = arrow.types, values.type
     if types.is_boolean(kind):
@@ -111,11 +111,8 @@ def _part(arrow: Any, values: Any) -> Part | None:
         return Numbers("integer", values.view(width).to_numpy().astype(np.int64))
     if types.is_decimal(kind):
         return Numbers("number", np.array([float(value) for value in values.to_pylist()], np.float64))
-    if types.is_string(kind) or types.is_large_string(kind):
-        return _texts("string", values, arrow)
-    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        return _texts("bytes", values, arrow)
-    return None
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return _texts("string" if text else "bytes", values, arrow)
 
 
 def _texts(name: str, values: Any, arrow: Any) -> Texts:

@@ -26,6 +26,19 @@ def test_counts_must_add_up() -> None:
         OffsetSpan(0, 10, 9, 0)
 
 
+def test_neighbours_become_one_span_and_gaps_that_touch_one_gap() -> None:
+    gaps = [MissingRange(8, 9, MissingReason.TRANSACTION), MissingRange(10, 11, MissingReason.TRANSACTION)]
+    other = MissingRange(12, 12, MissingReason.RETENTION)
+    one, two = OffsetSpan(0, 0, 9, 8, (gaps[0],)), OffsetSpan(0, 10, 19, 7, (gaps[1], other))
+    whole = MissingRange(8, 11, MissingReason.TRANSACTION)
+    assert one.merged_with(two) == OffsetSpan(0, 0, 19, 15, (whole, other))
+    assert two.first_record_offset == 13
+    assert one.first_record_offset == 0
+    for wrong in (one, OffsetSpan(1, 10, 19, 10), OffsetSpan(0, 11, 19, 9)):
+        with pytest.raises(ValueError, match="adjacent"):
+            one.merged_with(wrong)
+
+
 def test_first_record_offset_skips_leading_gaps() -> None:
     gap = MissingRange(5, 7, MissingReason.RETENTION)
     after = MissingRange(8, 8, MissingReason.TRANSACTION)

@@ -22,7 +22,7 @@ from stream_lineage.profile.builder import ProfileBuilder
 from stream_lineage.profile.of_file import profile_of_file
 from stream_lineage.profile.options import ProfileOptions, revealed_paths
 from stream_lineage.profile.reading import distinct_estimate, item_counts
-from stream_lineage.wire import csv_file
+from stream_lineage.wire import csv_file, parquet_file
 from stream_lineage.wire.columns import Batch
 from stream_lineage.wire.json_records import JsonRecords
 from stream_lineage.wire.text_buffer import text_buffer
@@ -172,6 +172,61 @@ def test_a_file_that_changes_meanwhile_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(DecodeError, match="changed while it was read"):
         profile_of_file(path, OPTIONS, progress=changing)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"a,b\n" + b"1,2\n" * 20_000 + b"\xff,1\n", "not text in UTF-8"),
+        (b"a,b\n1," + b"x" * 1_001 + b"\n", "is no CSV: line 2"),
+    ],
+)
+def test_what_turns_out_to_be_no_csv_further_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, said: str
+) -> None:
+    monkeypatch.setattr(csv_file, "_MAX_CELL_CHARACTERS", 1_000)
+    path = tmp_path / "x.csv"
+    path.write_bytes(content)
+    with pytest.raises(DecodeError, match=said):
+        profile_of_file(path, OPTIONS)
+
+
+def test_the_readers_themselves_say_that_there_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        csv_file.csv_layout(tmp_path / "x.csv", frozenset(), None)
+    with pytest.raises(NotFound):
+        next(parquet_file.parquet_batches(tmp_path / "x.parquet", None))
+
+
+def test_a_parquet_file_of_other_types(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "x.parquet"
+    table = {
+        "none": pa.array([None, None]),
+        "empty": pa.array([[], []], pa.list_(pa.int64())),
+        "months": pa.array([{}, {}], pa.map_(pa.string(), pa.int64())),
+        "n": pa.array([1, 2]),
+        "text": pa.array(["a", "é"], pa.string_view()),
+        "raw": pa.array([b"a", b"\xff"], pa.binary_view()),
+        "id": pa.ExtensionArray.from_storage(pa.uuid(), pa.array([b"a" * 16, None], pa.binary(16))),
+        "json": pa.ExtensionArray.from_storage(pa.json_(pa.string()), pa.array(["{}", "[1]"])),
+    }
+    pq.write_table(pa.table(table), path)
+    told: list[tuple[int, int]] = []
+    found = fields(profile_of_file(path, OPTIONS, progress=lambda done, total: told.append((done, total))).profile)
+    assert {name: (field.slots, types(field)) for name, field in found.items()} == {
+        "none": (2, {}),
+        "empty": (2, {"array": 2}),
+        "months": (2, {"map": 2}),
+        "n": (2, {"integer": 2}),
+        "text": (2, {"string": 2}),
+        "raw": (2, {"bytes": 2}),
+        "id": (2, {"bytes": 1}),
+        "json": (2, {"string": 2}),
+    }
+    assert told == [(2, 2)]
 
 
 def test_many_batches_are_one_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,11 @@ def test_what_is_written_is_read_back(incident: Incident) -> None:
     assert document["url"] == f"https://lineage.example/incidents/{incident.id}"
 
 
+def test_when_it_was_last_told_of() -> None:
+    assert (YOUNG.over, YOUNG.last_at) == (False, NOON)
+    assert (OLD.over, OLD.last_at) == (True, NOON + timedelta(minutes=1))
+
+
 def test_its_sentence_says_what_broke_first_where_that_is_known() -> None:
     assert summary(YOUNG) == "price is odd"
     assert summary(OLD) == "It broke at orders. Noticed: price is odd (and 1 more)"

@@ -88,5 +88,9 @@ def test_what_cannot_be_read_is_said(type_: SchemaType) -> None:
         declared_fields(schema(type_, "{"))
 
 
+def test_a_protobuf_schema_without_a_message_has_none() -> None:
+    assert declared_fields(schema(SchemaType.PROTOBUF, 'syntax = "proto3"; enum E { Z = 0; }')) == {}
+
+
 def test_without_a_schema_there_are_none() -> None:
     assert declared_fields(schema(SchemaType.NONE, "")) == {}

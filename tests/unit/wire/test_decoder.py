@@ -40,6 +40,32 @@ def test_the_schema_decides(type_: SchemaType, framing: Framing, text: str | Non
     )
 
 
+@pytest.mark.parametrize(
+    ("type_", "framing", "text", "compared"),
+    [
+        (SchemaType.NONE, Framing.PLAIN_JSON, None, False),
+        (SchemaType.JSON, PREFIX, '{"properties": {"a": {"type": "string"}}}', True),
+        (SchemaType.JSON, PREFIX, "{", False),
+        (SchemaType.JSON, PREFIX, "3", False),
+        (
+            SchemaType.JSON,
+            Framing.CONNECT_JSON,
+            '{"type": "struct", "fields": [{"field": "a", "type": "string"}]}',
+            True,
+        ),
+        (SchemaType.JSON, Framing.CONNECT_JSON, '{"type": "struct", "fields": 3}', True),
+        (SchemaType.JSON, Framing.CONNECT_JSON, "{", False),
+    ],
+)
+def test_json_is_compared_with_a_schema_that_can_be_used_and_read_without(
+    type_: SchemaType, framing: Framing, text: str | None, compared: bool
+) -> None:
+    data = np.frombuffer(b'{"a":1}' + bytes(16), np.uint8)
+    decoded = decoder_for(type_, framing, text).decode(Batch(data, np.array([0]), np.array([7])))
+    assert [column.path for column in decoded.columns] == ["a"]
+    assert (decoded.compared is not None) is compared
+
+
 def test_opaque_bytes_are_never_bad() -> None:
     data = np.frombuffer(b"\xff\xff" + bytes(16), np.uint8)
     batch = Batch(data, np.array([0, 1]), np.array([1, 1]))

@@ -370,6 +370,19 @@ def test_columns_hold_all_values_and_no_others(records: list[Any]) -> None:
         assert missing == above - expected.values[path].total()
 
 
+def test_one_that_begins_afresh_has_seen_nothing() -> None:
+    decoder = JsonRecords(DecodeLimits(max_fields=2), tail=1)
+    texts = [b'{"a": 1, "b": 2}!', b'{"c": 3}!']
+
+    def paths(decoder: JsonRecords, text: bytes) -> tuple[list[str], int]:
+        found = decoder.decode(batch(text))
+        return [column.path for column in found.columns], found.truncated
+
+    assert paths(decoder, texts[0]) == (["a", "b"], 0)
+    assert paths(decoder, texts[1]) == ([], 1)
+    assert paths(decoder.afresh(), texts[1]) == (["c"], 0)
+
+
 def test_infinities_cannot_come_in() -> None:
     for column in decode({"x": 1e308}, {"x": -1e308}, {"x": 5e-324}).columns:
         for part in column.parts:

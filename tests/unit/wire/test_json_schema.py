@@ -140,6 +140,7 @@ SCHEMAS: list[tuple[Any, tuple[str, ...], str | None]] = [
     ({"properties": {"a": {"$ref": "#/x/2"}}, "x": [{"type": "null"}, {"type": "string"}]}, ("a",), None),
     ({"properties": {"a": {"$ref": "#/x/" + "9" * 5_000}}, "x": [{"type": "null"}]}, ("a",), None),
     ({"properties": {"a": {"$ref": "http://["}}}, ("a",), None),
+    ({"properties": {"a": {"$ref": "http://[#/x"}}, "x": {"type": "null"}}, ("a",), None),
     ({"$id": "http://[", "properties": {"a": {"$ref": "address.json"}}}, ("a",), "object"),
     *(
         ({"properties": {"a": {"const": value}}}, ("a",), label)
