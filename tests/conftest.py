@@ -31,7 +31,7 @@ settings.register_profile(
 settings.load_profile("tests")
 
 UNIT_TESTS = Path(__file__).parent / "unit"
-MEASURED = {"model", "profile", "provenance", "sdk", "wire"}
+MEASURED = {"detect", "explain", "model", "profile", "provenance", "sdk", "wire"}
 """Folders of the unit tests that must reach every branch of what ``[tool.coverage]`` in pyproject.toml names. Others are
 not measured: that would cost time, and a branch that is reached by chance is not tested."""
 
