@@ -32,8 +32,8 @@ settings.load_profile("tests")
 
 UNIT_TESTS = Path(__file__).parent / "unit"
 MEASURED = {"detect", "explain", "model", "profile", "provenance", "sdk", "wire"}
-"""Folders of the unit tests that must reach every branch of what ``[tool.coverage]`` in pyproject.toml names. Others are
-not measured: that would cost time, and a branch that is reached by chance is not tested."""
+"""Folders of the unit tests that are to reach every branch of what ``[tool.coverage]`` in pyproject.toml names. Others
+do not count: that would cost time, and a branch that is reached by chance is not tested."""
 
 REQUIRED = {"kafka": "STREAM_LINEAGE_REQUIRE_KAFKA", "influx": "STREAM_LINEAGE_REQUIRE_INFLUX",
             "chromium": "STREAM_LINEAGE_REQUIRE_CHROMIUM"}  # fmt: skip
@@ -49,13 +49,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real servers on a machine that does other things, too: a test with them that fails is run once more. What tests
-    reach counts where they are of a pure package, and reach the same in every run."""
+    """Real servers on a machine that does other things, too: a test with them that fails is run once more. What is
+    reached counts where it is by a unit test of a pure package, and the same in every run."""
     for item in items:
-        if not item.path.is_relative_to(UNIT_TESTS) or item.path.relative_to(UNIT_TESTS).parts[0] not in MEASURED:
-            item.add_marker(pytest.mark.no_cover)
-        elif isinstance(item, pytest.Function) and is_hypothesis_test(item.obj):
-            item.add_marker(pytest.mark.no_cover)
+        is_random = isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
+        if not is_random and any(item.path.is_relative_to(UNIT_TESTS / folder) for folder in MEASURED):
+            item.add_marker(pytest.mark.measured)
         if any(item.get_closest_marker(marker) is not None for marker in REQUIRED):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
