@@ -31,10 +31,9 @@ settings.register_profile(
 settings.load_profile("tests")
 
 UNIT_TESTS = Path(__file__).parent / "unit"
-MEASURED = {"detect", "explain", "model", "profile", "provenance", "sdk", "wire"}
+MEASURED = {"explain", "model", "profile", "provenance", "sdk", "wire"}
 """Folders of the unit tests that are to reach every branch of what ``[tool.coverage]`` in pyproject.toml names. Others
-do not count, nor do those that are random or slow: a branch that is reached by chance is not tested, and one that takes
-a simulation has no test of its own."""
+do not count, nor do those that are random: a branch that is reached by chance is not tested."""
 
 REQUIRED = {"kafka": "STREAM_LINEAGE_REQUIRE_KAFKA", "influx": "STREAM_LINEAGE_REQUIRE_INFLUX",
             "chromium": "STREAM_LINEAGE_REQUIRE_CHROMIUM"}  # fmt: skip
@@ -54,8 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reached counts where it is by a unit test of a pure package, and the same in every run."""
     for item in items:
         is_random = isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
-        is_long = item.get_closest_marker("slow") is not None
-        if not (is_random or is_long) and any(item.path.is_relative_to(UNIT_TESTS / folder) for folder in MEASURED):
+        if not is_random and any(item.path.is_relative_to(UNIT_TESTS / folder) for folder in MEASURED):
             item.add_marker(pytest.mark.measured)
         if any(item.get_closest_marker(marker) is not None for marker in REQUIRED):
             item.add_marker(pytest.mark.flaky(reruns=1))
