@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,7 +42,10 @@ OLD = Incident(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("incident", [YOUNG, OLD], ids=["young", "old"])
+MERGED = replace(YOUNG, state=IncidentState.RESOLVED, resolved_at=NOON, merged_into="i2")
+
+
+@pytest.mark.parametrize("incident", [YOUNG, OLD, MERGED], ids=["young", "old", "merged"])
 def test_what_is_written_is_read_back(incident: Incident) -> None:
     document = incident_document(incident, "https://lineage.example")
     assert incident_of(document) == incident
@@ -56,6 +60,7 @@ def test_when_it_was_last_told_of() -> None:
 
 def test_its_sentence_says_what_broke_first_where_that_is_known() -> None:
     assert summary(YOUNG) == "price is odd"
+    assert summary(MERGED) == "It turned out to be part of incident i2. price is odd"
     assert summary(OLD) == "It broke at orders. Noticed: price is odd (and 1 more)"
 
 
