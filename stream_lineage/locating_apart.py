@@ -27,7 +27,7 @@ class LocatingApart:
     def __init__(self, settings: Settings) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
-        self._settings = {name: revealed(getattr(settings, name).model_dump()) for name in _SECTIONS}
+        self._settings = settings
 
     def close(self) -> None:
         self._closed = True
@@ -40,7 +40,6 @@ class LocatingApart:
         Raises:
             WorkerLost: it took too long, or ended without an answer.
         """
-        request = {"settings": self._settings, "spots": [asdict(each) for each in spots]}
         if self._closed:
             raise WorkerLost("the service ends")
         process = self._process = subprocess.Popen(
@@ -48,7 +47,7 @@ class LocatingApart:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            said, _ = process.communicate(orjson.dumps(request, default=str), timeout=SECONDS)
+            said, _ = process.communicate(request_of(self._settings, spots), timeout=SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
@@ -57,6 +56,12 @@ class LocatingApart:
             raise WorkerLost(f"the process that looks for them ended with {process.returncode}")
         found: dict[str, Any] = orjson.loads(said)
         return found
+
+
+def request_of(settings: Settings, spots: Sequence[Spot]) -> bytes:
+    """What the process is sent: the settings with their secrets, through a pipe of ours."""
+    sections = {name: revealed(getattr(settings, name).model_dump()) for name in _SECTIONS}
+    return orjson.dumps({"settings": sections, "spots": [asdict(each) for each in spots]}, default=str)
 
 
 def main() -> None:
