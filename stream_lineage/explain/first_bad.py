@@ -24,6 +24,8 @@ _GAIN = 6.0
 """By so much a change of the rate must be likelier than none, in natural logarithms."""
 _WITHIN = 3.0
 """Places that are less likely than the best one by no more than this may be it, too."""
+_SURELY = 4.6
+"""Nor those by no more than this (a hundredth as likely), if one is to be the first bad one for sure."""
 _MOST_LIMITS = 256
 _CLEAN = 0.8
 """A limit that nothing went beyond before is taken where it tells so large a part of what the best one tells apart."""
@@ -141,25 +143,32 @@ def judged(rows: Sequence[Row], begin: int, end: int, sought: Sought) -> Judged 
     bad = bad[bad >= first]
     if not len(bad):
         return None
-    if not before:
+    if not before and sought.metric not in _BY_CHANCE:
         offset = int(offsets[bad[0]])
         sure = first >= LEAST_BEFORE
         why = f"the first one {what}: none of the {first} before it" if sure else (
             f"the first one {what}; only {first} before it could be read"
         )  # fmt: skip
         return Judged(offset, offset if sure else min(begin, offset), offset, sure, why)
-    change = _change(flags, bad)
+    change = _change(flags, bad, _WITHIN if before else _SURELY)
     if change is None:
-        return None
+        if before:
+            return None
+        offset = int(offsets[bad[0]])
+        last = max(offset, end - 1)
+        return Judged(offset, min(begin, offset), last, False, f"the first one {what}, which few are after it")
     best, low, high = (int(offsets[place]) for place in change)
-    rate = f"{before} of the {first} before were so, too"
-    if low == high:
-        return Judged(best, low, high, True, f"from here on records are {what} more often: {rate}")
+    earlier = int(np.count_nonzero(flags[: change[0]]))
+    if not earlier and low == high and first >= LEAST_BEFORE:
+        return Judged(best, best, best, True, f"the first one {what}: none of the {change[0]} before it")
+    rate = f"{earlier} of the {change[0]} before {'was' if earlier == 1 else 'were'} so, too"
+    low = low if first >= LEAST_BEFORE else min(begin, low)
     return Judged(best, low, high, False, f"the likeliest place from which on records are {what} more often: {rate}")
 
 
-def _change(flags: Flags, bad: NDArray[np.intp]) -> tuple[int, int, int] | None:
-    """The likeliest place from which on there are more, with the first and the last that may be it."""
+def _change(flags: Flags, bad: NDArray[np.intp], within: float) -> tuple[int, int, int] | None:
+    """The likeliest place from which on there are more, with the first and the last that may be it: those that are
+    less likely by ``within`` at most."""
     count = len(flags)
     total = np.concatenate(([0], np.cumsum(flags)))
     left, right = bad.astype(np.float64), count - bad.astype(np.float64)
@@ -171,7 +180,7 @@ def _change(flags: Flags, bad: NDArray[np.intp]) -> tuple[int, int, int] | None:
     alone = float(_likelihood(np.array([total[count]]), np.array([float(count)]))[0])
     if not np.isfinite(likely[best]) or likely[best] - alone < _GAIN:
         return None
-    may = np.flatnonzero(likely >= likely[best] - _WITHIN)
+    may = np.flatnonzero(likely >= likely[best] - within)
     return int(bad[best]), int(bad[may[0]]), int(bad[may[-1]])
 
 
@@ -217,6 +226,10 @@ def _marks(rows: Sequence[Row], first: int, last: int, sought: Sought) -> tuple[
 
 
 _OF_FIELDS = frozenset({"null_ratio", "missing_ratio", "types", "distinct", "length_mean", *_OF_VALUES})
+_BY_CHANCE = (_OF_VALUES - _EXTREMES) | {
+    "distinct", "length_mean", "bytes_per_record", "key_distinct", "out_of_order_ratio"
+}  # fmt: skip
+"""Where a good record may be marked as well, now and then."""
 _MARKS = _OF_FIELDS | {"undecoded", "key_distinct", "out_of_order_ratio", "bytes_per_record"}
 
 

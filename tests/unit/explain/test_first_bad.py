@@ -73,6 +73,32 @@ def test_where_no_record_is_bad_by_itself_it_is_a_range(metric: str) -> None:
     assert (found.offset, found.first, found.last, found.exact) == (None, BEGIN, END - 1, False)
 
 
+@pytest.mark.parametrize(
+    ("metric", "rising", "of_bad"), [row for row in TABLE if row[0] in ("mean", "bytes_per_record")]
+)
+def test_a_good_record_that_is_far_out_is_not_the_first_bad_one(
+    metric: str, rising: bool, of_bad: dict[str, object]
+) -> None:
+    """A unit that changes at 341, and one record before it that is large by itself."""
+    found = judged(rows(bad=[333, *range(341, COUNT)], **of_bad), BEGIN, END, Sought(metric, "amount", rising))
+    assert found is not None
+    assert (found.offset, found.first, found.last, found.exact) == (341, 341, 341, False)
+
+
+def test_one_far_out_among_few_bad_ones_is_in_the_range() -> None:
+    found = judged(rows(bad=[333, 341, 350, 420], low=500.0, high=500.0), BEGIN, END, Sought("mean", "amount", True))
+    assert found is not None
+    assert not found.exact
+    assert found.first <= 333
+    assert found.last >= 341
+
+
+def test_nulls_that_were_there_before_leave_no_record_for_sure() -> None:
+    found = judged(rows(bad=[3, 77, *range(341, COUNT)], null=True), BEGIN, END, NULLS)
+    assert found is not None
+    assert (found.offset, found.exact) == (341, False)
+
+
 def test_few_records_before_make_it_unsure() -> None:
     few = rows(bad=[310], null=True)[295:]
     found = judged(few, BEGIN, END, NULLS)
