@@ -158,8 +158,9 @@ def replays(settings: Settings, incident: Incident) -> list[Plan]:
     """
     starts: dict[str, dict[int, int]] = {}
     for each in (incident.cause or {}).get("first_bad") or ():
-        offset = each["offset"] if each["exact"] else each["first"]
-        starts.setdefault(str(each["topic"]), {})[int(each["partition"])] = int(offset)
+        offset = int(each["offset"] if each["exact"] else each["first"])
+        known = starts.setdefault(str(each["topic"]), {})
+        known[int(each["partition"])] = min(offset, known.get(int(each["partition"]), offset))  # of two causes
     if not starts:
         raise NotFound(
             f"the first bad records of incident {incident.id} are not known",

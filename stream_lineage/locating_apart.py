@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from stream_lineage.errors import NotFound, StreamLineageError, WorkerLost
+from stream_lineage.errors import NotFound, SettingsError, StreamLineageError, WorkerLost
 from stream_lineage.explain.spots import Spot
 from stream_lineage.settings import Settings
 from stream_lineage.wire.revealed import revealed
@@ -75,10 +75,10 @@ def main() -> None:
     request = orjson.loads(sys.stdin.buffer.read())
     settings = Settings.model_validate(request["settings"])
     try:
-        graph = lineage_graph(settings)
-    except NotFound:
-        graph = None
-    try:
+        try:
+            graph = lineage_graph(settings)
+        except (NotFound, SettingsError):  # there is none, or we may not read it
+            graph = None
         answer = located(settings, [Spot(**each) for each in request["spots"]], graph).document()
     except StreamLineageError as error:
         from stream_lineage.explain.located import unlocated

@@ -95,6 +95,7 @@ class Notifying:
         for _, (number, target, letter), outcome in self._couriers.done():
             if number == self._round:
                 self._ended(desk, target, letter, outcome)
+        self._save()  # when all are taken in: one that cannot be noted now holds up no other target
         if not self._ready():
             return
         for target, letter in desk.due(self._now()):
@@ -149,7 +150,6 @@ class Notifying:
         else:
             _log.info("told of an incident", target=target.name, incident=made.incident, change=made.event)
         self._unsaved[made.key] = made
-        self._save()
 
     def _save(self) -> None:
         for key, each in list(self._unsaved.items()):

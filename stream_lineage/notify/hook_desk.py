@@ -152,6 +152,8 @@ class HookDesk:
         return made
 
     def _act(self, hook: Hook, heard: Heard, found: About, now: datetime) -> Act | None:
+        if heard.document.get("merged_into") is not None:
+            return None  # it is closed, and what it was about is not over: the other incident tells of that
         if found.event not in hook.on or not hook.when.fits(found):
             return None
         kinds, node = ", ".join(found.kinds), step_name(found.nodes[0])

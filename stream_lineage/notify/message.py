@@ -58,7 +58,7 @@ def incident_message(document: Mapping[str, Any], links: Links, owners: Sequence
         incident_title(document),
         _line(headline, 2 * _LONGEST_LINE),
         tuple((name, _line(value)) for name, value in _facts(document, named, owners)),
-        tuple((name, tuple(map(_line, lines))) for name, lines in _sections(cause, named, alerts)),
+        tuple((name, tuple(map(_line, lines))) for name, lines in _sections(document["id"], cause, named, alerts)),
         (("Failing step", links.of_step(document)), ("Incident", links.of_incident(document))),
     )
 
@@ -67,7 +67,8 @@ def incident_title(document: Mapping[str, Any]) -> str:
     """How grave it is and what broke, in one line."""
     cause = document.get("cause")
     broke = "" if cause is None else ", ".join(_what(each) for each in cause["ranking"] if each.get("named"))
-    over = "Resolved: " if document["state"] == "resolved" else ""
+    merged = document.get("merged_into") is not None
+    over = "Part of another: " if merged else "Resolved: " if document["state"] == "resolved" else ""
     return _line(f"[{document['severity']}] {over}{broke or step_name(failing_step(document))}")
 
 
@@ -77,7 +78,9 @@ def _facts(
     state, cause = str(document["state"]), document.get("cause")
     breach = document["breach"]
     at = " ".join(filter(None, (breach["metric"], breach["field"])))
-    found = [("State", _STATES.get(state, state)), ("Noticed", _moment(breach["at"]))]
+    merged = document.get("merged_into")
+    said = _STATES.get(state, state) if merged is None else f"closed: it is part of incident {merged}, which goes on"
+    found = [("State", said), ("Noticed", _moment(breach["at"]))]
     found.append(("Noticed in", f"{step_name(breach['node'])}{f' ({at})' if at else ''}"))
     if named:
         first = named[0]
@@ -100,13 +103,16 @@ def _facts(
         found.append(("Cause found after", f"{document['cause_after_seconds']:.0f} s"))
     if document.get("reopened"):
         found.append(("Came back", f"{document['reopened']} times"))
-    if document.get("resolved_at") is not None:
+    if document.get("resolved_at") is not None and merged is None:
         found.append(("Resolved", _moment(document["resolved_at"])))
     return found
 
 
 def _sections(
-    cause: Mapping[str, Any] | None, named: Sequence[Mapping[str, Any]], alerts: Sequence[Mapping[str, Any]]
+    name: str,
+    cause: Mapping[str, Any] | None,
+    named: Sequence[Mapping[str, Any]],
+    alerts: Sequence[Mapping[str, Any]],
 ) -> list[tuple[str, list[str]]]:
     found: list[tuple[str, list[str]]] = []
     if named:
@@ -116,7 +122,7 @@ def _sections(
     bad: Sequence[Mapping[str, Any]] = (cause or {}).get("first_bad") or ()
     if bad:
         found.append(("First bad records", _first_bad(bad)))
-        found.append(("The way back", _way_back(bad)))
+        found.append(("The way back", _way_back(bad, name)))
     gravest = sorted(alerts, key=lambda each: ("critical", "warning", "info").index(each["severity"]))
     lines = [f"{each['severity']}: {each['summary']}" for each in gravest[:_MOST_ALERTS]]
     if len(alerts) > _MOST_ALERTS:
@@ -135,16 +141,22 @@ def _first_bad(bad: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines if len(bad) <= _MOST_RECORDS else [*lines, f"and {len(bad) - _MOST_RECORDS} more partitions"]
 
 
-def _way_back(bad: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The commands that plan how groups read it again; they change nothing by themselves."""
-    places: dict[str, list[str]] = {}
-    for each in bad[:_MOST_RECORDS]:
-        offset = each["offset"] if each.get("exact") and each.get("offset") is not None else each["first"]
-        places.setdefault(str(each["topic"]), []).append(f"{each['partition']}:{offset}")
-    return [
-        f"stream-lineage replay {shlex.quote(topic)} {' '.join(offsets)} --downstream"
-        for topic, offsets in list(places.items())[:_MOST_TOPICS]
+def _way_back(bad: Sequence[Mapping[str, Any]], incident: str) -> list[str]:
+    """The commands that plan how groups read it again; they change nothing by themselves. Each whole or not at all: a
+    partition that is left out would not be read again."""
+    starts: dict[str, dict[int, int]] = {}
+    for each in bad:
+        offset = int(each["offset"] if each.get("exact") and each.get("offset") is not None else each["first"])
+        known = starts.setdefault(str(each["topic"]), {})
+        known[int(each["partition"])] = min(offset, known.get(int(each["partition"]), offset))
+    commands = [
+        f"stream-lineage replay {shlex.quote(topic)} {' '.join(f'{at}:{first}' for at, first in places.items())} "
+        "--downstream"
+        for topic, places in list(starts.items())[:_MOST_TOPICS]
     ]
+    if all(len(each) <= _LONGEST_LINE for each in commands):
+        return commands
+    return [f"stream-lineage incident show {incident}  # says the commands: there are too many partitions for here"]
 
 
 def _what(ranked: Mapping[str, Any]) -> str:

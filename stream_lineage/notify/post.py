@@ -63,6 +63,9 @@ class Caller:
             NoReply: there was none.
         """
         place = self._policy.place(url)
+        for name, value in headers.items():
+            if not value.isascii() or not value.isprintable():  # else the client says so with the value, a secret
+                raise NoReply(f"the header {name} has characters that a header has not", unsent=True)
         try:
             addresses = self._policy.addresses(place, self._resolve)
         except (OSError, UnicodeError) as error:

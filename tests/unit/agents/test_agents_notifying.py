@@ -215,3 +215,25 @@ def test_metrics_count_each_target(targets: dict[str, Target]) -> None:
     assert samples["attempts_total", "one", "sent"] == 1
     assert samples["attempts_total", "two", "failed"] == 1
     assert (samples["waiting", "one"], samples["waiting", "two"]) == (0, 1)
+
+
+def test_what_ended_while_nothing_can_be_noted_holds_up_no_target(targets: dict[str, Target]) -> None:
+    topic, log = Topic(heard("a")), Log()
+    for target in targets.values():
+        target.open.clear()
+    worker = Worker(topic, log, targets)
+    worker.until(lambda: all(target.letters for target in targets.values()))
+    log.away = True
+    for target in targets.values():
+        target.open.set()
+    ended = worker.notifying._couriers._ended
+    for _ in range(3000):
+        if ended.qsize() == len(targets):  # both are taken in by one turn
+            break
+        threading.Event().wait(0.01)
+    with pytest.raises(KafkaUnavailable):
+        worker.notifying.turn()
+    log.away = False
+    topic.told.append(heard("b"))
+    worker.until(sent(log, 4))
+    assert {name: len(target.letters) for name, target in targets.items()} == {"one": 2, "two": 2}

@@ -177,3 +177,12 @@ def test_a_hook_does_one_thing_at_a_time() -> None:
 def test_a_record_comes_back_as_it_was() -> None:
     record = ActionRecord("h", "i", "cause", 1, ActionState.FAILED, at(1), "run", "critical", "exit code 1", 0.25)
     assert action_from(record.to_bytes()) == record
+
+
+def test_an_incident_that_became_part_of_another_is_not_over_for_a_hook() -> None:
+    made = desk({**PAUSE, "name": "resume", "on": ["resolved"], "connect": {"connector": "sink", "do": "resume"}})
+    merged = heard(3, "resolved", name="merged")
+    made.take(Heard({**merged.document, "merged_into": "older"}, "e", "kafka://b"))
+    assert turn(made, 1) == []
+    made.take(heard(5, "resolved", name="older"))
+    assert turn(made, 2) == ["resume/older/resolved/0 begun", "done"]

@@ -161,3 +161,35 @@ def test_where_first_bad_records_could_not_be_looked_for_nothing_is_said_of_them
     found = document()
     found["cause"].update(first_bad=None, causes=[], consumer_groups=[], replay=None)
     assert "First bad" not in incident_message(found, LINKS).text
+
+
+def bad(partition: int, offset: int) -> dict[str, Any]:
+    return {
+        "topic": "raw/one",
+        "partition": partition,
+        "offset": offset,
+        "exact": True,
+        "first": offset,
+        "last": offset,
+    }
+
+
+def test_the_way_back_has_every_partition_once_from_the_earlier_of_two_causes_or_is_not_said_here() -> None:
+    some = document()
+    some["cause"]["first_bad"] = [*(bad(number, 100) for number in range(12)), bad(3, 40), bad(4, 140)]
+    said = incident_message(some, LINKS).text
+    places = [f"{number}:{40 if number == 3 else 100}" for number in range(12)]
+    assert f"stream-lineage replay raw/one {' '.join(places)} --downstream" in said
+    some["cause"]["first_bad"] = [bad(number, 10**12) for number in range(100)]
+    said = incident_message(some, LINKS).text
+    assert "stream-lineage replay" not in said
+    assert f"stream-lineage incident show {some['id']}" in said
+
+
+def test_an_incident_that_became_part_of_another_is_not_said_to_be_over() -> None:
+    made = incident_message(
+        document(state="resolved", resolved_at="2026-11-02T10:09:00.000Z", merged_into="b" * 32), LINKS
+    )
+    assert "Resolved" not in made.text
+    assert "b" * 32 in made.text
+    assert made.title.startswith("[critical] Part of another: raw/one")

@@ -166,3 +166,12 @@ def test_a_script_is_given_what_came() -> None:
     with Receiver(echo) as receiver:
         reply = calls().call("PUT", receiver.url, {}, b"said")
     assert (reply.status, reply.body, reply.retry_after) == (429, b"said", 3.0)
+
+
+@pytest.mark.parametrize("secret", ["Bearer one\ntwo", "Bearer \u00e9", "Bearer \x00"])
+def test_a_secret_that_is_no_header_is_not_said(secret: str) -> None:
+    with Receiver(lambda _: answer(200, b"")) as receiver, pytest.raises(NoReply, match="Authorization") as raised:
+        calls().call("POST", receiver.url, {"Authorization": secret}, b"x")
+    assert "Bearer" not in str(raised.value)
+    assert raised.value.unsent
+    assert not receiver.received
