@@ -130,10 +130,15 @@ def taken(alert: AlertRead, standing: Standing, incidents: Iterable[Incident]) -
 
 
 def bridged(made: Incident, alert: AlertRead, standing: Standing, incidents: Iterable[Incident]) -> list[Incident]:
-    """Other incidents to which an alert that ``made`` took belongs as well: all of them are one."""
+    """Other incidents to which an alert that ``made`` took belongs as well: all of them are one, but for those that are
+    known to have broken by something else, which one would hide."""
     if alert.phase == "close" or not any(each.event_id == alert.event_id for each in made.members):
         return []
-    return [each for each in incidents if each.id != made.id and _belongs(each, alert, standing)]
+    return [
+        each
+        for each in incidents
+        if each.id != made.id and _belongs(each, alert, standing) and not _independent(made, each)
+    ]
 
 
 def alike(incident: Incident, incidents: Iterable[Incident]) -> list[Incident]:
@@ -166,6 +171,10 @@ def merged(one: Incident, other: Incident, now: datetime) -> tuple[Incident, Inc
 
 def _knows(incident: Incident) -> bool:
     return incident.cause is not None and incident.cause["verdict"] == "root-cause"
+
+
+def _independent(one: Incident, other: Incident) -> bool:
+    return _knows(one) and _knows(other) and one.related[:1] != other.related[:1]
 
 
 def _overlap(one: Incident, other: Incident) -> bool:

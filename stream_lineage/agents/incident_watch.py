@@ -106,10 +106,12 @@ class IncidentWatch:
                 )
         told: list[Alert] = []
         after: dict[str, Incident] = {}
+        places: dict[tuple[str, str | None, str], Standing] = {}  # each is a walk through the graph
         for alert in sorted(fresh, key=lambda each: (each.observed_at, each.event_id)):
             if now - alert.observed_at > NEWS:
                 continue
-            where = standing(alert)
+            place = (alert.topic, alert.job, alert.kind)
+            where = places[place] = places.get(place) or standing(alert)
             made = taken(alert, where, known.values())
             if made is None:
                 continue
@@ -134,7 +136,7 @@ class IncidentWatch:
         if self._known is None:
             return None
         now = self._clock()
-        waiting = [(each.at, name) for name, each in self._due.items() if each.at <= now]
+        waiting = [(each.at, name) for name, each in list(self._due.items()) if each.at <= now]
         return self._known.get(min(waiting)[1]) if waiting else None
 
     def explained(

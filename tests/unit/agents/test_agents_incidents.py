@@ -196,6 +196,20 @@ def test_two_that_turn_out_to_be_one_are_one_by_an_alert_of_both(world: World) -
     assert len({each.event_id for each in world.told}) == len(world.told)
 
 
+def test_two_that_broke_by_something_else_stay_two_where_both_lead_to_an_alert(world: World) -> None:
+    [left], [right] = world.read(read("left", 0)), world.read(read("right", 1))
+    world.now += 4
+    world.answer("root-cause", node="left")
+    world.answer("root-cause", node="right")
+    [joined] = world.read(read("raw", 6))
+    assert (joined["id"], [each["topic"] for each in joined["alerts"]]) == (left["id"], ["left", "raw"])
+    world.now += 4
+    [known] = world.answer("root-cause", node="left")
+    assert (known["id"], known["merged_into"]) == (left["id"], None)
+    [still] = world.read(read("right", 30, "close"))
+    assert (still["id"], still["cause"]["ranking"][0]["node"]) == (right["id"], "right")
+
+
 def test_two_that_turn_out_to_be_one_are_one_by_what_broke_first(world: World) -> None:
     [left], [right] = world.read(read("left", 0)), world.read(read("right", 1))
     [other] = world.read(read("other", 2))
