@@ -3,6 +3,7 @@ interpreter, nor what becomes of it where a record is hostile."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,11 @@ from stream_lineage.settings import Settings
 from stream_lineage.wire.revealed import revealed
 
 SECONDS = 90
+MEMORY_MB = 512
+"""Beyond what the process has with the graph: what the client unpacks knows no bound, and who started us has to go
+on."""
+TOO_MUCH = 77
+"""Exit status for too much memory."""
 _SECTIONS = ("kafka", "registry", "collect", "agents")
 
 
@@ -52,6 +58,8 @@ class LocatingApart:
             process.kill()
             process.communicate()
             raise WorkerLost(f"it took longer than {SECONDS} s") from None
+        if process.returncode == TOO_MUCH:
+            raise WorkerLost(f"what was read took more than {MEMORY_MB} MiB of memory")
         if process.returncode or not said:
             raise WorkerLost(f"the process that looks for them ended with {process.returncode}")
         found: dict[str, Any] = orjson.loads(said)
@@ -66,7 +74,7 @@ def request_of(settings: Settings, spots: Sequence[Spot]) -> bytes:
 
 def main() -> None:
     """Read a request from stdin, write the answer to stdout."""
-    from stream_lineage.collect.memory import no_core_dumps
+    from stream_lineage.collect.memory import MEBIBYTE, MemoryWatch, no_core_dumps, resident_bytes
     from stream_lineage.graphing import lineage_graph
     from stream_lineage.locating import located
 
@@ -79,6 +87,8 @@ def main() -> None:
             graph = lineage_graph(settings)
         except (NotFound, SettingsError):  # there is none, or we may not read it
             graph = None
+        held = (resident_bytes() or 0) // MEBIBYTE
+        MemoryWatch(held + MEMORY_MB, lambda _: os._exit(TOO_MUCH)).start()
         answer = located(settings, [Spot(**each) for each in request["spots"]], graph).document()
     except StreamLineageError as error:
         from stream_lineage.explain.located import unlocated

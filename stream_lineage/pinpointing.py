@@ -81,6 +81,7 @@ class _Search:
         self._admin = kafka.admin(settings.kafka)
         self._facts = ClusterFacts(self._admin)
         self._notes: list[str] = []
+        self._whole = True
 
     def found(self) -> Pinpointed:
         topic = self._place.topic
@@ -112,6 +113,7 @@ class _Search:
             )  # fmt: skip
         if flushes.cut:
             self._notes.append("More was observed of that time than is read for one answer.")
+        self._whole = flushes.whole
         now = self._facts.topic_ids([place.topic]).get(place.topic)
         return [each for each in flushes.observations if now is None or each.topic_id in (None, now)]
 
@@ -122,7 +124,7 @@ class _Search:
         at the latest."""
         place = self._place
         within = [each for each in seen if place.since <= each.observed_at <= place.until + _SLACK]
-        if within:
+        if within and self._whole:  # else records before the first of them may be bad as well
             zones = _zones_of(within)
             if sum(stop - first for first, stop in zones.values()) > MOST_RECORDS // 4:
                 narrow = _narrowed(seen, within, place.sought)
@@ -134,7 +136,7 @@ class _Search:
             begin, over = first.get(number, -1), stop.get(number, -1)
             if begin >= 0:
                 zones[number] = (begin, end if over < 0 else over)
-        self._notes.append("The observation log does not have that time: it is told by the records' own timestamps.")
+        self._notes.append("The observation log has not all of that time: it is told by the records' own timestamps.")
         return {number: zone for number, zone in zones.items() if zone[0] < zone[1]}, By.TIME
 
     def _first_at(self, time_: datetime) -> dict[int, int]:

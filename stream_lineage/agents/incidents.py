@@ -132,7 +132,9 @@ def wire_incidents(
                 looking = None
             if looking is None and sought and locate is not None:
                 name = next(iter(sought))
-                looking = asyncio.create_task(place(name, sought.pop(name), locate))
+                found = sought.pop(name)
+                if watch.unplaced(name):  # it may be over by now, or they were found meanwhile
+                    looking = asyncio.create_task(place(name, found, locate))
         except Exception as error:
             _log.exception("incidents cannot be kept")
             await app.crash(error)

@@ -9,7 +9,7 @@ where their rate changes: the likelihood of one change in a sequence of yes and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -128,7 +128,22 @@ def judged(rows: Sequence[Row], begin: int, end: int, sought: Sought) -> Judged 
         end: from this offset on it deviates; in between it begins.
         sought: what deviates.
     """
-    rows = [each for each in rows if not each.tombstone] if sought.metric in _OF_FIELDS else list(rows)
+    if sought.metric not in _OF_FIELDS:
+        return _judged(rows, begin, end, sought)
+    told = [each for each in rows if each.readable and not each.tombstone]
+    hidden = [each.offset for each in rows if not each.readable and not each.tombstone and each.offset >= begin]
+    found = _judged(told, begin, end, sought)
+    if found is None:
+        if hidden and hidden[0] < end and not any(begin <= each.offset < end for each in told):
+            return Judged(None, begin, max(begin, end - 1), False, "none of these records could be decoded")
+        return None
+    if found.exact and found.offset is not None and hidden and hidden[0] < found.offset:
+        why = f"{found.why}; but some before it could not be decoded"
+        return replace(found, first=min(found.first, hidden[0]), exact=False, why=why)
+    return found
+
+
+def _judged(rows: Sequence[Row], begin: int, end: int, sought: Sought) -> Judged | None:
     offsets = np.array([each.offset for each in rows], np.int64)
     first, last = int(np.searchsorted(offsets, begin)), int(np.searchsorted(offsets, end))
     whole = Judged(None, begin, max(begin, end - 1), False, "no single record is bad by itself")

@@ -12,6 +12,8 @@ from stream_lineage.explain.replay_document import plan_document
 
 MOST_PARTITIONS, MOST_COLUMNS, MOST_GROUPS = 200, 100, 50
 """In a message."""
+MOST_RESETS = 1_000
+"""Partitions of groups in a message, of all plans together: with more the brokers would not take it."""
 MEMBERS = ("first_bad", "first_bad_notes", "columns", "consumer_groups", "replay", "located")
 """Of the document, beside those of the answer."""
 UNKNOWN: dict[str, Any] = {"first_bad": None, "columns": [], "consumer_groups": [], "replay": None}
@@ -29,12 +31,17 @@ class Located:
     def document(self) -> dict[str, Any]:
         """As JSON, bounded: docs/root-cause.md has the members."""
         groups = sorted({group.group for plan in self.plans for group in plan.groups})
+        plans: list[dict[str, Any]] = []
+        room = MOST_RESETS
+        for plan in self.plans:
+            plans.append(_plan(plan, room))
+            room -= sum(len(group["partitions"]) for group in plans[-1]["groups"])
         return {
             "first_bad": [{"cause": cause, **each.document()} for cause, each in self.first_bad[:MOST_PARTITIONS]],
             "first_bad_notes": list(self.notes),
             "columns": list(self.columns[:MOST_COLUMNS]),
             "consumer_groups": groups[:MOST_GROUPS],
-            "replay": [_plan(plan) for plan in self.plans],
+            "replay": plans,
             "located": said(self.first_bad, len(groups)),
         }
 
@@ -62,17 +69,25 @@ def _where(each: FirstBad) -> str:
     return f"{place} {between}" if each.offset is None else f"{place} {between}, most likely {each.offset}"
 
 
-def _plan(plan: Plan) -> dict[str, Any]:
+def _plan(plan: Plan, room: int) -> dict[str, Any]:
+    """With so many partitions of groups at most, those first that something becomes of."""
     document = plan_document(plan)
     groups = document["groups"]
+    shown: list[dict[str, Any]] = []
+    for group in groups[:MOST_GROUPS]:
+        first = sorted(group["partitions"], key=lambda each: each["target"] is None)
+        shown.append({**group, "partitions": first[: min(MOST_PARTITIONS, room)]})
+        room -= len(shown[-1]["partitions"])
+    left = sum(len(group["partitions"]) for group in groups) - sum(len(group["partitions"]) for group in shown)
+    more = [f"{left:,} more partitions of groups are left out here: `stream-lineage replay` has all"] if left else []
     return {
         **document,
         "at": plan.at.isoformat(timespec="milliseconds"),
         "starts": [{**each, "timestamp": _text(each["timestamp"])} for each in document["starts"][:MOST_PARTITIONS]],
-        "groups": [{**each, "partitions": each["partitions"][:MOST_PARTITIONS]} for each in groups[:MOST_GROUPS]],
+        "groups": shown,
         "group_count": len(groups),
         "left_out": document["left_out"][:MOST_GROUPS],
-        "notes": document["notes"][:MOST_GROUPS],
+        "notes": [*more, *document["notes"][:MOST_GROUPS]],
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ BEGIN, END, COUNT = 300, 360, 500
 NULLS = Sought("null_ratio", "amount", True)
 
 
-def rows(**of_bad: object) -> list[Row]:
+def rows(**of_bad: Any) -> list[Row]:
     """Records 0 to 499; those named bad are given as ``bad``."""
     bad = of_bad.pop("bad")
     assert isinstance(bad, Sequence)
@@ -109,6 +110,24 @@ def test_few_records_before_make_it_unsure() -> None:
 def test_tombstones_have_no_field() -> None:
     found = judged(rows(bad=range(310, 400), null=True, tombstone=True), BEGIN, END, NULLS)
     assert found is None
+
+
+def test_records_that_cannot_be_decoded_are_neither_good_nor_bad() -> None:
+    some = rows(bad=[*range(331, COUNT)], null=True)
+    some[320] = replace(some[320], readable=False)
+    found = judged(some, BEGIN, END, NULLS)
+    assert found is not None
+    assert (found.offset, found.first, found.last, found.exact) == (331, 320, 331, False)
+    blind = [replace(each, readable=each.offset >= BEGIN) for each in rows(bad=[331], null=True)]
+    found = judged(blind, BEGIN, END, NULLS)  # nobody knows what was usual
+    assert found is not None
+    assert (found.first, found.exact) == (BEGIN, False)
+    fewer = [replace(each, null=each.readable) for each in rows(bad=[310], readable=False)]
+    assert judged(fewer, BEGIN, END, Sought("null_ratio", "amount", False)) is None
+    dark = [replace(each, readable=not BEGIN <= each.offset < END) for each in rows(bad=[])]
+    found = judged(dark, BEGIN, END, NULLS)
+    assert found is not None
+    assert (found.offset, found.first, found.last, found.exact) == (None, BEGIN, END - 1, False)
 
 
 @settings(max_examples=20, deadline=None)
