@@ -121,7 +121,7 @@ def rehearsed(
     for hook in read_hooks(settings.notify.hooks).hooks:
         change = next((each for each in changes if each in hook.on), None)
         act = None
-        if change is not None and hook.when.fits(found):
+        if change is not None and hook.when.fits(found) and document.get("merged_into") is None:
             now = datetime.now(UTC)
             record = ActionRecord(
                 hook.name, str(document["id"]), change, int(document["reopened"]), ActionState.DRY_RUN, now,

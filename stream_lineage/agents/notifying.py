@@ -19,6 +19,8 @@ from stream_lineage.model.telemetry import Metric
 from stream_lineage.notify.courier import Couriers
 from stream_lineage.notify.delivery import Delivery
 from stream_lineage.notify.desk import Counts, Desk
+from stream_lineage.notify.matching import about
+from stream_lineage.notify.message import incident_title
 from stream_lineage.notify.sending import Heard, Later, Letter, Outcome, Sender
 from stream_lineage.notify.targets import Target
 from stream_lineage.notify.telemetry import notify_metrics
@@ -91,12 +93,14 @@ class Notifying:
         desk = self._desk
         assert desk is not None  # noqa: S101 - begun above
         self._save()
+        ready = self._ready()
         self._read(desk)
         for _, (number, target, letter), outcome in self._couriers.done():
             if number == self._round:
                 self._ended(desk, target, letter, outcome)
         self._save()  # when all are taken in: one that cannot be noted now holds up no other target
-        if not self._ready():
+        if not ready:
+            desk.match_anew()
             return
         for target, letter in desk.due(self._now()):
             if not self._here():
@@ -172,11 +176,17 @@ def heard(message: Message) -> Heard:
     """
     value = message.value() or b""
     incident_of(value)
+    document = orjson.loads(value)
+    try:
+        about(document, lambda _: ())
+        incident_title(document)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise DecodeError(f"no incident: {type(error).__name__} in its cause") from error
     headers = dict(message.headers() or [])
     event_id, source = (bytes(headers.get(name) or b"").decode(errors="replace") for name in ("ce_id", "ce_source"))
     if not event_id:
         raise DecodeError("no incident: it has no ce_id")
-    return Heard(orjson.loads(value), event_id, source)
+    return Heard(document, event_id, source)
 
 
 def _ours(error: BaseException) -> Later:

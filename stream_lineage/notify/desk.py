@@ -96,6 +96,10 @@ class Desk:
         if known is None or known.revision < heard.revision:
             self._incidents[heard.id] = heard
 
+    def match_anew(self) -> None:
+        """Whose an incident is was not known so far."""
+        self._about.clear()
+
     def due(self, now: datetime) -> list[tuple[Target, Letter]]:
         """The next letter for each target that is free, the longest due first."""
         first: dict[str, _Wanted] = {}

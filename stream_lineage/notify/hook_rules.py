@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from stream_lineage.errors import SettingsError
 from stream_lineage.notify.matching import Event, Match
 from stream_lineage.notify.strict_yaml import Secret, Strict, read_yaml
-from stream_lineage.notify.targets import key_of
+from stream_lineage.notify.targets import key_of, own_headers
 
 ConnectorAction = Literal["pause", "resume", "stop", "restart"]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -31,6 +31,11 @@ class WebhookAction(Strict):
     url: str | Secret
     secret: Secret | None = None
     headers: dict[str, Secret] = Field(default_factory=dict, max_length=10)
+
+    @field_validator("headers")
+    @classmethod
+    def _not_ours(cls, headers: dict[str, Secret]) -> dict[str, Secret]:
+        return own_headers(headers)
 
 
 class CommandAction(Strict):
@@ -97,7 +102,9 @@ class Hook(Strict):
         if isinstance(action, ConnectAction):
             return f"{action.do} the connector {action.connector}"
         if isinstance(action, WebhookAction):
-            return f"call {action.url}" if isinstance(action.url, str) else "call a URL that is secret"
+            if isinstance(action.url, Secret):
+                return "call a URL that is secret"
+            return f"call {action.url.partition('?')[0]}"  # what follows is often a key; this goes to the audit log
         return f"run {action.arguments[0]} with {len(action.arguments) - 1} arguments"
 
 

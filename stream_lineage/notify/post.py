@@ -55,8 +55,10 @@ class Caller:
         self._tls = tls
         self._resolve = resolve
 
-    def call(self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> Reply:
-        """What the place answers, whatever it is.
+    def call(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"", *, most_bytes: int = MOST_BYTES
+    ) -> Reply:
+        """What the place answers, whatever it is, ``most_bytes`` of it at most.
 
         Raises:
             AddressRefused: it may not be called.
@@ -77,7 +79,7 @@ class Caller:
         )  # fmt: skip
         try:
             return asyncio.run(
-                asyncio.wait_for(self._called(request, [str(each) for each in addresses]), self._seconds)
+                asyncio.wait_for(self._called(request, [str(each) for each in addresses], most_bytes), self._seconds)
             )
         except TimeoutError:
             raise NoReply(f"{place.host} did not answer within {self._seconds:g} s", unsent=False) from None
@@ -86,7 +88,7 @@ class Caller:
         """Of several addresses one that does not answer leaves time for the others."""
         return httpx.Timeout(None, connect=self._seconds / addresses if addresses > 1 else None).as_dict()
 
-    async def _called(self, request: httpx.Request, addresses: list[str]) -> Reply:
+    async def _called(self, request: httpx.Request, addresses: list[str], most_bytes: int) -> Reply:
         host = request.url.host
         for at, address in enumerate(addresses[:_MOST_ADDRESSES], 1):
             # The transport itself, not a client, which would log the whole URL: it may be a secret.
@@ -94,7 +96,7 @@ class Caller:
                 request.url = request.url.copy_with(host=address)
                 try:
                     response = await transport.handle_async_request(request)
-                    return await _read(response)
+                    return await _read(response, most_bytes)
                 except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                     if at == min(len(addresses), _MOST_ADDRESSES):
                         raise NoReply(f"{host}: {error}", unsent=True) from None
@@ -127,14 +129,14 @@ def told_to_wait(text: str | None) -> float | None:
     return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
-async def _read(response: httpx.Response) -> Reply:
+async def _read(response: httpx.Response, most_bytes: int) -> Reply:
     body = bytearray()
     try:
         async for part in response.aiter_raw():
             body += part
-            if len(body) >= MOST_BYTES:
+            if len(body) >= most_bytes:
                 break
     finally:
         await response.aclose()
-    made = Reply(response.status_code, bytes(body[:MOST_BYTES]))
+    made = Reply(response.status_code, bytes(body[:most_bytes]))
     return replace(made, retry_after=told_to_wait(response.headers.get("Retry-After")))

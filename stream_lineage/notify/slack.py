@@ -30,7 +30,11 @@ _MESSAGE = frozenset({
 a channel that the bot was not invited to."""
 _UNKNOWN = frozenset({"fatal_error", "internal_error", "request_timeout", "service_unavailable"})
 """After which it may be there all the same."""
+_BRIEFLY = _UNKNOWN | {"ratelimited"}
+_BUSY, _SERVER = frozenset({408, 425, 429}), 500
 _LOOKED_AT = 100
+_HISTORY_BYTES = 4_000_000
+"""Of so many messages: each has its blocks with it."""
 
 
 class SlackSender:
@@ -59,7 +63,10 @@ class SlackSender:
         }  # fmt: skip
         there = letter.reference
         if there is None and letter.again:
-            there = self._found_again(letter, token)
+            found = self._found_again(letter, token)
+            if isinstance(found, Later):
+                return found
+            there = found
         if there is not None:
             changed = {name: value for name, value in said.items() if not name.startswith("unfurl")}
             outcome, error = self._call("chat.update", token, {**changed, **there})
@@ -71,15 +78,20 @@ class SlackSender:
     def _mark(self, letter: Letter) -> dict[str, str]:
         return {"incident": letter.heard.id, "target": self._target.name}
 
-    def _found_again(self, letter: Letter, token: str) -> dict[str, str] | None:
+    def _found_again(self, letter: Letter, token: str) -> dict[str, str] | Later | None:
         """A message about the incident that was posted without our hearing so. None where we may not read: then it is
-        posted once more."""
+        posted once more. Where it can be read later it is looked for later."""
         asked = {"channel": self._target.channel, "limit": str(_LOOKED_AT), "include_all_metadata": "true"}
         reply = self._caller.call(
             "POST", f"{self._target.api}/conversations.history", {**_FORM, "Authorization": f"Bearer {token}"},
-            urlencode(asked).encode(),
+            urlencode(asked).encode(), most_bytes=_HISTORY_BYTES,
         )  # fmt: skip
-        for each in _list(_mapping(_document(reply)).get("messages")):
+        if reply.status in _BUSY or reply.status >= _SERVER:
+            return Later(f"Slack answered {reply.status}", reply.retry_after)
+        said = _mapping(_document(reply))
+        if said.get("error") in _BRIEFLY:
+            return Later(f"Slack says {said['error']}", reply.retry_after)
+        for each in _list(said.get("messages")):
             metadata = _mapping(_mapping(each).get("metadata"))
             if metadata.get("event_type") == EVENT_TYPE and metadata.get("event_payload") == self._mark(letter):
                 return {"channel": self._target.channel, "ts": str(each["ts"])}

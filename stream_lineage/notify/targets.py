@@ -15,6 +15,7 @@ from stream_lineage.notify.strict_yaml import Secret, Strict, read_yaml
 
 SLACK_API = "https://slack.com/api"
 _NAME = Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9._-]+$")
+_SET = frozenset({"host", "content-type", "content-length", "transfer-encoding", "connection"})
 _ALL: tuple[Event, ...] = ("opened", "updated", "cause", "escalated", "resolved", "reopened")
 
 
@@ -63,12 +64,7 @@ class WebhookTarget(_Target):
     @field_validator("headers")
     @classmethod
     def _not_ours(cls, headers: dict[str, Secret]) -> dict[str, Secret]:
-        for name in headers:
-            if not name.replace("-", "").isalnum() or not name.isascii():
-                raise ValueError(f"{name!r} is no header's name")
-            if name.lower() in ("host", "content-type", "content-length") or name.lower().startswith("webhook-"):
-                raise ValueError(f"{name} cannot be set")
-        return headers
+        return own_headers(headers)
 
 
 Target = Annotated[SlackTarget | SlackWebhookTarget | WebhookTarget, Field(discriminator="kind")]
@@ -120,6 +116,20 @@ class Notifications(Strict):
                     key_of(each.secret, f"{what}: secret", environ)
                 for name, secret in each.headers.items():
                     secret.read(f"{what}: {name}", environ)
+
+
+def own_headers(headers: dict[str, Secret]) -> dict[str, Secret]:
+    """Headers that somebody may add to a webhook.
+
+    Raises:
+        ValueError: there is one that is none, or that says something of the message.
+    """
+    for name in headers:
+        if not name.replace("-", "").isalnum() or not name.isascii():
+            raise ValueError(f"{name!r} is no header's name")
+        if name.lower() in _SET or name.lower().startswith("webhook-"):
+            raise ValueError(f"{name} cannot be set")
+    return headers
 
 
 def read_notifications(path: Path | None) -> Notifications:

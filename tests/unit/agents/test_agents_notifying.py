@@ -8,14 +8,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from stream_lineage.agents.notifying import Notifying
-from stream_lineage.errors import KafkaUnavailable
+from stream_lineage.agents.notifying import heard as heard_of
+from stream_lineage.errors import DecodeError, KafkaUnavailable
+from stream_lineage.model.finding import Severity
+from stream_lineage.model.incident import Incident, IncidentBreach, IncidentState, Member
 from stream_lineage.notify.delivery import Delivery, DeliveryState, delivery_from
 from stream_lineage.notify.desk import Desk
 from stream_lineage.notify.sending import Heard, Later, Letter, Outcome, Sent
 from stream_lineage.notify.targets import Notifications
+from stream_lineage.provenance.incident_codec import incident_document
 
 NOW = datetime(2026, 11, 2, 10, tzinfo=UTC)
 TARGETS = Notifications.model_validate(
@@ -237,3 +242,46 @@ def test_what_ended_while_nothing_can_be_noted_holds_up_no_target(targets: dict[
     topic.told.append(heard("b"))
     worker.until(sent(log, 4))
     assert {name: len(target.letters) for name, target in targets.items()} == {"one": 2, "two": 2}
+
+
+@pytest.mark.parametrize("cause", [{}, {"ranking": [{"named": True}]}, {"ranking": None}, [1]])
+def test_a_message_that_cannot_be_told_is_left_out_before_it_holds_up_others(cause: Any) -> None:
+    member = Member("f", "e", "mean", Severity.WARNING, "t", None, None, "dataset:k/t", "off", NOW, NOW, once=False)
+    breach = IncidentBreach("dataset:k/t", None, None, NOW)
+    incident = Incident("a" * 32, IncidentState.OPEN, 1, Severity.WARNING, NOW, NOW, breach, (member,))
+    document = incident_document(incident, "")
+
+    class Message:
+        def __init__(self, **changed: Any) -> None:
+            self.document = {**document, **changed}
+
+        def value(self) -> bytes:
+            return orjson.dumps(self.document)
+
+        def headers(self) -> list[tuple[str, bytes]]:
+            return [("ce_id", b"1"), ("ce_source", b"kafka://b")]
+
+    fine: Any = Message()
+    assert heard_of(fine).id == "a" * 32
+    bad: Any = Message(cause=cause)
+    with pytest.raises(DecodeError):
+        heard_of(bad)
+
+
+def test_whose_an_incident_is_counts_as_of_when_that_is_known(targets: dict[str, Target]) -> None:
+    routes = [{"owners": ["payments"], "targets": ["one"]}]
+    document = {**TARGETS.model_dump(), "routes": routes, "otherwise": ["two"]}
+    routed = Notifications.model_validate(document)
+    ready, log = False, Log()
+    notifying = Notifying(
+        lambda: Desk(routed, lambda _: ("payments",) if ready else (), timedelta(days=3), NOW - timedelta(days=1)),
+        targets, Topic(*(heard(name) for name in "abc")), log, here=lambda: True, ready=lambda: ready, now=lambda: NOW,
+    )  # fmt: skip
+    notifying.turn()  # more than it reads at once
+    ready = True
+    for _ in range(3000):
+        notifying.turn()
+        if sent(log, 3)():
+            break
+        threading.Event().wait(0.01)
+    assert sorted(log.newest) == [b"one/a", b"one/b", b"one/c"]

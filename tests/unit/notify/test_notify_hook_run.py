@@ -208,6 +208,8 @@ def written(directory: Path, hook: dict[str, Any]) -> Path:
             "no variable that can be set",
         ),
         ({"command": {"arguments": ["/bin/sh"], "env": {"A": {"env": "NOT_SET_ANYWHERE"}}}}, "NOT_SET_ANYWHERE"),
+        ({"webhook": {"url": "https://a/", "headers": {"Host": {"env": "HOME"}}}}, "cannot be set"),
+        ({"webhook": {"url": "https://a/", "headers": {"webhook-id": {"env": "HOME"}}}}, "cannot be set"),
         ({"connect": {"connector": "a"}, "mode": "wet"}, "mode"),
         ({"connect": {"connector": "a"}, "when": {"node": ["x"]}}, "node"),
     ],
@@ -225,3 +227,8 @@ def test_a_hook_that_is_only_named_is_a_dry_run(tmp_path: Path) -> None:
     [hook] = read_hooks(written(tmp_path, {"command": {"arguments": [str(program), "a", "b"]}})).hooks
     assert (hook.mode, hook.on, hook.said()) == ("dry-run", ("cause",), f"run {program} with 2 arguments")
     assert read_hooks(None).hooks == ()
+
+
+def test_the_audit_log_says_no_key_of_an_address(tmp_path: Path) -> None:
+    [hook] = read_hooks(written(tmp_path, {"webhook": {"url": "https://a.example/hold?key=geheim"}})).hooks
+    assert hook.said() == "call https://a.example/hold"

@@ -102,6 +102,22 @@ def test_a_message_that_may_be_there_is_found_by_its_mark_and_not_posted_twice()
     assert json.loads(changed.body)["ts"] == "7"
 
 
+def test_it_is_found_among_messages_that_are_long() -> None:
+    mark = {"event_type": "stream_lineage_incident", "event_payload": {"incident": "a" * 32, "target": "t"}}
+    others = [{"ts": "9", "blocks": [{"text": "x" * 4000}]} for _ in range(99)]
+    history = {"ok": True, "messages": [*others, {"ts": "7", "metadata": mark}]}
+    with Receiver(web_api(conversations_history=history, chat_update=POSTED)) as receiver:
+        assert isinstance(slack(receiver).send(Letter(HEARD, "opened", again=True)), Sent)
+        assert receiver.received[-1].path == "/api/chat.update"
+
+
+@pytest.mark.parametrize("history", [{"ok": False, "error": "ratelimited"}, answer(429, b""), answer(503, b"")])
+def test_where_it_may_be_found_later_it_is_not_posted_twice(history: Any) -> None:
+    with Receiver(web_api(conversations_history=history, chat_postMessage=POSTED)) as receiver:
+        assert isinstance(slack(receiver).send(Letter(HEARD, "opened", again=True)), Later)
+        assert len(receiver.received) == 1
+
+
 @pytest.mark.parametrize(
     "history", [{"ok": False, "error": "missing_scope"}, {"ok": True, "messages": []}, answer(200, b"[]")]
 )
