@@ -1,8 +1,9 @@
 """Checksums over the values of columns that are the same whichever library has them, and whatever the order of rows.
 
-A value is hashed by what it is: integers, and floats that are whole, as integers; other floats as such; texts and bytes
-by their UTF-8; times as nanoseconds since 1970 in UTC; nulls, NaN among them, all alike. What is none of these by its
-text. The hashes are no secret and no protection against forgery: they tell whether something is the same.
+A value is hashed by what it is: integers of 64 bits, and floats that are such ones, as integers; other floats as such;
+texts and bytes by their UTF-8; times as nanoseconds since 1970 in UTC; nulls, NaN among them, all alike. What is none
+of these by its text, arrays by that of a list. The hashes are no secret and no protection against forgery: they tell
+whether something is the same.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _NULL = np.uint64(0x9AE16A3B2F90404F)
 _TIME = np.uint64(0xC3A5C85C97CB3127)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
-_WHOLE = 2.0**53
+_WHOLE = 2.0**63
+_LARGEST = 2**63 - 1
+"""Integers beyond are hashed as texts."""
 _NANOSECONDS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _DAY = 86_400 * 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -83,7 +86,7 @@ def _of_pandas(column: Any) -> Hashes:
             return _of_array(column.to_numpy())
         return _of_list(column.tolist())
     if hasattr(dtype, "tz"):
-        return _of_array(column.to_numpy("datetime64[ns]"))
+        return _of_array(column.to_numpy(f"datetime64[{dtype.unit}]"))  # in UTC
     arrow = sys.modules.get("pyarrow")
     if arrow is None:
         return _of_list(column.tolist())
@@ -102,7 +105,10 @@ def _of_polars(column: Any) -> Hashes:
 def _of_array(values: NDArray[Any]) -> Hashes:
     kind = values.dtype.kind
     if kind in "iub":
-        return _HASHER.integers(np.ascontiguousarray(values.astype(np.int64, copy=False)))
+        found = _HASHER.integers(np.ascontiguousarray(values.astype(np.int64, copy=False)))
+        if values.dtype == np.uint64 and (large := values > np.uint64(_LARGEST)).any():
+            found[large] = _list_texts([str(value).encode() for value in values[large].tolist()])
+        return found
     if kind in "Mm":
         unit, count = np.datetime_data(values.dtype)
         return _times(values.view(np.int64), _NANOSECONDS.get(unit, 1) * count, np.isnat(values))
@@ -110,7 +116,7 @@ def _of_array(values: NDArray[Any]) -> Hashes:
 
 
 def _floats(values: NDArray[np.float64]) -> Hashes:
-    whole = (np.abs(values) <= _WHOLE) & (values == np.floor(values))
+    whole = (values >= -_WHOLE) & (values < _WHOLE) & (values == np.floor(values))
     found = _HASHER.numbers(values)
     if whole.any():
         found[whole] = _HASHER.integers(values[whole].astype(np.int64))
@@ -218,13 +224,16 @@ def _by_kind(values: Iterable[Any]) -> Iterator[tuple[list[int], Hashes | np.uin
         elif kind == "float":
             yield rows, _floats(np.array(found, np.float64))
         elif kind == "time":
-            yield rows, _times(np.array(found, np.int64), 1)
+            # Far times (31 December 9999) are more nanoseconds than fit, and go around as in frames.
+            yield rows, _times(np.array([value % _MODULUS for value in found], np.uint64).view(np.int64), 1)
         else:
             yield rows, _list_texts(found)
 
 
 def _plain(value: Any) -> tuple[str, Any]:
     """What a Python value is hashed as."""
+    if isinstance(value, np.ndarray):  # whose own text leaves out the middle of long ones, and digits
+        return "text", str(value.tolist()).encode(errors="surrogatepass")
     if _is_null(value):
         return "null", None
     if isinstance(value, int | np.integer | np.bool_):

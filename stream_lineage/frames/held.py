@@ -21,6 +21,7 @@ EVALUATED_ROWS = 10_000
 """Of a longer list of dicts nulls are counted in so many rows, one anywhere in each of so many equal parts: what
 repeats at regular distances is met, too."""
 _SPREAD = 0x9E3779B1
+_FEW_COLUMNS = 200
 _COPY_ON_WRITE = 3
 """The major version of pandas since which copies of frames are lazy, always."""
 
@@ -154,9 +155,9 @@ def _rows(rows: Sequence[Mapping[str, Any]], key: tuple[str, ...]) -> Held:
     """What is needed of them is taken out at once, the key's hashes are computed later."""
     count = len(rows)
     looked_at = [row for row in _some(rows, count) if isinstance(row, Mapping)]
-    columns = _columns(looked_at)
+    columns = columns_of_rows(looked_at)
     plain = Measure(Library.ROWS, count, columns, len(looked_at), key)
-    if not key:
+    if not set(key) <= {column.name for column in columns} or not key:
         return _now(plain)
     values = [_values(rows, name) for name in key]
 
@@ -180,8 +181,11 @@ def _values(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
         return [row.get(name) for row in rows]
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+def columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """Of dicts, in the order in which their names come."""
     names = dict.fromkeys(name for row in rows for name in row)
+    if len(names) > _FEW_COLUMNS:
+        return _of_many(rows)
     columns = []
     for name in names:
         values = [row.get(name) for row in rows]
@@ -189,3 +193,18 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
         nulls = values.count(None) if type(None) in kinds else 0
         columns.append(Column(str(name), type_of_values(kinds - {type(None)}), nulls))
     return tuple(columns)
+
+
+def _of_many(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """Likewise; each value is looked at once. Where names are data, each row may have others."""
+    kinds: dict[Any, set[type]] = {}
+    there: dict[Any, int] = {}
+    for row in rows:
+        for name, value in row.items():
+            kinds.setdefault(name, set())
+            if value is not None:
+                kinds[name].add(type(value))
+                there[name] = there.get(name, 0) + 1
+    return tuple(
+        Column(str(name), type_of_values(found), len(rows) - there.get(name, 0)) for name, found in kinds.items()
+    )

@@ -15,7 +15,7 @@ class Library(StrEnum):
     PYARROW = "pyarrow"
     SPARK = "pyspark"
     ROWS = "rows"
-    """A list of dicts."""
+    """A list of dicts, or a tuple of nothing else."""
 
     @property
     def schema_only(self) -> bool:
@@ -23,6 +23,7 @@ class Library(StrEnum):
         return self in (Library.POLARS_LAZY, Library.SPARK)
 
 
+_LOOKED_AT = 100
 _CLASSES = {
     ("pandas", "DataFrame"): Library.PANDAS,
     ("polars", "DataFrame"): Library.POLARS,
@@ -34,9 +35,12 @@ _CLASSES = {
 
 
 def library_of(value: Any) -> Library | None:
-    """Null where it is no frame. A list without rows is none: it might be a list of anything."""
-    if isinstance(value, list | tuple):
+    """Null where it is no frame. A list without rows is none: it might be a list of anything. Nor is a tuple that has
+    something else than dicts: functions return a dict beside a frame."""
+    if isinstance(value, list):
         return Library.ROWS if value and isinstance(value[0], Mapping) else None
+    if isinstance(value, tuple):
+        return Library.ROWS if value and all(isinstance(each, Mapping) for each in value[:_LOOKED_AT]) else None
     for each in type(value).__mro__:
         found = _CLASSES.get((each.__module__.split(".", maxsplit=1)[0], each.__name__))
         if found is not None:

@@ -52,20 +52,29 @@ def code_version(function: Callable[..., Any] | None, file: str | None = None) -
     if isinstance(code, CodeType):
         file = code.co_filename
     known = os.environ.get(VERSION_VARIABLE) or None
-    name = None if function is None else f"{function.__module__}.{function.__qualname__}"
+    name = None if function is None else _name(function)
     source = _source_hash(code) if isinstance(code, CodeType) else None
     checkout = None if file is None else _checkout(str(Path(file).parent))
     if checkout is None or file is None:
         return CodeVersion(name, source, known)
-    path = Path(file).resolve().relative_to(checkout.root).as_posix()
+    try:
+        path = Path(file).resolve().relative_to(checkout.root).as_posix()
+    except (OSError, ValueError):  # a link to a file that is elsewhere: what is checked out here is not its version
+        return CodeVersion(name, source, known)
     return CodeVersion(name, source, known or checkout.version, checkout.branch, checkout.url, path)
+
+
+def _name(function: Callable[..., Any]) -> str | None:
+    """Null for an object that can be called and has no name, such as a partial function."""
+    name = getattr(function, "__qualname__", None)
+    return None if name is None else f"{getattr(function, '__module__', None)}.{name}"
 
 
 @lru_cache(maxsize=4096)
 def _source_hash(code: CodeType) -> str | None:
     try:
         return hashlib.sha256(inspect.getsource(code).encode(errors="surrogatepass")).hexdigest()
-    except (OSError, TypeError, SyntaxError, IndexError):
+    except Exception:  # noqa: BLE001  (files that were changed since they were read raise whatever the tokenizer does)
         return None
 
 

@@ -30,8 +30,8 @@ class Dataset:
 
 
 def dataset(said: Any) -> Dataset:
-    """What was named: a topic; a URL such as ``s3://bucket/path`` or ``postgres://db:5432/shop.users``; or a mapping
-    with ``namespace`` and ``name``.
+    """What was named: a topic; a URL such as ``s3://bucket/path`` or ``postgres://db:5432/shop.users``, whose password
+    is left out; or a mapping with ``namespace`` and ``name``.
 
     Raises:
         TypeError: it is none of these.
@@ -46,6 +46,11 @@ def dataset(said: Any) -> Dataset:
     scheme, place, name = url.groups()
     if scheme.lower() == "file":
         return Dataset("file", _text(f"/{name}"))
+    user, _, host = place.rpartition("@")
+    if scheme.lower() in ("http", "https"):  # where whoever logs in, and signatures behind a question mark, are secrets
+        place, name = host, name.partition("?")[0]
+    elif ":" in user:
+        place = host
     return Dataset(f"{scheme}://{place}", name or "/")
 
 

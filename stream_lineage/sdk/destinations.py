@@ -33,6 +33,16 @@ Event = Mapping[str, Any]
 Producers = Callable[[dict[str, Any]], Any]
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Behind a redirect the event would be asked for, not sent, and whoever is there be told the token."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 class Undelivered(Exception):
     """Nobody took the events: try again later."""
 
@@ -86,7 +96,7 @@ class ToHttp(Destination):
         request = urllib.request.Request(self._url, encoded(event), self._headers)  # noqa: S310  (http or https)
         host = urlsplit(self._url).hostname
         try:
-            with urllib.request.urlopen(request, timeout=_HTTP_SECONDS):  # noqa: S310
+            with _OPENER.open(request, timeout=_HTTP_SECONDS):
                 return False
         except urllib.error.HTTPError as error:
             with error:
@@ -178,8 +188,8 @@ def choose(to: str | None, token: str | None, conf: Conf | None) -> None:
 def destination() -> Destination | None:
     """Where this process tells its runs; null: nobody knows yet. The same as long as nothing is said anew.
 
-    What the application says counts before ``LINEAGE_RUNS_TO``, that before ``OPENLINEAGE_URL``. Without any of them
-    runs go on our own topic, as soon as it is known how Kafka is reached.
+    What the application says counts before ``LINEAGE_RUNS_TO``. Without either runs go on our own topic, as soon as it
+    is known how Kafka is reached, and until then where ``OPENLINEAGE_URL`` says.
     """
     known = os.environ
     to = CHOSEN.to or known.get(TO_VARIABLE)

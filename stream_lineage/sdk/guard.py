@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from pathlib import PurePath
 
 _log = logging.getLogger("stream_lineage.sdk")
@@ -26,7 +27,8 @@ class Notices:
         if now - self._told.get(kind, -EVERY_SECONDS) < EVERY_SECONDS:
             return
         self._told[kind] = now
-        _log.warning("%s%s", text, "" if error is None else f" ({_trail(error)})")
+        with suppress(Exception):  # of the application's handlers and filters
+            _log.warning("%s%s", text, "" if error is None else f" ({_trail(error)})")
 
 
 def _trail(error: BaseException) -> str:

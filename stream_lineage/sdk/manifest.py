@@ -190,7 +190,10 @@ class Manifest:
     def _names(self, record: Any) -> tuple[str, ...] | int:
         """The features of a record, or only how many there are where it does not name them."""
         if type(record) is not dict and not isinstance(record, Mapping):
-            columns = getattr(record, "columns", None)
+            if isinstance(record, str | bytes):
+                raise TypeError("a text is no record")
+            arrow = type(record).__module__.startswith("pyarrow.")  # whose columns are not names
+            columns = getattr(record, "column_names" if arrow else "columns", None)
             if columns is None:
                 shape = getattr(record, "shape", None)
                 return len(record) if not shape else int(shape[-1])

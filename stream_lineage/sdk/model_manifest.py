@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from stream_lineage.errors import SchemaError
-from stream_lineage.frames.held import held
+from stream_lineage.frames.held import columns_of_rows, held
 from stream_lineage.frames.recognise import Library, library_of
 from stream_lineage.sdk.code_version import code_version
 from stream_lineage.sdk.manifest import Manifest
@@ -167,6 +168,8 @@ def _of_frame(frame: Any) -> tuple[dict[str, Any], list[str]]:
             hint="Give a frame of pandas, Polars or PyArrow, a list of dicts, files, or a hash as sha256:...",
         )
     measure = held(frame, library).measure()
+    if library is Library.ROWS:  # of which a sample was looked at
+        measure = replace(measure, columns=columns_of_rows(frame))
     names = [column.name for column in measure.columns]
     rows = measure.rows or 0
     sums = double_checksum(_columns(frame, library, names), rows, library)

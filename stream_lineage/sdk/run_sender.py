@@ -90,6 +90,10 @@ class RunSender:
         self.counts = RunCounts()
         self._fresh()
 
+    def __reduce__(self) -> str:
+        """Decorated functions that go to another process by value (joblib, Spark, Ray) find that process's own one."""
+        return "RUNS"
+
     # For runs
 
     @property
@@ -225,12 +229,15 @@ class RunSender:
         from stream_lineage.sdk.run_events import run_event_of
 
         for use in (*uses[0], *uses[1]):
-            while use.waiting:
-                part = use.waiting.pop(0)
+            while True:
+                try:
+                    part = use.waiting.pop(0)
+                except IndexError:  # or the application has let go of them meanwhile
+                    break
                 try:
                     found = part.measure()
                     use.measure = found if use.measure is None else use.measure.plus(found)
-                except Exception as error:  # noqa: BLE001  (whatever the frame's library raises)
+                except BaseException as error:  # noqa: BLE001  (a panic of Polars is no Exception)
                     use.whole = False
                     self.failed(error)
                 with self._changed:

@@ -32,7 +32,15 @@ from stream_lineage.sdk.run_sender import RUNS, Ending
 from stream_lineage.wire.openlineage import PARENT_VARIABLE, ROOT_VARIABLE, RunName, parents_of_process
 
 _CURRENT: ContextVar[Run | None] = ContextVar("stream_lineage_run", default=None)
-_SECRET = re.compile(r"passw|passphrase|secret|token|credential|api_?key|private|auth|dsn|connection_?string", re.I)
+_SECRET = re.compile(
+    r"passw|passphrase|pwd|secret|token|credential|(?:api|access|account)_?key|private|auth|dsn|conn(?:ection)?_?str"
+    r"|cookie|bearer|signature",
+    re.I,
+)
+_SECRET_VALUE = re.compile(
+    r"://[^/@\s]*:[^/@\s]*@|(?:passw(?:or)?d|pwd|secret|account_?key|token|sig|signature)\s*=", re.I
+)
+"""A URL with a password, or settings of a connection."""
 _LONGEST_VALUE = 500
 _MOST_PARAMETERS = 100
 _LONGEST_NAME = 300
@@ -91,7 +99,7 @@ class Run:
         error_text: bool = False,
     ) -> None:
         self.name = name[:_LONGEST_NAME]
-        self.run_id = str(_new_id()) if run_id is None else str(UUID(run_id))
+        self.run_id = str(_new_id()) if run_id is None else str(UUID(str(run_id)))
         self.parameters: dict[str, str] = {}
         self.inputs = [Use(each, each.name) for each in inputs]
         self.outputs = [Use(each, each.name) for each in outputs]
@@ -147,6 +155,11 @@ class Run:
     def root(self) -> RunName | None:
         """The run that all of it began with; null: this one."""
         return _named(self._root)
+
+    @property
+    def outer(self) -> Run | None:
+        """The run of this process that this one is part of."""
+        return self._parent if isinstance(self._parent, Run) else None
 
     def parameter(self, name: str, value: Any) -> None:
         """A parameter, known only now. Values whose names sound like secrets are hidden."""
@@ -344,7 +357,8 @@ def _shown(name: str, value: Any) -> str:
     if _SECRET.search(name) is not None and value is not None:
         return HIDDEN
     if value is None or isinstance(value, bool | int | float | str | PurePath):
-        return str(value)[:_LONGEST_VALUE]
+        text = str(value)[: 2 * _LONGEST_VALUE]
+        return text[:_LONGEST_VALUE] if _SECRET_VALUE.search(text) is None else HIDDEN
     return f"<{type(value).__name__}>"
 
 
@@ -363,8 +377,14 @@ def _failure(error: BaseException, with_text: bool) -> Failure:
         if PurePath(code.co_filename).parent != _HERE:
             trail.append(f"{name}:{trace.tb_lineno} in {code.co_name}")
         trace = trace.tb_next
-    text = str(error)[:_LONGEST_VALUE] if with_text else None
-    return Failure(type(error).__name__, tuple(trail[-20:]), text)
+    return Failure(type(error).__name__, tuple(trail[-20:]), _text_of(error) if with_text else None)
+
+
+def _text_of(error: BaseException) -> str | None:
+    try:
+        return str(error)[:_LONGEST_VALUE]
+    except Exception:  # noqa: BLE001  (an exception that cannot be written: it has failed all the same)
+        return None
 
 
 _HERE = PurePath(__file__).parent

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 from stream_lineage.frames.recognise import library_of
 from stream_lineage.sdk.datasets import Dataset, columns, dataset, datasets
 from stream_lineage.sdk.run_sender import RUNS
-from stream_lineage.sdk.runs import Run, Use, keys, run
+from stream_lineage.sdk.runs import Run, Use, current_run, keys, run
 
 Decorated = TypeVar("Decorated")
 _RESULT = "result"
@@ -90,7 +90,18 @@ class Tracking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._runs.pop().__exit__(kind, error, trace)
+        with RUNS.quietly():
+            self._entered().__exit__(kind, error, trace)
+
+    def _entered(self) -> Run:
+        """The run that was begun last here: several threads and tasks may use one of these."""
+        found = current_run()
+        while found is not None and found not in self._runs:
+            found = found.outer
+        if found is None:  # left in another context than it was entered in
+            return self._runs.pop()
+        self._runs.remove(found)
+        return found
 
     async def __aenter__(self) -> Run:
         return self.__enter__()
@@ -258,6 +269,8 @@ def _given(
 def _wrapped(function: Any, job: str | None, told: _Told) -> Any:
     if isinstance(function, staticmethod | classmethod):
         return type(function)(_wrapped(function.__func__, job, told))
+    if isinstance(function, type):
+        raise TypeError("a class would be none any more")
     name = job or f"{function.__module__}.{function.__qualname__}"
     try:
         signature = inspect.signature(function)

@@ -50,6 +50,9 @@ VALUES: dict[str, list[Any]] = {
     "bool": [True, False],
     "time": [AT, AT + timedelta(microseconds=1)],
     "date": [date(2026, 3, 1), date(1969, 12, 31)],
+    "far time": [datetime(9999, 12, 31, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC), None],
+    "far date": [date(9999, 12, 31), date(1, 1, 1)],
+    "large float": [2.0**60, -(2.0**63), 2.0**63, math.inf],
     "with null": [1.5, None, 2.5],
     "text with null": ["a", None, ""],
     "time with null": [AT, None],
@@ -190,6 +193,47 @@ def test_values_of_odd_kinds_are_hashed_by_their_text() -> None:
     assert len(set(found)) == 5
 
 
+def test_integers_of_64_bits_without_a_sign() -> None:
+    values = [2**63, 2**64 - 1, 5]
+    found = {measure(each, "k").checksum for each in (
+        [{"k": value} for value in values], pd.DataFrame({"k": np.array(values, np.uint64)}),
+        pl.DataFrame({"k": values}, {"k": pl.UInt64}), pa.table({"k": pa.array(values, pa.uint64())}),
+    )}  # fmt: skip
+    assert len(found) == 1
+    assert found != {measure(pd.DataFrame({"k": [-(2**63), -1, 5]}), "k").checksum}
+
+
+def test_large_floats_are_the_integers_that_they_are() -> None:
+    assert measure([{"k": 2.0**60}], "k").checksum == measure([{"k": 2**60}], "k").checksum
+
+
+def test_arrays_are_hashed_as_the_lists_that_they_are() -> None:
+    """NumPy's own text of a long one leaves out its middle, and digits of each number."""
+    one = np.arange(3000.0)
+    other = one.copy()
+    other[1500] += 1e-9
+    first, second = ({"k": measure(pd.DataFrame({"k": [each]}), "k").checksum} for each in (one, other))
+    assert first != second
+    assert first["k"] == measure([{"k": one.tolist()}], "k").checksum
+    assert measure(pd.DataFrame({"k": [np.array([math.nan])]}), "k").checksum != measure([{"k": None}], "k").checksum
+
+
+def test_a_key_that_is_not_there_has_no_checksum() -> None:
+    found = measure([{"a": 1}, {"a": 2}], "id")
+    assert (found.checksum, found.key) == (None, ("id",))
+    assert "keys" not in difference(found, measure([{"a": 3}], "id"))
+
+
+def test_many_columns_are_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[dict[Any, Any]] = [{"a": 1, "b": None}, {"b": 2.5, 3: "x"}, {}, {"a": "y", "c": None}]
+    few = measure(rows)
+    monkeypatch.setattr(holding, "_FEW_COLUMNS", 0)
+    assert measure(rows) == few
+    assert [(each.name, each.type, each.nulls) for each in few.columns] == [
+        ("a", "int64|string", 2), ("b", "float64", 3), ("3", "string", 3), ("c", "null", 4),
+    ]  # fmt: skip
+
+
 def test_what_has_changed() -> None:
     before = measure([{"id": 1, "a": None, "b": 1}, {"id": 2, "a": 1.0, "b": 2}], "id")
     after = measure([{"id": 2, "a": 1.0, "b": "2", "c": 0}, {"id": 1, "a": 1.5, "b": "1", "c": 0}], "id")
@@ -203,7 +247,11 @@ def test_what_has_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, 7, "text", [], (), [1, 2], {"a": 1}, np.zeros((2, 2)), pd.Series([1]), pl.Series([1])]
-)
+    "value",
+    [
+        None, 7, "text", [], (), [1, 2], {"a": 1}, np.zeros((2, 2)), pd.Series([1]), pl.Series([1]),
+        ({"rows": 3}, pd.DataFrame({"a": [1]})),
+    ],
+)  # fmt: skip
 def test_what_is_no_frame(value: Any) -> None:
     assert library_of(value) is None

@@ -90,6 +90,28 @@ def test_what_an_answer_means(code: int, refused: int | None, door: tuple[str, t
         assert ToHttp(url).send(events(1)) == refused
 
 
+def test_a_redirect_is_not_followed(door: tuple[str, type[Door]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there would be asked for, not sent: nobody would have the event, and whoever is there the token."""
+    url, kind = door
+    asked: list[str] = []
+
+    def do_POST(self: Door) -> None:
+        self.send_response(302)
+        self.send_header("Location", url)
+        self.end_headers()
+
+    def do_GET(self: Door) -> None:
+        asked.append(self.headers["Authorization"])
+        self.send_response(200)
+        self.end_headers()
+
+    monkeypatch.setattr(kind, "do_POST", do_POST)
+    monkeypatch.setattr(kind, "do_GET", do_GET, raising=False)
+    with pytest.raises(Undelivered, match="302"):
+        ToHttp(url, "secret").send(events(1))
+    assert asked == []
+
+
 def test_nobody_answers() -> None:
     with pytest.raises(Undelivered, match="does not answer"):
         ToHttp("http://127.0.0.1:1/lineage").send(events(1))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +41,9 @@ class Frame:
         (np.zeros(4), None, InputReport(False, 4)),
         ((1, 2), None, InputReport(False, 2)),
         (None, None, InputReport(False, None)),
+        ("abc", None, InputReport(False, None)),
+        (pa.table({"id": [1], "age": [2], "amount": [3], "country": ["DE"]}), None, InputReport(True, 3)),
+        (pa.table({"age": [2], "amount": [3]}), None, InputReport(False, 2, missing=("country",))),
         (7, "cd34", InputReport(False, None, schema_hash="cd34")),
         ({1: 2}, None, InputReport(False, 1, ("age", "amount", "country"), ("1",))),
     ],

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import json
+import logging
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -13,7 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import jsonschema  # type: ignore[import-untyped]
 import numpy as np
@@ -23,6 +26,7 @@ import pyarrow as pa
 import pytest
 from referencing import Registry, Resource
 
+from stream_lineage.frames import held
 from stream_lineage.model.schema_files import schema_text
 from stream_lineage.sdk import (
     current_run,
@@ -35,6 +39,7 @@ from stream_lineage.sdk import (
     transform,
     transform_lineage,
 )
+from stream_lineage.sdk.datasets import dataset
 from stream_lineage.sdk.declare import Declared
 from stream_lineage.sdk.destinations import Destination, Undelivered
 from stream_lineage.sdk.run_sender import RunSender
@@ -199,6 +204,108 @@ def test_the_text_of_an_error_is_told_if_asked_for(told: Told) -> None:
     with pytest.raises(ValueError, match="beyond"), run("nightly", error_text=True):
         raise ValueError("beyond the range")
     assert told.only("FAIL")["run"]["facets"]["errorMessage"]["message"].endswith(": beyond the range")
+
+
+def test_an_error_without_a_text_is_told(told: Told) -> None:
+    with pytest.raises(Odd), run("nightly", error_text=True):
+        raise Odd
+    assert told.only("FAIL")["run"]["facets"]["errorMessage"]["message"].startswith("Odd at ")
+
+
+def test_a_run_may_be_given_its_id(told: Told) -> None:
+    given = uuid4()
+    for each in (given, str(given)):
+        with run("nightly", run_id=each, parameters={"a": 1}) as this:  # type: ignore[arg-type]
+            assert (this.run_id, this.parameters) == (str(given), {"a": "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pwd", "x"), ("aws_access_key_id", "x"), ("conn_str", "x"), ("session_cookie", "x"),
+        ("url", "postgres://u:hunter2@db/shop"), ("conn", "host=db password=hunter2"), ("blob", "https://a/b?sv=1&sig=x"),
+    ],
+)  # fmt: skip
+def test_secrets_are_hidden(name: str, value: str) -> None:
+    assert run("nightly", parameters={name: value}).parameters == {name: "***"}
+
+
+@pytest.mark.parametrize(
+    ("said", "namespace", "name"),
+    [
+        ("postgres://u:hunter2@db:5432/shop.users", "postgres://db:5432", "shop.users"),
+        ("https://token@host/a.csv?sig=x", "https://host", "a.csv"),
+        ("abfss://files@account.dfs.core.windows.net/a", "abfss://files@account.dfs.core.windows.net", "a"),
+        ("s3://bucket/a?b", "s3://bucket", "a?b"),
+    ],
+)
+def test_passwords_are_no_part_of_a_dataset(said: str, namespace: str, name: str) -> None:
+    assert dataset(said) == datasets.Dataset(namespace, name)
+
+
+def test_what_is_decorated_can_go_to_other_processes() -> None:
+    """As joblib, Spark and Ray send functions of notebooks: by value, with all that they need."""
+    assert pickle.loads(pickle.dumps(run_sender.RUNS)) is run_sender.RUNS  # noqa: S301  (ours)
+
+
+def test_objects_that_can_be_called(told: Told) -> None:
+    assert transform_lineage(job="partial")(functools.partial(max, 3))(7) == 7
+    assert told.only()["job"]["name"] == "partial"
+
+
+def test_a_class_stays_one(told: Told) -> None:
+    assert isinstance(track_lineage(Odd)(), Odd)
+    assert told.sender.counts.failed == 1
+
+
+def test_several_threads_share_a_block(told: Told) -> None:
+    """Each leaves the run that it has entered."""
+    block = track_lineage("block")
+    left, inside = threading.Event(), threading.Event()
+    found: list[Any] = []
+
+    def other() -> None:
+        with block as this:
+            found.append(this)
+            inside.set()
+            assert left.wait(SECONDS)
+        found.append(current_run())
+
+    thread = threading.Thread(target=other)
+    with block as mine:
+        thread.start()
+        assert inside.wait(SECONDS)
+    ended = (mine.ended is not None, found[0].ended)
+    left.set()
+    thread.join(SECONDS)
+    assert ended == (True, None)
+    assert (found[0].ended is not None, found[1], current_run()) == (True, None, None)
+
+
+def test_a_log_that_fails_disturbs_nobody(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: Any) -> bool:
+        raise RuntimeError("of the application")
+
+    monkeypatch.setattr(logging.getLogger("stream_lineage.sdk"), "filters", [fails])
+    with run("nightly") as this:
+        this.input(7)
+    assert told.sender.counts.failed == 1
+
+
+class Panic(BaseException):
+    """As Polars raises them."""
+
+
+def test_a_panic_is_told_as_less(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panics(*_: Any) -> Any:
+        raise Panic
+
+    monkeypatch.setattr(held, "_measured_polars", panics)
+    with run("nightly") as this:
+        this.input("orders", pl.DataFrame(ROWS))
+    assert told.sender.wait(SECONDS)
+    assert [event["eventType"] for event in told.kept.events] == ["START", "COMPLETE"]
+    assert told.sender.counts.failed == 1
 
 
 def test_runs_inside_runs_are_its_children(told: Told) -> None:
