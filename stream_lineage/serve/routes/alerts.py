@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from stream_lineage.graph.codec import time_to_json
 from stream_lineage.index.pages import IndexedAlert, alert, alerts_before
 from stream_lineage.serve.answers import Json, Page, page, place
 from stream_lineage.serve.documents import AlertDocument
 from stream_lineage.serve.guard import still_let_in
-from stream_lineage.serve.live import LiveAlert, LiveAlerts
+from stream_lineage.serve.live import Listener, LiveAlert, LiveAlerts
 from stream_lineage.serve.ports import Lineage
 from stream_lineage.serve.problems import documented, problem
 from stream_lineage.serve.routes.parameters import Cursor, Limit
@@ -61,8 +62,8 @@ def alerts(lineage: Lineage, threads: Threads) -> APIRouter:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many listen already, or the service ends")
         listener, since = joined
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        told = _events(lineage.alerts, listener, since, lambda: still_let_in(request.scope))
-        return StreamingResponse(told, media_type="text/event-stream", headers=headers)
+        told = _events(listener, since, lambda: still_let_in(request.scope))
+        return _Stream(lineage.alerts, listener, told, media_type="text/event-stream", headers=headers)
 
     @router.get("/alerts/{event_id}", responses={200: {"model": AlertDocument}}, response_class=Json)
     @threads.quickly
@@ -74,9 +75,22 @@ def alerts(lineage: Lineage, threads: Threads) -> APIRouter:
     return router
 
 
-async def _events(
-    told: LiveAlerts, listener: Any, since: list[LiveAlert], let_in: Callable[[], bool]
-) -> AsyncIterator[bytes]:
+class _Stream(StreamingResponse):
+    """Lets its listener go however it ends: who has gone before it begins is told nothing, and ``_events`` does not
+    even begin."""
+
+    def __init__(self, told: LiveAlerts, listener: Listener, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._told, self._listener = told, listener
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._told.leave(self._listener)
+
+
+async def _events(listener: Listener, since: list[LiveAlert], let_in: Callable[[], bool]) -> AsyncIterator[bytes]:
     try:
         yield b"retry: 3000\n\n"
         for each in since:
@@ -93,8 +107,6 @@ async def _events(
             yield said
     except EOFError:
         return
-    finally:
-        told.leave(listener)
 
 
 def _event(each: LiveAlert) -> bytes:

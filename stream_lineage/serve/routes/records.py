@@ -28,7 +28,7 @@ Wait = Annotated[
     int,
     Query(ge=0, le=10_000, description="Milliseconds to wait at most for the index to catch up; 0 asks Kafka nothing."),
 ]
-_HINT = "The index reads on all the time; /readyz says how far it is."
+_HINT = "The index reads on all the time: what has just been observed is there some seconds later."
 
 
 def records(lineage: Lineage, threads: Threads) -> APIRouter:

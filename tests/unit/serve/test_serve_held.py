@@ -112,3 +112,22 @@ def test_a_stream_of_alerts_ends_with_its_token(
     asyncio.run(asked())
     assert not any(b"second" in each for each in bodies)
     assert lineage.alerts.listeners == 0
+
+
+def test_who_has_gone_before_a_stream_begins_takes_no_place(lineage: Watched) -> None:
+    """Else a hundred of them would keep everybody else out until the next start."""
+    app = make_app(lineage, Told(), Entrance(None))
+    scope: Scope = {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET",
+        "scheme": "http", "path": "/api/v1/alerts/stream", "raw_path": b"/api/v1/alerts/stream", "query_string": b"",
+        "root_path": "", "headers": [], "server": ("127.0.0.1", 1), "client": ("::1", 2),
+    }  # fmt: skip
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Message) -> None:
+        pass
+
+    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    assert lineage.alerts.listeners == 0
