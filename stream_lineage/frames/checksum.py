@@ -90,12 +90,18 @@ def _of_pandas(column: Any) -> Hashes:
     arrow = sys.modules.get("pyarrow")
     if arrow is None:
         return _of_list(column.tolist())
-    return _of_arrow(arrow.array(column, from_pandas=True))
+    try:
+        values = arrow.array(column, from_pandas=True)
+    except (TypeError, ValueError, NotImplementedError):  # sparse ones, and objects of several types
+        return _of_list(column.tolist())
+    return _of_arrow(values)
 
 
 def _of_polars(column: Any) -> Hashes:
-    if column.null_count() == 0 and (column.dtype.is_integer() or column.dtype.is_float()):
+    if column.null_count() == 0 and str(column.dtype) in _SIMPLE:
         return _of_array(column.to_numpy())
+    if str(column.dtype) in _NOT_OF_ARROW:
+        return _of_list(column.to_list())
     try:
         return _of_arrow(column.to_arrow())
     except ImportError:
@@ -160,6 +166,9 @@ def _of_arrow(column: Any) -> Hashes:
 
 
 _TEXTS = frozenset(("string", "large_string", "string_view", "binary", "large_binary", "binary_view"))
+_SIMPLE = frozenset([f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)] + ["Float32", "Float64"])
+"""Types of Polars that NumPy has, too."""
+_NOT_OF_ARROW = frozenset(("Int128", "UInt128", "Object"))
 _NUMBERS = frozenset([f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)] + ["float", "double"])
 
 
@@ -254,6 +263,8 @@ def _plain(value: Any) -> tuple[str, Any]:
         return "time", _nanoseconds(value)
     if isinstance(value, date):
         return "time", (value - _EPOCH.date()).days * _DAY
+    if type(value).__str__ is object.__str__ and type(value).__repr__ is object.__repr__:
+        raise TypeError("where an object is in memory is no value")
     return "text", str(value).encode(errors="surrogatepass")
 
 
@@ -261,7 +272,7 @@ def _is_null(value: Any) -> bool:
     """None, NaN, NaT and pandas' NA, which nothing can be compared with."""
     try:
         return value is None or bool(value != value)  # noqa: PLR0124
-    except (TypeError, ValueError):
+    except Exception:  # noqa: BLE001  (whatever a value does that cannot be compared)
         return type(value).__name__ == "NAType"
 
 

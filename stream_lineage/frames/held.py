@@ -72,12 +72,15 @@ def _schema_only(library: Library, fields: Any, key: tuple[str, ...]) -> Measure
 
 
 def _checksum(columns: Sequence[Any], rows: int, library: Library) -> int | None:
-    """Null without a key."""
+    """Null without a key, and where it has values that cannot be hashed."""
     if not columns:
         return None
     from stream_lineage.frames.checksum import checksum
 
-    return checksum(columns, rows, library)
+    try:
+        return checksum(columns, rows, library)
+    except Exception:  # noqa: BLE001  (whatever a value does that is asked for its text)
+        return None
 
 
 # pandas

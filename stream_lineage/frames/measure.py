@@ -30,7 +30,7 @@ class Measure:
 
     ``rows``: null where counting them would be to run a query. ``evaluated``: the rows in which nulls were counted, all
     of them but for long lists of dicts. ``checksum`` is a sum over the hashes of all keys, modulo 2 ** 64, whatever the
-    order of rows; null: there is no key, or a column of it is missing.
+    order of rows; null: there is no key, or a column of it is missing, or has values that cannot be hashed.
     """
 
     library: Library

@@ -172,7 +172,10 @@ def _of_frame(frame: Any) -> tuple[dict[str, Any], list[str]]:
         measure = replace(measure, columns=columns_of_rows(frame))
     names = [column.name for column in measure.columns]
     rows = measure.rows or 0
-    sums = double_checksum(_columns(frame, library, names), rows, library)
+    try:
+        sums = double_checksum(_columns(frame, library, names), rows, library)
+    except Exception as error:
+        raise SchemaError("the training data has values that cannot be hashed", hint="Give its files.") from error
     text = json.dumps([measure.schema_hash, rows, *(f"{each:016x}" for each in sums)])
     whole = hashlib.sha256(text.encode()).hexdigest()
     return {"hash": f"sha256:{whole}", "rows": rows, "schema_hash": measure.schema_hash}, names

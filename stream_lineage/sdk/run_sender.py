@@ -22,7 +22,7 @@ from stream_lineage.sdk.destinations import Destination, Undelivered, destinatio
 from stream_lineage.sdk.guard import Notices
 
 if TYPE_CHECKING:
-    from stream_lineage.sdk.runs import Run
+    from stream_lineage.sdk.runs import Run, Use
 
 DISABLED_VARIABLE = "OPENLINEAGE_DISABLED"
 MOST_WAITING = 1_000
@@ -234,12 +234,7 @@ class RunSender:
                     part = use.waiting.pop(0)
                 except IndexError:  # or the application has let go of them meanwhile
                     break
-                try:
-                    found = part.measure()
-                    use.measure = found if use.measure is None else use.measure.plus(found)
-                except BaseException as error:  # noqa: BLE001  (a panic of Polars is no Exception)
-                    use.whole = False
-                    self.failed(error)
+                self._measure(use, part)
                 with self._changed:
                     self._bytes -= part.bytes
                 del part
@@ -258,6 +253,17 @@ class RunSender:
                 self._events.popleft()
                 self._drop(1)
             self._events.append(event)
+
+    def _measure(self, use: Use, part: Held) -> None:
+        """Where it cannot be measured, rows and columns are something."""
+        for looked_at in (part.measure, part.describe):
+            try:
+                found = looked_at()
+                use.measure = found if use.measure is None else use.measure.plus(found)
+                return
+            except BaseException as error:  # noqa: BLE001  (whatever its library raises: a panic of Polars is no Exception)
+                use.whole = False
+                self.failed(error)
 
     def _send(self) -> None:
         """All events that wait, in order.

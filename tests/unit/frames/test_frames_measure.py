@@ -218,6 +218,19 @@ def test_arrays_are_hashed_as_the_lists_that_they_are() -> None:
     assert measure(pd.DataFrame({"k": [np.array([math.nan])]}), "k").checksum != measure([{"k": None}], "k").checksum
 
 
+def test_types_that_arrow_does_not_have() -> None:
+    same = measure([{"k": 0}, {"k": 3}], "k").checksum
+    assert measure(pd.DataFrame({"k": pd.arrays.SparseArray([0, 3])}), "k").checksum == same
+    assert measure(pl.DataFrame({"k": pl.Series([0, 3], dtype=pl.Int128)}), "k").checksum == same
+
+
+def test_values_that_cannot_be_hashed_leave_the_rest() -> None:
+    """Where an object lies in memory is another one in each process."""
+    found = measure(pl.DataFrame({"k": pl.Series([object(), None], dtype=pl.Object)}), "k")
+    assert (found.rows, found.columns[0].nulls, found.checksum) == (2, 1, None)
+    assert measure([{"k": decimal.Decimal("sNaN")}], "k").checksum is not None
+
+
 def test_a_key_that_is_not_there_has_no_checksum() -> None:
     found = measure([{"a": 1}, {"a": 2}], "id")
     assert (found.checksum, found.key) == (None, ("id",))

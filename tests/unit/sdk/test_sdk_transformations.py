@@ -306,6 +306,8 @@ def test_a_panic_is_told_as_less(told: Told, monkeypatch: pytest.MonkeyPatch) ->
     assert told.sender.wait(SECONDS)
     assert [event["eventType"] for event in told.kept.events] == ["START", "COMPLETE"]
     assert told.sender.counts.failed == 1
+    facet = frame_facet(told.kept.events[1]["inputs"][0])
+    assert (facet["rows"], facet["columns"], facet["nullRatios"], facet["whole"]) == (8, 2, {}, False)
 
 
 def test_runs_inside_runs_are_its_children(told: Told) -> None:
@@ -622,6 +624,8 @@ def test_frames_that_wait_have_bounded_memory(told: Told, monkeypatch: pytest.Mo
         def measure(self) -> Any:
             assert busy.wait(SECONDS)
             raise RuntimeError
+
+        describe = measure
 
     with run("first") as first:
         first.input("orders")
