@@ -263,7 +263,8 @@ def _plain(value: Any) -> tuple[str, Any]:
         return "time", _nanoseconds(value)
     if isinstance(value, date):
         return "time", (value - _EPOCH.date()).days * _DAY
-    if type(value).__str__ is object.__str__ and type(value).__repr__ is object.__repr__:
+    kind: Any = type(value)
+    if kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__:
         raise TypeError("where an object is in memory is no value")
     return "text", str(value).encode(errors="surrogatepass")
 

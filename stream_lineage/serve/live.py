@@ -29,7 +29,7 @@ class Listener:
         self._loop = loop
         self._queue: asyncio.Queue[LiveAlert | None] = asyncio.Queue(_WAITING + 1)
 
-    async def next(self, seconds: float) -> LiveAlert | None:
+    async def next(self, seconds: float) -> LiveAlert:
         """What comes next.
 
         Raises:

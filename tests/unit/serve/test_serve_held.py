@@ -129,5 +129,5 @@ def test_who_has_gone_before_a_stream_begins_takes_no_place(lineage: Watched) ->
     async def send(_: Message) -> None:
         pass
 
-    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(app(scope, receive, send))
     assert lineage.alerts.listeners == 0
