@@ -1,5 +1,6 @@
 """Where handlers do their work: what the index and the graph answer in a few threads, so that those who ask are served
-in turn and do not fight for the interpreter; what waits for others (Kafka, the registry, the store) in many."""
+in turn and do not fight for the interpreter; what waits for others (Kafka, the registry, the store) in many; what waits
+for the index to catch up in some of its own, so that it keeps nobody else from those."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 QUICK = 2
 SLOW = 32
+PATIENT = 16
 
 
 class Threads:
@@ -21,6 +23,7 @@ class Threads:
     def __init__(self) -> None:
         self._quick = ThreadPoolExecutor(QUICK, "quick")
         self._slow = ThreadPoolExecutor(SLOW, "slow")
+        self._patient = ThreadPoolExecutor(PATIENT, "patient")
 
     def quickly(self, handler: Callable[P, T]) -> Callable[P, Awaitable[T]]:
         """A handler that asks the index and the graph alone."""
@@ -29,6 +32,10 @@ class Threads:
     def slowly(self, handler: Callable[P, T]) -> Callable[P, Awaitable[T]]:
         """A handler that waits for others."""
         return _elsewhere(self._slow, handler)
+
+    def patiently(self, handler: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+        """What waits for the index."""
+        return _elsewhere(self._patient, handler)
 
 
 def _elsewhere(threads: ThreadPoolExecutor, handler: Callable[P, T]) -> Callable[P, Awaitable[T]]:

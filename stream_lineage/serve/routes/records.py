@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from http import HTTPStatus
+from time import monotonic
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -72,7 +73,11 @@ def records(lineage: Lineage, threads: Threads) -> APIRouter:
         # Others read the index while Kafka is asked.
         return Json(document(lineage.kept(path) if read else Kept()))
 
-    quick, slow, caught_up = threads.quickly(found), threads.slowly(found), threads.slowly(lineage.caught_up)
+    def waited(until: float) -> Ends | None:
+        """Many may wait already: what has waited for them too long waits no more."""
+        return lineage.caught_up(max(until - monotonic(), 0.0))
+
+    quick, slow, caught_up = threads.quickly(found), threads.slowly(found), threads.patiently(waited)
 
     @router.get(
         "/records/{topic}/{partition}/{offset}/upstream", responses={200: {"model": RecordPath}}, response_class=Json
@@ -95,7 +100,7 @@ def records(lineage: Lineage, threads: Threads) -> APIRouter:
         """The records that were made from a record: all that there were when the question came, where it says that it
         is exact. For that the index must have read what our own topics hold by then."""
         ask, begun = slow if read else quick, datetime.now(UTC)
-        ends = await caught_up(wait / 1000) if wait else None
+        ends = await caught_up(monotonic() + wait / 1000) if wait else None
         return await ask("downstream", (topic, partition, offset), topic_id, depth, edges, read, begun, ends)
 
     return router

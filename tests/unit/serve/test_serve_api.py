@@ -24,6 +24,7 @@ from stream_lineage.serve import documents
 from stream_lineage.serve.answers import Page
 from stream_lineage.serve.app import make_app
 from stream_lineage.serve.guard import Entrance, is_local
+from stream_lineage.serve.routes import records
 from stream_lineage.serve.tokens import Token, bearer, issued, token_from
 
 API = "/api/v1"
@@ -158,7 +159,10 @@ def test_spans_in_pages_are_the_spans_of_the_command(client: TestClient, lineage
     assert of_one == [each for each in expected if each["partition"] == 1 and each["last_offset"] >= 47]
 
 
-def test_a_record_and_its_path_are_those_of_the_command(client: TestClient, lineage: MadeLineage) -> None:
+def test_a_record_and_its_path_are_those_of_the_command(
+    client: TestClient, lineage: MadeLineage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(records, "monotonic", lambda: 8.0)
     record = get(client, "/records/clicks/0/17")
     documents.Record.model_validate(record)
     assert (record["schema"]["version"], record["topic_id"], record["offset"]) == (2, "id", 17)

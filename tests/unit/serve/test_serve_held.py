@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +22,10 @@ from stream_lineage.serve.app import make_app
 from stream_lineage.serve.guard import Entrance
 from stream_lineage.serve.live import LiveAlert
 from stream_lineage.serve.routes import alerts
+from stream_lineage.serve.threads import PATIENT, SLOW
 from stream_lineage.serve.tokens import issued
+
+SECONDS = 60.0
 
 
 class Watched(MadeLineage):
@@ -131,3 +136,25 @@ def test_who_has_gone_before_a_stream_begins_takes_no_place(lineage: Watched) ->
 
     asyncio.run(app(scope, receive, send))
     assert lineage.alerts.listeners == 0
+
+
+def test_who_waits_for_the_index_keeps_nobody_else(lineage: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More wait than there are threads that ask Kafka; one who asks Kafka for something else is answered meanwhile."""
+    go, asked = threading.Event(), threading.Semaphore(0)
+
+    def caught_up(_: float) -> None:
+        asked.release()
+        assert go.wait(SECONDS)
+
+    monkeypatch.setattr(lineage, "caught_up", caught_up)
+    with TestClient(make_app(lineage, Told(), Entrance(None))) as client, ThreadPoolExecutor(SLOW + PATIENT) as many:
+        path = "/api/v1/records/clicks/0/14"
+        waiting = [many.submit(client.get, f"{path}/downstream?wait=10000") for _ in range(SLOW + PATIENT - 1)]
+        for _ in range(PATIENT):
+            assert asked.acquire(timeout=SECONDS)
+        try:
+            other = many.submit(client.get, f"{path}/upstream?read=true").result(SECONDS)
+        finally:
+            go.set()
+        assert other.status_code == 200
+        assert {each.result(SECONDS).status_code for each in waiting} == {200}
