@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -83,6 +84,7 @@ class RunSender:
         self._settled = 0
         self._bytes = 0
         self._woken = False
+        self._ending = False
         self._thread: threading.Thread | None = None
 
     def forked(self) -> None:
@@ -173,8 +175,11 @@ class RunSender:
             self._changed.notify_all()
 
     def at_exit(self) -> None:
-        """Wait a little, if there is anywhere to send to."""
+        """Wait a little, if there is anywhere to send to; once."""
         with self.quietly():
+            if self._ending:
+                return
+            self._ending = True
             if self._settled < self._put and self._destinations() is not None:
                 self.wait(EXIT_SECONDS)
 
@@ -198,6 +203,13 @@ class RunSender:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="lineage-runs", daemon=True)
                 self._thread.start()
+                self._end_with_multiprocessing()
+
+    def _end_with_multiprocessing(self) -> None:
+        """Processes that it forks end without ``atexit``."""
+        util, process = (sys.modules.get(f"multiprocessing.{name}") for name in ("util", "process"))
+        if util is not None and process is not None and process.parent_process() is not None:
+            util.Finalize(None, self.at_exit, exitpriority=0)
 
     def _work(self) -> None:
         failures, again = 0, 0.0

@@ -680,6 +680,28 @@ def test_a_child_of_fork_tells_its_own_runs_only(told: Told, tmp_path: Path) -> 
     assert child["run"]["facets"]["parent"]["job"]["name"] == "before"
 
 
+@pytest.mark.parametrize("way", ["fork", "spawn"])
+def test_processes_of_multiprocessing_tell_all_of_their_runs(way: str, tmp_path: Path) -> None:
+    script = tmp_path / "work.py"
+    script.write_text(
+        "import multiprocessing, sys\n"
+        "from stream_lineage.sdk import run, run_sender\n"
+        f"run_sender.EXIT_SECONDS = {SECONDS}\n"
+        "def work():\n"
+        "    with run('child'):\n"
+        "        pass\n"
+        "if __name__ == '__main__':\n"
+        "    process = multiprocessing.get_context(sys.argv[1]).Process(target=work)\n"
+        "    process.start()\n"
+        "    process.join()\n"
+    )
+    told_to = tmp_path / "runs.ndjson"
+    environment = {**os.environ, "LINEAGE_RUNS_TO": str(told_to)}
+    subprocess.run([sys.executable, str(script), way], env=environment, check=True, timeout=4 * SECONDS)
+    kinds = [json.loads(line)["eventType"] for line in told_to.read_text().splitlines()]
+    assert kinds == ["START", "COMPLETE"]
+
+
 def test_it_can_be_switched_off(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENLINEAGE_DISABLED", "true")
 
