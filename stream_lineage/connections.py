@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer
 
-from stream_lineage.collect.resolver import SchemaResolver
 from stream_lineage.errors import SettingsError
 from stream_lineage.settings import Settings
 from stream_lineage.wire import kafka
 from stream_lineage.wire.registered_schema import RegisteredSchema
 from stream_lineage.wire.registry import SchemaRegistry
 from stream_lineage.wire.single_object_schemas import SingleObjectSchemas
+
+if TYPE_CHECKING:
+    from stream_lineage.collect.resolver import SchemaResolver
 
 AT_THE_END_MS = 20
 """How long a broker waits for more before it says that a partition ends: whoever reads up to the end waits for that."""
@@ -89,6 +92,8 @@ def single_objects(settings: Settings, registry: SchemaRegistry | None) -> Singl
 
 def resolver_of(settings: Settings, registry: SchemaRegistry | None) -> SchemaResolver:
     """What finds the schemas of records, as the settings say."""
+    from stream_lineage.collect.resolver import SchemaResolver  # with NumPy, which reading back does without
+
     return SchemaResolver(
         registry,
         negative_ttl_seconds=settings.registry.registry_negative_ttl_seconds,
