@@ -51,6 +51,8 @@ def test_whoever_comes_while_kafka_is_asked_gets_the_next_answer() -> None:
     threads = [waiting(ends, first)]
     assert kafka.begun.acquire(timeout=LONG)
     threads += [waiting(ends, later) for _ in range(5)]
+    kafka.let.release()
+    threads[0].join(LONG)  # before there can be another answer
     kafka.let.release(10)
     for thread in threads:
         thread.join(LONG)
