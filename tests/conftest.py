@@ -35,6 +35,9 @@ MEASURED = {"explain", "model", "profile", "provenance", "sdk", "wire"}
 """Folders of the unit tests that are to reach every branch of what ``[tool.coverage]`` in pyproject.toml names. Others
 do not count, nor do those that are random: a branch that is reached by chance is not tested."""
 
+ALONE = ("detect", "explain", "graph", "model", "profile", "provenance")
+"""Unit tests of what waits for nothing: one of these that fails has failed."""
+
 REQUIRED = {"kafka": "STREAM_LINEAGE_REQUIRE_KAFKA", "influx": "STREAM_LINEAGE_REQUIRE_INFLUX",
             "chromium": "STREAM_LINEAGE_REQUIRE_CHROMIUM"}  # fmt: skip
 """By marker: the variable that says that this machine has what the test needs, so that skipping it is a failure."""
@@ -49,13 +52,14 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real servers on a machine that does other things, too: a test with them that fails is run once more. What is
-    reached counts where it is by a unit test of a pure package, and the same in every run."""
+    """Servers, processes and threads on a machine that does other things, too: a test that fails is run once more,
+    where it is not of what has none of these. What is reached counts where it is by a unit test of a pure package, and
+    the same in every run."""
     for item in items:
         is_random = isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
         if not is_random and any(item.path.is_relative_to(UNIT_TESTS / folder) for folder in MEASURED):
             item.add_marker(pytest.mark.measured)
-        if any(item.get_closest_marker(marker) is not None for marker in REQUIRED):
+        if not any(item.path.is_relative_to(UNIT_TESTS / folder) for folder in ALONE):
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
