@@ -69,7 +69,7 @@ def serve(index: Path, port: int, key: bytes, value: bytes) -> None:
     fold = GraphFold(Made(events(random.Random(1), EDGES)), names)
     pool = IndexPool(index)
     lineage = LiveLineage(settings, fold, names, pool)
-    follower = graph_follower(fold)
+    follower = graph_follower(fold, lambda: None)
     while not fold.catch_up():
         pass
     known = token_from(key, value)
