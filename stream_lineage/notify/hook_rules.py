@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from stream_lineage.errors import SettingsError
+from stream_lineage.notify.endpoint import Endpoint
 from stream_lineage.notify.matching import Event, Match
-from stream_lineage.notify.strict_yaml import Secret, Strict, read_yaml
-from stream_lineage.notify.targets import key_of, own_headers
+from stream_lineage.notify.strict_yaml import Secret, Strict, each_named_once, read_yaml
 
 ConnectorAction = Literal["pause", "resume", "stop", "restart"]
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -25,17 +25,8 @@ class ConnectAction(Strict):
     do: ConnectorAction = "pause"
 
 
-class WebhookAction(Strict):
+class WebhookAction(Endpoint):
     """A CloudEvent, as targets of kind ``webhook`` are sent it, of type ``io.stream-lineage.hook.v1``."""
-
-    url: str | Secret
-    secret: Secret | None = None
-    headers: dict[str, Secret] = Field(default_factory=dict, max_length=10)
-
-    @field_validator("headers")
-    @classmethod
-    def _not_ours(cls, headers: dict[str, Secret]) -> dict[str, Secret]:
-        return own_headers(headers)
 
 
 class CommandAction(Strict):
@@ -115,10 +106,7 @@ class Hooks(Strict):
 
     @model_validator(mode="after")
     def _names(self) -> Hooks:
-        names = [each.name for each in self.hooks]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"there are two hooks called {name}")
+        each_named_once("hooks", [each.name for each in self.hooks])
         return self
 
 
@@ -139,12 +127,7 @@ def read_hooks(path: Path | None) -> Hooks:
 def _check(hook: Hook) -> None:
     what, action = f"hooks: {hook.name}", hook.action
     if isinstance(action, WebhookAction):
-        if isinstance(action.url, Secret):
-            action.url.read(f"{what}: url")
-        if action.secret is not None:
-            key_of(action.secret, f"{what}: secret")
-        for name, secret in action.headers.items():
-            secret.read(f"{what}: {name}")
+        action.check_secrets(what)
     elif isinstance(action, CommandAction):
         for name, secret in action.env.items():
             secret.read(f"{what}: {name}")

@@ -62,6 +62,18 @@ class Secret(Strict):
         return found
 
 
+def each_named_once(what: str, names: list[str]) -> list[str]:
+    """The names, if there are no two of the same.
+
+    Raises:
+        ValueError: there are.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"there are two {what} called {name}")
+    return names
+
+
 def read_yaml(path: Path, kind: type[File], setting: str, page: str) -> File:
     """The file.
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from stream_lineage.errors import SettingsError
+from stream_lineage.notify.endpoint import Endpoint
 from stream_lineage.notify.matching import About, Event, Match
-from stream_lineage.notify.signature import signing_key
-from stream_lineage.notify.strict_yaml import Secret, Strict, read_yaml
+from stream_lineage.notify.strict_yaml import Secret, Strict, each_named_once, read_yaml
 
 SLACK_API = "https://slack.com/api"
 _NAME = Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9._-]+$")
-_SET = frozenset({"host", "content-type", "content-length", "transfer-encoding", "connection"})
 _ALL: tuple[Event, ...] = ("opened", "updated", "cause", "escalated", "resolved", "reopened")
 
 
@@ -52,19 +49,10 @@ class SlackWebhookTarget(_Target):
     wait_seconds: float = Field(default=15.0, ge=0, le=3600)
 
 
-class WebhookTarget(_Target):
-    """CloudEvents, one for each change that is told, all about one incident with the same subject. ``url`` is plain or
-    a secret; with ``secret`` they are signed."""
+class WebhookTarget(_Target, Endpoint):
+    """CloudEvents, one for each change that is told, all about one incident with the same subject."""
 
     kind: Literal["webhook"]
-    url: str | Secret
-    secret: Secret | None = None
-    headers: dict[str, Secret] = Field(default_factory=dict, max_length=10)
-
-    @field_validator("headers")
-    @classmethod
-    def _not_ours(cls, headers: dict[str, Secret]) -> dict[str, Secret]:
-        return own_headers(headers)
 
 
 Target = Annotated[SlackTarget | SlackWebhookTarget | WebhookTarget, Field(discriminator="kind")]
@@ -86,10 +74,7 @@ class Notifications(Strict):
 
     @model_validator(mode="after")
     def _names(self) -> Notifications:
-        names = [each.name for each in self.targets]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"there are two targets called {name}")
+        names = each_named_once("targets", [each.name for each in self.targets])
         for name in (*self.otherwise, *(name for route in self.routes for name in route.targets)):
             if name not in names:
                 raise ValueError(f"there is no target called {name}")
@@ -102,34 +87,16 @@ class Notifications(Strict):
         fitting = [route for route in self.routes if route.fits(found)]
         return frozenset(name for route in fitting for name in route.targets) or frozenset(self.otherwise)
 
-    def check_secrets(self, environ: Mapping[str, str] | None = None) -> None:
+    def check_secrets(self) -> None:
         """Raises SettingsError: a secret is not there, or is none."""
         for each in self.targets:
             what = f"notifications: target {each.name}"
-            if isinstance(each, SlackTarget):
-                each.token.read(f"{what}: token", environ)
-                continue
-            if isinstance(each.url, Secret):
-                each.url.read(f"{what}: url", environ)
             if isinstance(each, WebhookTarget):
-                if each.secret is not None:
-                    key_of(each.secret, f"{what}: secret", environ)
-                for name, secret in each.headers.items():
-                    secret.read(f"{what}: {name}", environ)
-
-
-def own_headers(headers: dict[str, Secret]) -> dict[str, Secret]:
-    """Headers that somebody may add to a webhook.
-
-    Raises:
-        ValueError: there is one that is none, or that says something of the message.
-    """
-    for name in headers:
-        if not name.replace("-", "").isalnum() or not name.isascii():
-            raise ValueError(f"{name!r} is no header's name")
-        if name.lower() in _SET or name.lower().startswith("webhook-"):
-            raise ValueError(f"{name} cannot be set")
-    return headers
+                each.check_secrets(what)
+            elif isinstance(each, SlackTarget):
+                each.token.read(f"{what}: token")
+            else:
+                each.url.read(f"{what}: url")
 
 
 def read_notifications(path: Path | None) -> Notifications:
@@ -143,15 +110,3 @@ def read_notifications(path: Path | None) -> Notifications:
     found = read_yaml(path, Notifications, "notifications", "docs/notifications.md")
     found.check_secrets()
     return found
-
-
-def key_of(secret: Secret, what: str, environ: Mapping[str, str] | None = None) -> bytes:
-    """The key that a secret is.
-
-    Raises:
-        SettingsError: it is not there, or is none.
-    """
-    try:
-        return signing_key(secret.read(what, environ))
-    except ValueError as error:
-        raise SettingsError(f"{what}: {error}") from error

@@ -9,12 +9,13 @@ import orjson
 
 from stream_lineage.errors import SettingsError
 from stream_lineage.notify.address import AddressRefused
+from stream_lineage.notify.endpoint import key_of
 from stream_lineage.notify.links import Links
 from stream_lineage.notify.post import Caller, NoReply
 from stream_lineage.notify.sending import Heard, Later, Letter, Outcome, Sent, failed, judged
 from stream_lineage.notify.signature import signed
 from stream_lineage.notify.strict_yaml import Secret
-from stream_lineage.notify.targets import WebhookTarget, key_of
+from stream_lineage.notify.targets import WebhookTarget
 
 EVENT_TYPE = "io.stream-lineage.incident.v1"
 SCHEMA = "https://stream-lineage.io/schemas/incident.schema.json"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -296,6 +297,27 @@ def _wrapped(function: Any, job: str | None, told: _Told) -> Any:
 Begin = Callable[[], _Call | None]
 
 
+class _Going:
+    """While a function works, its run is what is going on, and what it raises ends it. ``over``: how a generator says
+    that there is no more."""
+
+    __slots__ = ("_over", "_run")
+
+    def __init__(self, run: Run, *over: type[BaseException]) -> None:
+        self._run = run
+        self._over = over
+
+    def __enter__(self) -> None:
+        self._run.resume()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._run.pause()
+        if error is not None:
+            self._run.end(None if isinstance(error, self._over) else error)
+
+
 def _plain(function: Callable[..., Any], call: Begin) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -303,14 +325,8 @@ def _plain(function: Callable[..., Any], call: Begin) -> Callable[..., Any]:
         if this is None:
             return function(*args, **kwargs)
         this.begin(args, kwargs)
-        this.run.resume()
-        try:
+        with _Going(this.run):
             result = function(*args, **kwargs)
-        except BaseException as error:
-            this.run.pause()
-            this.run.end(error)
-            raise
-        this.run.pause()
         this.returned(result)
         return result
 
@@ -324,14 +340,8 @@ def _coroutine(function: Callable[..., Any], call: Begin) -> Callable[..., Any]:
         if this is None:
             return await function(*args, **kwargs)
         this.begin(args, kwargs)
-        this.run.resume()
-        try:
+        with _Going(this.run):
             result = await function(*args, **kwargs)
-        except BaseException as error:
-            this.run.pause()
-            this.run.end(error)
-            raise
-        this.run.pause()
         this.returned(result)
         return result
 
@@ -350,23 +360,18 @@ def _generator(function: Callable[..., Any], call: Begin) -> Callable[..., Any]:
         this.begin(args, kwargs)
         step: Callable[[], Any] = functools.partial(next, inner)
         while True:
-            this.run.resume()
             try:
-                item = step()
+                with _Going(this.run, StopIteration):
+                    item = step()
             except StopIteration as stop:
-                this.run.pause()
-                this.run.end()
                 return stop.value
-            except BaseException as error:
-                this.run.pause()
-                this.run.end(error)
-                raise
-            this.run.pause()
             this.yielded(item)
             try:
                 sent = yield item
             except GeneratorExit:  # whoever took from it has enough
-                _closed(this, inner.close)
+                with _Going(this.run):
+                    inner.close()
+                this.run.end()
                 raise
             except BaseException as error:  # noqa: BLE001  (the generator is told)
                 step = functools.partial(inner.throw, error)
@@ -374,18 +379,6 @@ def _generator(function: Callable[..., Any], call: Begin) -> Callable[..., Any]:
                 step = functools.partial(inner.send, sent)
 
     return wrapper
-
-
-def _closed(this: _Call, close: Callable[[], Any]) -> None:
-    this.run.resume()
-    try:
-        close()
-    except BaseException as error:
-        this.run.pause()
-        this.run.end(error)
-        raise
-    this.run.pause()
-    this.run.end()
 
 
 def _async_generator(function: Callable[..., Any], call: Begin) -> Callable[..., Any]:
@@ -397,27 +390,20 @@ def _async_generator(function: Callable[..., Any], call: Begin) -> Callable[...,
             this.begin(args, kwargs)
         step: Callable[[], Any] = inner.__anext__
         while True:
-            if this is not None:
-                this.run.resume()
             try:
-                item = await step()
+                with nullcontext() if this is None else _Going(this.run, StopAsyncIteration):
+                    item = await step()
             except StopAsyncIteration:
-                if this is not None:
-                    this.run.pause()
-                    this.run.end()
                 return
-            except BaseException as error:
-                if this is not None:
-                    this.run.pause()
-                    this.run.end(error)
-                raise
             if this is not None:
-                this.run.pause()
                 this.yielded(item)
             try:
                 sent = yield item
             except GeneratorExit:
-                await _closed_async(this, inner)
+                with nullcontext() if this is None else _Going(this.run):
+                    await inner.aclose()
+                if this is not None:
+                    this.run.end()
                 raise
             except BaseException as error:  # noqa: BLE001  (the generator is told)
                 step = functools.partial(inner.athrow, error)
@@ -425,18 +411,3 @@ def _async_generator(function: Callable[..., Any], call: Begin) -> Callable[...,
                 step = functools.partial(inner.asend, sent)
 
     return wrapper
-
-
-async def _closed_async(this: _Call | None, inner: Any) -> None:
-    if this is None:
-        await inner.aclose()
-        return
-    this.run.resume()
-    try:
-        await inner.aclose()
-    except BaseException as error:
-        this.run.pause()
-        this.run.end(error)
-        raise
-    this.run.pause()
-    this.run.end()
