@@ -38,6 +38,7 @@ _port = click.IntRange(1, 65_535)
     type=click.IntRange(1, 65_533),
     help="Where the service answers /metrics, at this port and the two behind it.  [default: nowhere]",
 )
+@click.option("--api-port", type=_port, help="Where the API answers.  [default: a free port]")
 @click.option("--influx-url", help="Address of an InfluxDB 2 that metrics go to, for Grafana.  [default: a file]")
 @click.option("--influx-org", default="stream-lineage", show_default=True, help="Organisation in InfluxDB.")
 @click.option("--influx-bucket", default="stream_lineage", show_default=True, help="Bucket in InfluxDB.")
@@ -53,6 +54,7 @@ def demo(
     kafka_port: int | None,
     registry_port: int | None,
     telemetry_port: int | None,
+    api_port: int | None,
     influx_url: str | None,
     influx_org: str,
     influx_bucket: str,
@@ -78,7 +80,7 @@ def demo(
         influx = Influx(influx_url, influx_org, influx_bucket, influx_token_file)
     narrator = Narrator()
     settings = ShowSettings(
-        SCENARIOS[scenario], seconds, exits, kafka_port, registry_port, telemetry_port, influx
+        SCENARIOS[scenario], seconds, exits, kafka_port, registry_port, telemetry_port, influx, api_port
     )  # fmt: skip
     with _Interrupts().handled() as interrupts:
         show = Show(settings, narrator, lambda: interrupts.requested)

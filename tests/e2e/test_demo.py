@@ -41,6 +41,7 @@ from stream_lineage.testing.influxd import Influxd, find_influxd
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.usefixtures("sandbox_artifacts")]
 
 SECONDS = 150.0
+LINKED = re.compile(r"(http://127\.0\.0\.1:\d+)(/api/v1/\S+)")
 STORY = {"topic": "customers", "field": "age", "group": "feature-builder"}
 """What the demo is about."""
 PARTITION = re.compile(r"partition (\d) +(\d+) +acknowledged to the producer at (\d+) +(the same|DIFFERENT)")
@@ -162,6 +163,7 @@ def test_it_finds_the_planted_fault_and_ends_by_itself(tmp_path: Path) -> None:
         assert "Right: that is what was planted, and where." in running.told
         assert re.search(r"broke first   customers  \w+ of age, confidence 0\.\d\d", running.told)
         assert re.search(r"feature-builder customers\[0\] +\d+ -> \d+ +reads", running.told), running.told
+        assert re.search(r"The API answers at http://127\.0\.0\.1:\d+ while it runs:", running.told), running.told
         wait_until_nothing_is_left(running)
 
 
@@ -181,7 +183,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         arguments += ["--influx-token-file", str(token)]
     began = datetime.now(UTC)
     with demo(directory, *arguments) as running:
-        running.read_until(" -m stream_lineage.cli.main verify ")
+        running.read_until("/api/v1/openapi.json")
         yield Shown(running, port, store, began)
 
 
@@ -206,6 +208,24 @@ def test_what_it_says_is_so(shown: Shown) -> None:
     assert sorted(each["topic"] for each in made_from["records"]) == ["clicks", "customers", "features"]
     assert by_headers(graph) == {("clicks", "features"), ("customers", "features"), ("features", "predictions")}
     assert wire_types(running, first_bad) == {partition: ("int", "string") for partition in first_bad}
+
+
+def test_its_links_lead_to_the_incident_and_to_the_bad_record(shown: Shown) -> None:
+    """The one in the message, too. The first bad record is the one that was acknowledged to the producer."""
+    running = shown.running
+    incident, record, description = LINKED.findall(running.told.partition("The API answers at ")[2])
+    messages = running.told.partition("The message that people get")[2].partition("Ask about any record")[0]
+    assert incident in LINKED.findall(messages)
+    opened, path, described = (
+        httpx.get(address + rest, timeout=60, trust_env=False) for address, rest in (incident, record, description)
+    )
+    assert [each.status_code for each in (opened, path, described)] == [200, 200, 200], running.told
+    assert incident[1].endswith(opened.json()["id"])
+    assert any(each["kind"] == "schema-drift" and each["topic"] == "customers" for each in opened.json()["alerts"])
+    bad = path.json()["record"]
+    [acknowledged] = {int(offset) for partition, _, offset, _ in PARTITION.findall(running.told) if partition == "0"}
+    assert (bad["topic"], bad["partition"], bad["offset"]) == ("customers", 0, acknowledged)
+    assert described.json()["openapi"].startswith("3.1")
 
 
 @pytest.mark.influx

@@ -11,6 +11,7 @@ from rich.text import Text
 from stream_lineage.notify.links import Links
 from stream_lineage.notify.message import incident_message
 from stream_lineage.sandbox.demo.alert import Alert
+from stream_lineage.sandbox.demo.api import Link
 from stream_lineage.sandbox.demo.incident import Incident
 from stream_lineage.sandbox.demo.planted import Verdict
 from stream_lineage.sandbox.demo.questions import Question
@@ -172,6 +173,12 @@ def question_lines(questions: Sequence[Question]) -> list[Text]:
         lines.append(Text(question.text, style="dim"))
         lines.append(Text.assemble("  ", (question.command, "cyan")))
     return lines
+
+
+def link_lines(links: Sequence[Link]) -> list[Text]:
+    """Each address beside what is there."""
+    widest = max(len(each.text) for each in links)
+    return [Text.assemble((each.text.ljust(widest + 2), "dim"), (each.url, "cyan")) for each in links]
 
 
 def _counted(count: int, noun: str) -> str:

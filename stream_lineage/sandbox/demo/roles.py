@@ -20,8 +20,6 @@ _GROUP_POLL_SECONDS = 5.0
 """Shorter than usual: nobody watches the demo for long."""
 COLLECTORS = "stream-lineage"
 """The collector's consumer group."""
-PUBLIC_URL = "http://localhost:8080"
-"""What alerts and messages link to unless a setting says otherwise: where `stream-lineage serve` answers."""
 _FLUSH_SECONDS = 0.2
 """Shorter than usual as the windows are, so that there are as many observations in each."""
 
@@ -49,8 +47,10 @@ def run_command(
     scenario: Scenario,
     influx: Influx | None,
     telemetry_port: int | None,
+    public_url: str,
 ) -> list[str]:
-    """The command, whose file of alert rules is in ``directory`` when this returns."""
+    """The command, whose file of alert rules is in ``directory`` when this returns. Its messages link to
+    ``public_url``."""
     rules = directory / "alert-rules.yaml"
     rules.write_text(json.dumps(alert_rules(datetime.now(UTC), scenario)), encoding="utf-8")  # JSON is YAML
     include = [text for topic in TOPICS for text in ("--include", topic.name)]
@@ -78,6 +78,8 @@ def run_command(
         str(directory / "state"),
         "--log-format",
         "console",
+        "--public-url",
+        public_url,
         *([] if influx is None else influx.arguments()),
         *([] if telemetry_port is None else ["--telemetry-listen", f"{LOOPBACK}:{telemetry_port}"]),
     ]

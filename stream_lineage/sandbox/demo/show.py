@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from rich.text import Text
 from stream_lineage.errors import SandboxError
 from stream_lineage.sandbox.cluster import Sandbox
 from stream_lineage.sandbox.demo.alert import Alert
+from stream_lineage.sandbox.demo.api import Api, links
 from stream_lineage.sandbox.demo.clients import admin, assigned
 from stream_lineage.sandbox.demo.incident import Incident
 from stream_lineage.sandbox.demo.logged_process import LoggedProcess
@@ -25,6 +26,7 @@ from stream_lineage.sandbox.demo.picture import (
     alert_lines,
     effects_line,
     incident_lines,
+    link_lines,
     message_lines,
     plan_lines,
     question_lines,
@@ -35,11 +37,12 @@ from stream_lineage.sandbox.demo.picture import (
 from stream_lineage.sandbox.demo.pipeline import Pipeline
 from stream_lineage.sandbox.demo.planted import Verdict, cause_differences, incident_of, judge
 from stream_lineage.sandbox.demo.questions import Found, program, questions
-from stream_lineage.sandbox.demo.roles import COLLECTORS, PUBLIC_URL, Influx, run_command
+from stream_lineage.sandbox.demo.roles import COLLECTORS, Influx, run_command
 from stream_lineage.sandbox.demo.scenarios import SCHEMA, Scenario
 from stream_lineage.sandbox.demo.topics import TOPICS, create_topics
 from stream_lineage.sandbox.demo.watch import Watch
 from stream_lineage.sandbox.demo.way_back import PlanAsked
+from stream_lineage.sandbox.ports import free_port
 from stream_lineage.sandbox.settings import SandboxSettings
 
 _TICK_SECONDS = 0.1
@@ -50,6 +53,7 @@ _WARM_SECONDS = 120.0
 _CAUSE_SECONDS = 60.0
 _LOCATED_SECONDS = 30.0
 _PLAN_SECONDS = 30.0
+_LINKED_SECONDS = 60.0
 _SHOWN_BESIDES = 6
 _STOP_SECONDS = 20.0
 
@@ -59,7 +63,7 @@ class ShowSettings:
     """``healthy_seconds`` is how long all goes well, the scenario's own time where it is null; with ``exits``, the show
     ends once the fault and its cause were found or not. ``influx`` is where metrics go instead of into a file of the
     demo's own; ``telemetry_port`` is where the service answers for itself, with its roles at the two ports behind it.
-    """
+    ``api_port`` is where the API answers, at a free port where it is null."""
 
     scenario: Scenario = SCHEMA
     healthy_seconds: float | None = None
@@ -68,6 +72,7 @@ class ShowSettings:
     registry_port: int | None = None
     telemetry_port: int | None = None
     influx: Influx | None = None
+    api_port: int | None = None
 
 
 class Show:
@@ -92,7 +97,8 @@ class Show:
         self._sandbox.close()
 
     def play(self) -> bool:
-        """Whether the planted fault was found with exactly the offsets that the producer's broker had acknowledged.
+        """Whether the planted fault was found with exactly the offsets that the producer's broker had acknowledged, its
+        cause was named, and the link to it answers.
 
         Raises SandboxError if a part ends by itself, or nothing is observed.
         """
@@ -109,10 +115,12 @@ class Show:
     def _stage(self, directory: Path) -> Iterator[_Stage]:
         kafka, registry = self._sandbox.bootstrap_servers, self._sandbox.schema_registry_url or ""
         create_topics(kafka)
-        scenario = self._settings.scenario
+        scenario, telemetry = self._settings.scenario, self._settings.telemetry_port
+        taken = frozenset() if telemetry is None else frozenset(range(telemetry, telemetry + 3))
+        api = Api(self._settings.api_port or free_port(taken=taken), directory.with_name("api"))
         roles = LoggedProcess(
             "stream-lineage run",
-            run_command(kafka, registry, directory, scenario, self._settings.influx, self._settings.telemetry_port),
+            run_command(kafka, registry, directory, scenario, self._settings.influx, telemetry, api.address),
             directory / "run.log",
             grace_seconds=_STOP_SECONDS,
             remove_when_orphaned=directory,
@@ -123,12 +131,14 @@ class Show:
             watch.start()
             self._narrator.say("Started the collector, the agents and the pipeline:")
             self._narrator.tell(_parts(roles.pid, directory, self._settings.influx))
-            yield _Stage(directory, scenario, roles, pipeline, watch, admin(kafka), lambda: self._phase)
+            yield _Stage(directory, scenario, roles, api, pipeline, watch, admin(kafka), lambda: self._phase)
         finally:
             self._phase = Text("Ending ...", style="dim")
             roles.ask_to_stop()
+            api.ask_to_stop()
             pipeline.stop()
             roles.stop(_STOP_SECONDS)
+            api.stop(_STOP_SECONDS)
             watch.stop()
 
     def _acts(self, stage: _Stage) -> bool:
@@ -142,6 +152,9 @@ class Show:
                 return False
             raise SandboxError(f"nothing was observed within {_OBSERVED_SECONDS:.0f} s\n{stage.roles_tail()}")
         narrator.say("Every topic is observed. All is well.")
+        # Only now: until here whatever starts makes all else wait.
+        kafka, registry = self._sandbox.bootstrap_servers, self._sandbox.schema_registry_url or ""
+        stage.api.start(kafka, registry, stage.directory / "state")
         told = [
             f"What is usual is learned meanwhile, in windows of {scenario.window_seconds} s instead of the usual ten."
         ]
@@ -172,11 +185,14 @@ class Show:
         if self._ended():
             return verdict.exact and known
         self._questions(stage)
+        linked = self._links(stage)
+        if self._ended():
+            return verdict.exact and known
         if not self._settings.exits:
             self._wait(stage, lambda: False, None, f"{result_line(verdict, known)} Running on until Ctrl-C.")
         else:
             narrator.say(result_line(verdict, known))
-        return verdict.exact and known
+        return verdict.exact and known and linked
 
     def _conclude(self, stage: _Stage, verdict: Verdict, released: float) -> None:
         narrator, scenario = self._narrator, self._settings.scenario
@@ -235,7 +251,7 @@ class Show:
                 narrator.tell([Text(each) for each in differences])
             else:
                 narrator.say(Text("Right: that is what was planted, and where.", "bold green"))
-            narrator.frame("The message that people get", message_lines(incident, PUBLIC_URL), "cyan")
+            narrator.frame("The message that people get", message_lines(incident, stage.api.address), "cyan")
             if asked is not None and self._wait(stage, lambda: asked.done, _PLAN_SECONDS, "planning the way back"):
                 narrator.frame("The way back: stream-lineage replay", plan_lines(asked.plan()), "cyan")
             return not differences
@@ -244,13 +260,26 @@ class Show:
         narrator = self._narrator
         shown = self._settings.influx is None and self._settings.scenario is SCHEMA
         metrics = stage.directory / "state" / "metrics.sqlite" if shown else None
-        incident, alert = stage.incident(), stage.judged().alert
-        first_bad = stage.acknowledged() or (alert.first_offsets if alert is not None else {})
-        found = Found(self._settings.scenario.topic.name, first_bad, None if incident is None else incident.id)
+        incident = stage.incident()
+        found = Found(self._settings.scenario.topic.name, stage.first_bad(), None if incident is None else incident.id)
         asked = questions(program(), self._sandbox.bootstrap_servers, found, stage.index, metrics)
         note = " (only while it runs: leave out --exit)" if self._settings.exits else ", in another terminal"
         narrator.say(f"Ask about any record{note}:")
         narrator.tell(question_lines(asked), whole=True)
+
+    def _links(self, stage: _Stage) -> bool:
+        """Whether the address that the message links to has the incident."""
+        narrator, incident = self._narrator, stage.incident()
+        found = links(stage.api.address, incident, self._settings.scenario.topic.name, stage.first_bad())
+        linked = self._wait(stage, lambda: stage.api.answers(found[0].url), _LINKED_SECONDS, "waiting for the API")
+        if not linked:
+            if not self._ended():
+                narrator.say(Text(f"Nothing answers at {found[0].url}", style="bold red"))
+            return False
+        note = " while it runs" if self._settings.exits else ""
+        narrator.say(f"The API answers at {stage.api.address}{note}:")
+        narrator.tell(link_lines(found), whole=True)
+        return incident is not None
 
     def _wait(self, stage: _Stage, until: Callable[[], bool], seconds: float | None, phase: str) -> bool:
         """Whether ``until`` came true, before the time was over or the user had enough."""
@@ -274,6 +303,7 @@ class _Stage:
     directory: Path
     scenario: Scenario
     roles: LoggedProcess
+    api: Api
     pipeline: Pipeline
     watch: Watch
     client: AdminClient
@@ -282,6 +312,7 @@ class _Stage:
 
     def check(self) -> None:
         self.roles.check()
+        self.api.check()
         self.pipeline.check()
         self.watch.check()
 
@@ -302,6 +333,11 @@ class _Stage:
     def acknowledged(self) -> dict[int, int]:
         """The first bad record of each partition: the planted fault."""
         return self.pipeline.first_bad()
+
+    def first_bad(self) -> Mapping[int, int]:
+        """Where somebody who asks begins: at the planted fault, else where the alert says that it began."""
+        alert = self.judged().alert
+        return self.acknowledged() or (alert.first_offsets if alert is not None else {})
 
     def judged(self) -> Verdict:
         return judge(self.scenario, self.acknowledged(), self.alerts())
