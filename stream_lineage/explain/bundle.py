@@ -272,7 +272,7 @@ def _point(point: Any, place: str) -> tuple[float, float]:
     if not isinstance(point, list) or len(point) != 2:
         raise DecodeError(f"{place} is not [epoch seconds, value]", hint=_HINT)
     try:
-        time = float(_seconds(point[0]))
+        time = math.nan if point[0] is None else float(_seconds(point[0]))
     except (TypeError, ValueError, OverflowError) as error:
         raise DecodeError(f"{place}: its time is no epoch seconds", hint=_HINT) from error
     try:

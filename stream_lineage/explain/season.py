@@ -45,6 +45,9 @@ def season(times: Array, values: Array, known_until: float) -> Array | None:
     for period, slots in periods:
         if slots < 4 or before == 0:
             continue
+        whole = _curve(times[:known], values[:known], period, slots)
+        if whole is None:
+            continue
         parity = (np.floor((times[:known] - times[0]) / period) % 2).astype(np.int64)
         left = []
         for half in (0, 1):
@@ -57,9 +60,7 @@ def season(times: Array, values: Array, known_until: float) -> Array | None:
             continue
         after = _spread(np.concatenate(left))
         if after < best:
-            curve = _curve(times[:known], values[:known], period, slots)
-            if curve is not None:
-                best, found = _WORTH_IT * after, _at(curve, times, period)
+            best, found = _WORTH_IT * after, _at(whole, times, period)
     return found
 
 

@@ -58,6 +58,7 @@ def test_what_a_bundle_says_is_read() -> None:
         (changed("series", 0, "points", to=[[1, 2], [3]]), "series[0].points[1] is not [epoch seconds, value]"),
         (changed("series", 0, "points", to=[["soon", 2]]), "series[0].points[0]: its time is no epoch seconds"),
         (changed("series", to={"a": []}), "series"),
+        (changed("graph", "edges", 0, "evidence", to=7), "graph.edges[0].evidence"),
     ],
 )
 def test_errors_say_where(bundle: Any, said: str) -> None:
@@ -73,6 +74,7 @@ def test_errors_say_where(bundle: Any, said: str) -> None:
         (b"\xff{}", "no UTF-8"),
         ("[" * 100_000, "nested too deeply"),
         ("nonsense", "at line 1, column 1"),
+        ('{"breach": ' + "7" * 5000 + "}", "no JSON that can be read"),
     ],
 )
 def test_no_json_is_said(text: str | bytes, said: str) -> None:
@@ -122,3 +124,86 @@ def test_ids_may_be_numbers_and_evidence_several() -> None:
     found = recording_of(bundle)
     assert list(found.nodes) == ["1", "2"]
     assert [each.evidence for each in found.edges] == [("group", "values")]
+
+
+def test_a_bundle_without_events_says_so() -> None:
+    bundle = copy.deepcopy(BUNDLE)
+    del bundle["events"]
+    found = recording_of(bundle)
+    assert found.events == ()
+    assert found.notes == ("The bundle has no events.",)
+
+
+def test_a_node_of_several_kinds_is_of_the_first_by_name() -> None:
+    bundle = copy.deepcopy(BUNDLE)
+    bundle["graph"]["nodes"] += [{"id": "a", "kind": "topic"}, {"id": "b"}, {"id": "b", "kind": "model"}]
+    found = recording_of(bundle)
+    assert dict(found.nodes) == {"a": "dataset", "b": "model"}
+    assert found.notes == ("Nodes of more than one kind, of which the first by name is taken: a.",)
+
+
+def test_series_in_parts_are_put_together() -> None:
+    bundle = copy.deepcopy(BUNDLE)
+    bundle["series"] += [
+        {"node": "a", "metric": "rows", "field": "x", "points": [[5, 9]]},
+        {"node": "a", "metric": "rows", "field": "", "points": [[7, 1]]},
+        {"node": "a", "metric": "rows", "points": [[8, 2]]},
+    ]
+    found = recording_of(bundle)
+    assert [(each.name.field, each.times.tolist(), each.values.tolist()) for each in found.series] == [
+        (None, [7, 8], [1, 2]),
+        ("x", [5, 10, 20.5, 30], [9, 1, 2.5, 3]),
+    ]
+    # An empty name of a field is none.
+    assert "Series that come more than once are put together: rows of a, rows of a:x." in found.notes
+
+
+def test_what_is_no_value_is_no_number() -> None:
+    """Such as text, an array, or an integer beyond what a float holds."""
+    points = [[10, "many"], [20, [1]], [30, 10**400], [40, "2.5"], [50, 1e200]]
+    found = recording_of(changed("series", 0, "points", to=points))
+    [series] = found.series
+    assert (series.times.tolist(), series.values.tolist()) == ([40], [2.5])
+    assert found.notes == ("4 points no number, left out.",)
+
+
+@pytest.mark.parametrize("point", [[[], 1], [10**400, 1], [{"at": 3}, 1], ["2026-13-01", 1]])
+def test_what_is_no_time_is_refused(point: list[Any]) -> None:
+    with pytest.raises(DecodeError, match=r"series\[0\]\.points\[0\]: its time is no epoch seconds"):
+        recording_of(changed("series", 0, "points", to=[point]))
+
+
+@pytest.mark.parametrize("other", [2.5, "many"])
+def test_a_point_without_a_time_is_left_out(other: Any) -> None:
+    """Whatever the points beside it are."""
+    found = recording_of(changed("series", 0, "points", to=[[None, 1], [10, 5], [20, other]]))
+    assert found.series[0].times.tolist()[0] == 10
+    assert found.notes == (f"{1 + (other == 'many')} point{'s' if other == 'many' else ''} no number, left out.",)
+
+
+def test_times_may_be_text_with_a_zone_or_in_utc() -> None:
+    points = [["2026-01-01T01:00:00+01:00", 1], ["2026-01-01T00:00:10", 2], ["1767225620", 3]]
+    [series] = recording_of(changed("series", 0, "points", to=points)).series
+    assert series.times.tolist() == [1_767_225_600, 1_767_225_610, 1_767_225_620]
+
+
+def test_milliseconds_are_taken_as_such_wherever_they_are() -> None:
+    bundle = changed("series", 0, "points", to=[[1_767_225_600_000, 1], [1_767_225_601_500, 2]])
+    bundle["series"].append({"node": "b", "metric": "ctr", "points": [[1_767_225_600, 3]]})
+    bundle["events"][0]["at"] = 1_767_225_600_250
+    found = recording_of(bundle)
+    assert [each.times.tolist() for each in found.series] == [[1_767_225_600, 1_767_225_601.5], [1_767_225_600]]
+    assert (found.events[0].at, found.breach.at) == (1_767_225_600.25, 25)
+    assert found.notes == ("Times of events, series are milliseconds, taken as such.",)
+
+
+def test_long_lists_are_cut_in_notes_and_errors() -> None:
+    bundle = changed("graph", "nodes", to=[{} for _ in range(7)])
+    with pytest.raises(DecodeError) as error:
+        recording_of(bundle)
+    assert error.value.message.endswith("graph.nodes[4].id is missing; and 2 more")
+    bundle = changed("graph", "nodes", to=[])
+    bundle["graph"]["edges"] = [{"from": "b", "to": f"n{number}"} for number in range(7)]
+    bundle["series"], bundle["events"] = [], []
+    assert recording_of(bundle).notes == ("Only edges name these nodes: b, n0, n1, n2, n3 and 3 more. They are taken as"
+                                          " nodes.",)  # fmt: skip

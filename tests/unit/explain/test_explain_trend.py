@@ -90,6 +90,16 @@ def test_what_is_not_there_is_said_with_what_is() -> None:
     with pytest.raises(NotFound) as two:
         trend(store, "order", "records", NOW - HOUR, NOW)
     assert "orders" in str(two.value.hint)
+    store.write([Point("lineage_field", {"topic": "orders", "field": "id"}, {"null_ratio": 0, "mean": 3}, NOW - HOUR)])
+    with pytest.raises(NotFound, match="no max of orders:id") as three:
+        trend(store, "orders:id", "max", NOW - HOUR, NOW)
+    assert three.value.hint == "orders:id has mean, null_ratio. --since asks for earlier."
+    with pytest.raises(NotFound, match="no mean of orders:name") as four:
+        trend(store, "orders:name", "mean", NOW - HOUR, NOW)
+    assert four.value.hint == "The store knows orders. A field is TOPIC:FIELD."
+    with pytest.raises(NotFound) as five:
+        trend(MemoryStore(), "orders", "records", NOW - HOUR, NOW)
+    assert five.value.hint == "The store knows nothing at all. A field is TOPIC:FIELD."
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_lineage.explain.first_bad import Row, Sought, fault_of, judged, sought_of
+from stream_lineage.explain.first_bad import By, FirstBad, Row, Sought, fault_of, judged, sought_of
 
 BEGIN, END, COUNT = 300, 360, 500
 NULLS = Sought("null_ratio", "amount", True)
@@ -130,6 +130,67 @@ def test_records_that_cannot_be_decoded_are_neither_good_nor_bad() -> None:
     assert (found.offset, found.first, found.last, found.exact) == (None, BEGIN, END - 1, False)
 
 
+@pytest.mark.parametrize(
+    ("metric", "of_bad"),
+    [("null_ratio", {"null": False}), ("missing_ratio", {"missing": False})],
+)
+def test_of_what_becomes_rarer_the_first_without_it_is_the_first_bad_one(metric: str, of_bad: dict[str, Any]) -> None:
+    """A field that was always null and no longer is."""
+    absent = rows(bad=range(COUNT), null=True, missing=True)
+    some = [*absent[:331], *(replace(each, **of_bad) for each in absent[331:])]
+    found = judged(some, BEGIN, END, Sought(metric, "amount", False))
+    assert found is not None
+    assert (found.offset, found.first, found.last, found.exact) == (331, 331, 331, True)
+
+
+@pytest.mark.parametrize(
+    ("metric", "rising"), [("undecoded", False), ("distinct", False), ("key_distinct", True), ("key_distinct", None)]
+)
+def test_what_no_record_shows_by_itself_is_a_range(metric: str, rising: bool | None) -> None:
+    """That more can be decoded, that values no longer come, that keys are new."""
+    found = judged(rows(bad=[]), BEGIN, END, Sought(metric, "amount", rising))
+    assert found is not None
+    assert (found.offset, found.first, found.last, found.exact) == (None, BEGIN, END - 1, False)
+
+
+def test_records_that_end_before_the_deviation_show_none_that_is_bad() -> None:
+    """None came later: with fewer records that is the deviation itself, nulls came elsewhere."""
+    found = judged(rows(bad=[])[:BEGIN], BEGIN, END, Sought("records", None, False))
+    assert found is not None
+    assert (found.offset, found.first, found.last) == (None, BEGIN, END - 1)
+    assert judged(rows(bad=[])[:BEGIN], BEGIN, END, NULLS) is None
+
+
+def test_records_without_a_key_repeat_none() -> None:
+    bad = rows(bad=range(331, COUNT), key=17)
+    some = [replace(each, key=None) if each.offset < BEGIN and each.offset != 17 else each for each in bad]
+    found = judged(some, BEGIN, END, Sought("key_distinct", None, False))
+    assert found is not None
+    assert (found.offset, found.exact) == (331, True)
+    keyless = [replace(each, key=None) for each in some]
+    assert judged(keyless, BEGIN, END, Sought("key_distinct", None, False)) is None
+
+
+def test_where_nothing_is_known_of_before_no_value_is_beyond_what_was_usual() -> None:
+    """Text before and numbers after: another metric tells that."""
+    some = [replace(each, low=None, high=None) if each.offset < BEGIN else each for each in rows(bad=[])]
+    assert judged(some, BEGIN, END, Sought("mean", "amount", True)) is None
+    other = [replace(each, length=None) if each.offset >= BEGIN else each for each in rows(bad=[])]
+    assert judged(other, BEGIN, END, Sought("length_mean", "amount", True)) is None
+
+
+@pytest.mark.parametrize(
+    ("offset", "exact", "start"),
+    [
+        pytest.param(15, True, 15, id="that one for sure"),
+        pytest.param(15, False, 10, id="most likely that one"),
+        pytest.param(None, False, 10, id="one of these"),
+    ],
+)
+def test_before_what_may_be_the_first_bad_one_nothing_is_bad(offset: int | None, exact: bool, start: int) -> None:
+    assert FirstBad("t", 0, offset, 10, 20, exact, By.VALUES, "").start == start
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(BEGIN, END - 1), st.integers(0, 2**32 - 1))
 def test_a_rate_that_was_there_before_gives_a_range_around_the_place(turn: int, seed: int) -> None:
@@ -165,6 +226,11 @@ def test_the_range_holds_the_place_nine_times_in_ten() -> None:
         ("mean", 1.0, 100.0, "shifted values"),
         ("schema-change", None, None, "schema change"),
         ("ctr", 0.1, 0.05, "ctr"),
+        ("p95", 1.0, 1.0, "shifted values"),
+        ("bytes_per_record", 10.0, 20.0, "other sizes"),
+        ("length_mean", 20.0, 10.0, "other sizes"),
+        ("types", 1.0, 2.0, "other types"),
+        ("structure-drift", None, None, "schema change"),
     ],
 )
 def test_what_kind_of_fault_it_is(metric: str, usual: float | None, found: float | None, fault: str) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_lineage.errors import DecodeError
+from stream_lineage.explain import reset_file
 from stream_lineage.explain.replay import (
     Bounds,
     GroupPlan,
@@ -99,7 +100,8 @@ def test_back_may_be_forward_and_says_so() -> None:
     log = Bounds(10, 100)
     ahead = put_back(Start("t", 0, 90, Means.GIVEN, log), 50)
     assert (ahead.target, ahead.forward, ahead.again) == (90, True, 0)
-    assert put_back(Start("t", 0, 50, Means.GIVEN, log), 50).verdict is Verdict.AS_IT_IS
+    stays = put_back(Start("t", 0, 50, Means.GIVEN, log), 50)
+    assert (stays.verdict, stays.forward) == (Verdict.AS_IT_IS, False)
     gone = put_back(Start("t", 0, 5, Means.GIVEN, log), 50)
     assert (gone.target, gone.forward, gone.lost) == (10, False, 5)
 
@@ -143,6 +145,33 @@ def test_a_file_for_kafkas_tool_is_csv_line_by_line(written: list[Row]) -> None:
     cells = [next(csv.reader(io.StringIO(line, newline=""))) for line in lines]  # the tool cuts at line ends first
     expected = [[row.group, row.topic, str(row.partition), str(row.offset)] for row in written]
     assert cells == (expected if len(groups) > 1 else [each[1:] for each in expected])
+
+
+def test_what_has_to_be_quoted_is_and_what_is_between_files_is_read() -> None:
+    """By hand: the form of Kafka's own export, RFC 4180 with a line feed at the end of each line."""
+    one = [Row("a,b", "orders", 0, 5), Row("a,b", "orders", 1, 6)]
+    assert reset_csv(one) == "orders,0,5\norders,1,6\n"
+    assert go_back_csv(one) == '"a,b",orders,0,5\n"a,b",orders,1,6\n'
+    several = [*one, Row('say "x"', "clicks", 0, 7), Row("plain", "clicks", 2, 8)]
+    assert reset_csv(several).splitlines()[1:] == [
+        '"a,b",orders,1,6', '"say ""x""",clicks,0,7', "plain,clicks,2,8",
+    ]  # fmt: skip
+    assert read_rows(reset_csv(several)) == several
+    assert read_rows("\n" + reset_csv(several).replace("\n", "\n\n")) == several  # empty lines say nothing
+    odd = [Row("a\rb", "orders", 0, 5), Row("two\nlines", "orders", 0, 5), Row("plain", "orders", 0, 5)]
+    assert split_by_line_end(row.group for row in odd) == ["a\rb", "two\nlines"]
+    with pytest.raises(ValueError, match="line end"):
+        reset_csv(odd)
+    assert reset_csv(odd[:1]) == "orders,0,5\n"
+    assert read_rows(go_back_csv(odd)) == odd
+
+
+def test_a_file_of_more_lines_than_can_be_meant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reset_file, "_MOST_ROWS", 3)
+    lines = [f"g,orders,{number},1\n" for number in range(4)]
+    assert len(read_rows("".join(lines[:3]))) == 3
+    with pytest.raises(DecodeError, match="more than 3 lines"):
+        read_rows("".join(lines))
 
 
 BAD_FILES = [
@@ -203,7 +232,13 @@ def test_what_the_logs_no_longer_have_is_said() -> None:
     lost = Start("a", 0, 50, Means.ALERT, log)
     late, whole = Start("b", 0, 70, Means.TIME, log), Start("c", 0, 71, Means.TIME, log)
     groups = group_plans(
-        [GroupStand("early", "EMPTY", {("a", 0): 10}), GroupStand("beyond", "STABLE", {("a", 0): 120})], [lost]
+        [
+            GroupStand("early", "EMPTY", {("a", 0): 10}),
+            GroupStand("beyond", "STABLE", {("a", 0): 120}),
+            GroupStand("well", "EMPTY", {("a", 0): 100}),  # of which nothing has to be said, nor of one at the begin
+            GroupStand("well, too", "EMPTY", {("a", 0): 70}),
+        ],
+        [lost],
     )
     policies = {"a": "compact,delete", "b": None, "c": "delete"}
     assert [note[:44] for note in log_notes([lost, late, whole], groups, policies)] == [
