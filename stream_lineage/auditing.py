@@ -62,7 +62,7 @@ def audit(settings: Settings, told: Iterable[Told], question: Question, progress
     """
     incidents = [
         each
-        for each in (labelled(one, question.end) for one in told)
+        for each in (labelled(one, question.end) for one in told if one.incident.merged_into is None)
         if each.start <= question.end.timestamp() and each.end >= question.start.timestamp()
     ]
     if not any(each.verdict is not None for each in incidents):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from stream_lineage.graph.lookup import find
 from stream_lineage.graphing import graph_at, lineage_graph
 from stream_lineage.logs import get_logger
 from stream_lineage.model.incident import Incident
-from stream_lineage.provenance.incident_codec import incident_of
+from stream_lineage.provenance.incident_codec import incident_of, remains
 from stream_lineage.provenance.log import Progress as OnRead
 from stream_lineage.provenance.log import read_messages
 from stream_lineage.provenance.topics import INCIDENTS, STATE
@@ -48,7 +49,8 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An incident in its newest revision, the body of the message, and its label."""
+    """An incident in its newest revision, the body of the message, and its label: what was said last of it, or of one
+    that has become one with it."""
 
     incident: Incident
     body: dict[str, Any]
@@ -76,13 +78,16 @@ def incidents(settings: Settings, progress: OnRead | None = None) -> list[Told]:
                 continue
             if incident.id not in found or found[incident.id][0].revision <= incident.revision:
                 found[incident.id] = incident, orjson.loads(message.value() or b"")
-    labels = _labels(settings)
-    told = [Told(incident, body, labels.get(name)) for name, (incident, body) in found.items()]
+    merged, labels = _merged(each for each, _ in found.values()), _labels(settings)
+    said: dict[str, Label] = {}
+    for name in sorted(labels, key=lambda each: labels[each].at):
+        said[remains(name, merged)] = labels[name]
+    told = [Told(incident, body, said.get(remains(name, merged))) for name, (incident, body) in found.items()]
     return sorted(told, key=lambda each: (each.incident.opened_at, each.incident.id), reverse=True)
 
 
-def incident(settings: Settings, name: str) -> Told:
-    """One by its id, or by the beginning of it.
+def incident(settings: Settings, name: str, *, whole: bool = False) -> Told:
+    """One by its id, or by the beginning of it; ``whole``: where it has turned out to be part of another one, that one.
 
     Raises:
         NotFound: there is none, or more than one.
@@ -93,14 +98,15 @@ def incident(settings: Settings, name: str) -> Told:
         each for each in known if name and each.incident.id.startswith(name)
     ]
     if len(found) == 1:
-        return found[0]
+        one = remains(found[0].incident.id, _merged(each.incident for each in known)) if whole else None
+        return next((each for each in known if each.incident.id == one), found[0])
     if found:
         raise NotFound(f"{name} may be one of {len(found)} incidents", hint="Say more digits of its id.")
     raise NotFound(f"there is no incident {name}", hint="`stream-lineage incident list` shows all.")
 
 
 def put_label(settings: Settings, told: Told, label: Label) -> None:
-    """Say of an incident what it was. What was said before is replaced.
+    """Say of an incident what it was, which is not part of another one. What was said before is replaced.
 
     Raises:
         KafkaUnavailable, SettingsError: it could not be written, or may not be.
@@ -139,13 +145,14 @@ def bundle_of_incident(
     return bundle_of(settings, Meant(graph, around, Asked(breach.metric, breach.field, breach.at)), progress)
 
 
-def label_of(settings: Settings, incident_id: str) -> Label | None:
-    """What people said of an incident; null where nobody did.
+def label_of(settings: Settings, incident_ids: Collection[str]) -> Label | None:
+    """What people said last of incidents that are one; null where nobody did.
 
     Raises:
         KafkaUnavailable: no broker answered.
     """
-    return _labels(settings).get(incident_id)
+    said = [label for name, label in _labels(settings).items() if name in incident_ids]
+    return max(said, key=lambda each: each.at, default=None)
 
 
 def replays(settings: Settings, incident: Incident) -> list[Plan]:
@@ -180,6 +187,10 @@ def replays(settings: Settings, incident: Incident) -> list[Plan]:
         )
         for topic, offsets in starts.items()
     ]
+
+
+def _merged(incidents: Iterable[Incident]) -> dict[str, str]:
+    return {each.id: each.merged_into for each in incidents if each.merged_into is not None}
 
 
 def _labels(settings: Settings) -> dict[str, Label]:

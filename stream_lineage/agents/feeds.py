@@ -11,7 +11,7 @@ from stream_lineage.agents.application_feed import said as said_by_application
 from stream_lineage.agents.edge_feed import EdgeFeed
 from stream_lineage.agents.graph_fold import Written, written
 from stream_lineage.agents.graph_watch import REFRESH
-from stream_lineage.agents.incident_labels import LabelRead, labelled
+from stream_lineage.agents.incident_labels import LabelRead, labelled, merged_one
 from stream_lineage.agents.observation_tail import ObservationTail
 from stream_lineage.agents.one_partition import OnePartition, first_offset
 from stream_lineage.agents.openlineage_watch import OpenLineageWatch, sent
@@ -25,6 +25,7 @@ from stream_lineage.provenance.topics import (
     DECLARATIONS,
     EDGES,
     GRAPH,
+    INCIDENTS,
     METRICS,
     OBSERVATIONS,
     OPENLINEAGE,
@@ -65,6 +66,10 @@ class Feeds:
     def labels(self) -> OnePartition[LabelRead | None]:
         """What people said of incidents."""
         return OnePartition(self._reader(), self._kafka.topic(STATE), labelled)
+
+    def merges(self) -> OnePartition[tuple[str, str] | None]:
+        """Which incidents have become one."""
+        return OnePartition(self._reader(), self._kafka.topic(INCIDENTS), merged_one)
 
     def applications(self, kept: timedelta) -> ApplicationFeed:
         """What applications declare, which holds so long."""

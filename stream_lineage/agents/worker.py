@@ -180,7 +180,7 @@ def run_worker(
     alerts = alert_feeds(kafka, agents.agents_id)
     graphed = graph_watch is not None
     wire_incidents(app, home, pipeline, outlet, incidents, cause, alerts, graphed=graphed, locate=locate)
-    wire_labels(looks, home, pipeline, feeds.labels(), kafka.cluster_name, kept)
+    wire_labels(looks, home, pipeline, feeds.labels(), feeds.merges(), kafka.cluster_name, kept)
     side = incident_side(kafka, agents, notify, home, fold, graphed=graph_watch is not None)
     if telemetry is not None:
         telemetry.attach_told(side.metrics)

@@ -105,7 +105,8 @@ def export(settings: Settings, name: str, file: Path) -> None:
 @click.option("--cause", metavar="NODE", help="What broke first, as you found it.")
 @settings_options(single=TO_READ_OURS)
 def label(settings: Settings, name: str, verdict: str, cause: str | None) -> None:
-    """Say whether an incident was one (true) or a false alarm (false).
+    """Say whether an incident was one (true) or a false alarm (false). Said of one that has turned out to be part of
+    another, it is said of that one.
 
     \b
     stream-lineage incident label 3fa9 true --cause orders
@@ -115,7 +116,7 @@ def label(settings: Settings, name: str, verdict: str, cause: str | None) -> Non
 
     if cause is not None and verdict == "false":
         raise click.UsageError("a false alarm has no cause")
-    told = one(settings, name)
+    told = one(settings, name, whole=True)
     put_label(settings, told, Label(verdict == "true", cause, datetime.now(UTC)))
     click.echo(f"{told.incident.id} is labelled")
 

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from stream_lineage.errors import DecodeError
-from stream_lineage.provenance.incident_codec import incident_of
+from stream_lineage.provenance.incident_codec import incident_of, remains
 
 if TYPE_CHECKING:
     from stream_lineage.index.reader import ProvenanceIndex
 
 _LARGEST = 4 * 1024 * 1024
+_CLOCKS_DIFFER_MS = 3_600_000
 
 
 class IncidentRows:
@@ -108,3 +109,28 @@ def indexed_incident(index: ProvenanceIndex, name: str) -> dict[str, Any] | None
     """
     rows = index.rows("SELECT document FROM incident WHERE incident = ?", (name,))
     return None if not rows else orjson.loads(rows[0][0])
+
+
+def whole_incident(index: ProvenanceIndex, body: dict[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+    """The body of the incident that one is part of in the end, its own where it is in none; and the ids of that one and
+    of all that are part of it.
+
+    Raises:
+        IndexUnusable: the index is damaged.
+    """
+    passed = {body["id"]}
+    while (older := body.get("merged_into")) is not None and older not in passed:
+        found = indexed_incident(index, older)
+        if found is None:
+            break
+        passed.add(older)
+        body = found
+    # What is part of it was opened after it, and before it was told of last.
+    rows = index.rows(
+        "SELECT younger.incident, json_extract(younger.document, '$.merged_into') FROM incident"
+        " JOIN incident younger ON younger.opened_at BETWEEN incident.opened_at AND incident.updated_at + ?"
+        " WHERE incident.incident = ? AND json_extract(younger.document, '$.merged_into') IS NOT NULL",
+        (_CLOCKS_DIFFER_MS, body["id"]),
+    )
+    merged = dict(rows)
+    return body, frozenset({body["id"], *(name for name in merged if remains(name, merged) == body["id"])})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -96,6 +97,16 @@ def summary(incident: Incident) -> str:
     told = first.summary if not more else f"{first.summary} (and {more} more)"
     cause = incident.cause
     return f"{cause['sentence']} Noticed: {told}" if cause is not None else told
+
+
+def remains(name: str, merged: Mapping[str, str]) -> str:
+    """The incident that one is part of in the end; itself where it is in none. ``merged`` says of each that turned out
+    to be part of another one of which."""
+    passed = {name}
+    while (older := merged.get(name)) is not None and older not in passed:
+        name = older
+        passed.add(name)
+    return name
 
 
 def rfc3339(time: datetime) -> str:

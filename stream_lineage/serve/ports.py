@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -71,8 +71,8 @@ class Lineage(Protocol):
         """Keep OpenLineage's events, each with its key; returns when they will not be lost any more."""
         ...
 
-    def incident_label(self, incident_id: str) -> Mapping[str, Any] | None:
-        """What people said of an incident, as JSON; null where nobody did."""
+    def incident_label(self, incident_ids: Collection[str]) -> Mapping[str, Any] | None:
+        """What people said last of incidents that are one, as JSON; null where nobody did."""
         ...
 
     def label_incident(self, incident: Mapping[str, Any], verdict: bool, cause: str | None) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -142,9 +142,9 @@ class LiveLineage:
             raise KafkaUnavailable(f"{topic}: {left} events were not acknowledged within {_ANSWER_SECONDS:g} s")
         self.accepted += len(events)
 
-    def incident_label(self, incident_id: str) -> Mapping[str, Any] | None:
+    def incident_label(self, incident_ids: Collection[str]) -> Mapping[str, Any] | None:
         try:
-            said = label_of(self._settings, incident_id)
+            said = label_of(self._settings, incident_ids)
         except StreamLineageError as error:
             _log.warning("labels of incidents cannot be read", error=error.message)
             return None

@@ -350,7 +350,7 @@ def write_explained_incidents(store: Store, at: datetime) -> None:
     )
     with closing(open_store(settings)) as opened:
         opened.write(alert_points(incident_message(each, "lab", "http://ui") for each in explained(at)))
-        opened.write(label_points([LabelRead("a" * 32, True, "raw", True, at)], "lab", at))
+        opened.write(label_points([(LabelRead("a" * 32, True, "raw", True, at), True)], "lab", at))
 
 
 def chosen(board: Board, rows: Callable[[str], list[dict[str, str]]], wanted: Mapping[str, str]) -> dict[str, Value]:

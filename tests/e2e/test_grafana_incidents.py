@@ -14,7 +14,7 @@ from incident_story import named, opened, then
 from pydantic import SecretStr
 
 from stream_lineage.agents.alert_points import alert_points
-from stream_lineage.agents.incident_labels import LabelRead, label_points
+from stream_lineage.agents.incident_labels import LabelRead, Labels, label_points
 from stream_lineage.agents.incident_watch import incident_message
 from stream_lineage.model.finding import Severity
 from stream_lineage.model.incident import Incident, IncidentState
@@ -86,15 +86,21 @@ def filled(influx: Influxd) -> Iterator[Filled]:
     settings = StoreSettings(
         influx_url=influx.url, influx_org=influx.org, influx_bucket=bucket, influx_token=SecretStr(influx.token)
     )
-    labels = [
-        LabelRead("a" * 32, True, "raw", True, ago(3)),
-        LabelRead("b" * 32, True, "raw", True, ago(3)),
-        LabelRead("b" * 32, True, "clean", False, ago(2)),  # said otherwise afterwards
-        LabelRead("d" * 32, False, None, None, ago(2)),
-    ]
+    labels, known = (
+        Labels(),
+        [
+            LabelRead("a" * 32, True, "raw", True, ago(3)),
+            LabelRead("b" * 32, True, "raw", True, ago(3)),
+            LabelRead("b" * 32, True, "clean", False, ago(2)),  # said otherwise afterwards
+            LabelRead("d" * 32, False, None, None, ago(2)),
+        ],
+    )
     with closing(open_store(settings)) as store:
         store.write(alert_points(incident_message(each, "lab", "http://ui") for each in told()))
-        store.write(label_points(labels, "lab", START))
+        store.write(label_points(labels.take(known, []), "lab", START))
+        # One that both the older and the younger of it have been labelled.
+        store.write(label_points(labels.take([LabelRead("e" * 32, True, "raw", True, ago(4))], []), "lab", START))
+        store.write(label_points(labels.take([], [("e" * 32, "a" * 32)]), "lab", START))
         store.write(of_topics())
     with closing(Answering(influx.url, influx.org, influx.token)) as answering:
         yield Filled(answering, bucket)

@@ -134,7 +134,8 @@ def _how_soon() -> str:
 
 def _confirmed() -> str:
     said = points("lineage_incident_label", ("confirmed",))
-    return then(said, *_NEWEST_IN_TIME, "|> mean()")
+    counts = "|> filter(fn: (r) => r._value >= 0)"  # else another label of what is one incident does
+    return then(said, *_NEWEST_IN_TIME, counts, "|> mean()")
 
 
 def _by_cause() -> str:

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 
 from stream_lineage.errors import NotFound
-from stream_lineage.index.incident_rows import incidents_before, indexed_incident
+from stream_lineage.index.incident_rows import incidents_before, indexed_incident, whole_incident
+from stream_lineage.index.reader import ProvenanceIndex
 from stream_lineage.serve.answers import Json, Page, page, place
 from stream_lineage.serve.documents import (
     BundleDocument,
@@ -35,7 +36,10 @@ def incidents(lineage: Lineage, threads: Threads) -> APIRouter:
 
     def known(incident_id: str) -> dict[str, Any]:
         with lineage.index() as index:
-            found = indexed_incident(index, incident_id)
+            return in_index(index, incident_id)
+
+    def in_index(index: ProvenanceIndex, incident_id: str) -> dict[str, Any]:
+        found = indexed_incident(index, incident_id)
         if found is None:
             raise NotFound(f"there is no incident {incident_id}")
         return found
@@ -66,7 +70,10 @@ def incidents(lineage: Lineage, threads: Threads) -> APIRouter:
     def single(incident_id: Id) -> Any:
         """One incident with its answer: what broke first, the first bad records, what else is hit, the way back; and
         what people found it to be."""
-        return Json({**known(incident_id), "label": lineage.incident_label(incident_id)})
+        with lineage.index() as index:
+            found = in_index(index, incident_id)
+            _, one = whole_incident(index, found)
+        return Json({**found, "label": lineage.incident_label(one)})
 
     @router.get("/incidents/{incident_id}/bundle", responses={200: {"model": BundleDocument}}, response_class=Json)
     @threads.slowly
@@ -85,9 +92,12 @@ def incidents(lineage: Lineage, threads: Threads) -> APIRouter:
     @router.put("/incidents/{incident_id}/label", responses={200: {"model": IncidentLabel}}, response_class=Json)
     @threads.slowly
     def label(incident_id: Id, said: IncidentLabel) -> Any:
-        """Say whether it was one, and which node broke first in fact. What was said before is replaced."""
+        """Say whether it was one, and which node broke first in fact. What was said before is replaced. Said of one
+        that has turned out to be part of another, it is said of that one."""
         if said.cause is not None and not said.verdict:
             raise BadBody("a false alarm has no cause")
-        return Json(lineage.label_incident(known(incident_id), said.verdict, said.cause))
+        with lineage.index() as index:
+            whole, _ = whole_incident(index, in_index(index, incident_id))
+        return Json(lineage.label_incident(whole, said.verdict, said.cause))
 
     return router

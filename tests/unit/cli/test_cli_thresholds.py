@@ -85,6 +85,8 @@ def test_the_planted_fault_is_caught_by_its_own_series(ask: Ask, capsys: pytest.
         told(3, 200, None),
         told(4, WINDOWS + 5000, Label(True, None, at(WINDOWS))),
     ]
+    part = told(5, FAULT, known[0].label)  # of the first, whose label it has: it counts once
+    known.append(replace(part, incident=replace(part.incident, merged_into="1" * 32)))
     assert ask(known, "--output", "json", "--sensitivity", "0.01") == 0
     answer = json.loads(capsys.readouterr().out)
     assert [each["label"] for each in answer["incidents"]] == [True, False, None], "one is of another time"

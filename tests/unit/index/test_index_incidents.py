@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 
-from stream_lineage.index.incident_rows import indexed_incident, indexed_incidents
+from stream_lineage.index.incident_rows import indexed_incident, indexed_incidents, whole_incident
 from stream_lineage.index.reader import ProvenanceIndex
 from stream_lineage.index.writer import Entry, IndexWriter, Source
 from stream_lineage.model.finding import Severity
@@ -44,3 +44,25 @@ def test_the_newest_revision_of_each_is_kept(tmp_path: Path) -> None:
         found = indexed_incident(index, "a" * 32)
     assert found is not None
     assert incident_of(found) == over
+
+
+def test_incidents_that_are_one_are_found_from_each_of_them(tmp_path: Path) -> None:
+    def opened(name: str, minutes: int, into: str | None) -> Entry:
+        at = AT + timedelta(minutes=minutes)
+        last = at + timedelta(minutes=30)
+        return entry(replace(OPEN, id=name, opened_at=at, updated_at=last, merged_into=into))
+
+    writer = IndexWriter(tmp_path / "index.sqlite")
+    told = [("a", 0, None), ("b", 5, "a"), ("c", 9, "b"), ("d", 9, None), ("e", 9, "d"), ("f", 1, "gone")]
+    writer.write([opened(*each) for each in told], {})
+    writer.close()
+    with ProvenanceIndex(tmp_path / "index.sqlite") as index:
+        wholes = {}
+        for name, *_ in told:
+            body = indexed_incident(index, name)
+            assert body is not None
+            whole, ones = whole_incident(index, body)
+            wholes[name] = whole["id"], "".join(sorted(ones))
+    assert wholes == {
+        "a": ("a", "abc"), "b": ("a", "abc"), "c": ("a", "abc"), "d": ("d", "de"), "e": ("d", "de"), "f": ("f", "f"),
+    }  # fmt: skip

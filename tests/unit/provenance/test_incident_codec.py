@@ -12,7 +12,7 @@ import pytest
 from stream_lineage.errors import DecodeError
 from stream_lineage.model.finding import Severity
 from stream_lineage.model.incident import Incident, IncidentBreach, IncidentState, Member
-from stream_lineage.provenance.incident_codec import incident_document, incident_of, summary
+from stream_lineage.provenance.incident_codec import incident_document, incident_of, remains, summary
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OPEN = Member(
@@ -62,6 +62,14 @@ def test_its_sentence_says_what_broke_first_where_that_is_known() -> None:
     assert summary(YOUNG) == "price is odd"
     assert summary(MERGED) == "It turned out to be part of incident i2. price is odd"
     assert summary(OLD) == "It broke at orders. Noticed: price is odd (and 1 more)"
+
+
+@pytest.mark.parametrize(
+    ("merged", "whole"),
+    [({}, "c"), ({"b": "a"}, "c"), ({"c": "b"}, "b"), ({"c": "b", "b": "a"}, "a"), ({"c": "b", "b": "c"}, "b")],
+)
+def test_what_remains_of_one_that_is_part_of_others(merged: dict[str, str], whole: str) -> None:
+    assert remains("c", merged) == whole
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -173,8 +173,8 @@ class MadeLineage:
     def accept(self, events: Sequence[tuple[bytes, bytes]]) -> None:
         self.taken += events
 
-    def incident_label(self, incident_id: str) -> Mapping[str, Any] | None:
-        return self.labels.get(incident_id)
+    def incident_label(self, incident_ids: Collection[str]) -> Mapping[str, Any] | None:
+        return next((said for name, said in self.labels.items() if name in incident_ids), None)
 
     def label_incident(self, incident: Mapping[str, Any], verdict: bool, cause: str | None) -> Mapping[str, Any]:
         self.labels[incident["id"]] = {"verdict": verdict, "cause": cause, "at": NOW.isoformat()}

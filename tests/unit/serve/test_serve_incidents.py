@@ -13,6 +13,7 @@ import pytest
 from asking import NOW, MadeLineage, Told, incident
 from starlette.testclient import TestClient
 
+from stream_lineage.index.writer import Entry, IndexWriter
 from stream_lineage.model.schema_files import schema_text
 from stream_lineage.serve.app import make_app
 from stream_lineage.serve.documents import IncidentDocument, LabelledIncident
@@ -97,6 +98,22 @@ def test_one_with_its_label_its_bundle_and_its_way_back(client: TestClient, line
         answer = client.get(f"{API}{path}")
         assert answer.status_code in (400, 404, 422)
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_label_of_either_of_two_that_are_one_is_that_of_what_remains(tmp_path: Path) -> None:
+    lineage = MadeLineage(tmp_path)
+    older, younger = incident(40), incident(42, over=True, merged_into=f"{40:032x}")
+    older["updated_at"] = younger["updated_at"]
+    writer = IndexWriter(lineage.path)
+    writer.write([Entry("incidents", json.dumps(each).encode()) for each in (older, younger)], {})
+    writer.close()
+    client = TestClient(make_app(lineage, Told(), Entrance(None)))
+    lineage.labels[younger["id"]] = {"verdict": True, "cause": "raw", "at": NOW.isoformat()}  # before they were one
+    said = [client.get(f"{API}/{each['id']}").json()["label"]["cause"] for each in (older, younger)]
+    assert said == ["raw", "raw"]
+    lineage.labels.clear()
+    assert client.put(f"{API}/{younger['id']}/label", json={"verdict": True, "cause": "clean"}).status_code == 200
+    assert list(lineage.labels) == [older["id"]]
 
 
 def test_only_operators_label(lineage: MadeLineage) -> None:
