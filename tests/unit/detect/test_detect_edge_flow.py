@@ -261,6 +261,7 @@ def test_an_input_that_grows_alone_is_no_fault_of_the_join() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.unmeasured
 def test_a_day_of_a_job_whose_traffic_and_ratio_follow_the_day_raises_nothing() -> None:
     day = 8640
 

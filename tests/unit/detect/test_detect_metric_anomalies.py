@@ -20,6 +20,8 @@ from stream_lineage.detect.shift.digest import POINTS
 from stream_lineage.detect.window import MAX_FIELDS, FieldWindow, Window
 from stream_lineage.model.finding import Finding
 
+pytestmark = pytest.mark.unmeasured
+
 DAY = datetime(2026, 3, 2, tzinfo=UTC).timestamp()
 SECONDS = 60.0
 WARM = 4500

@@ -86,6 +86,7 @@ def test_the_distance_is_that_of_the_records_within_what_the_correction_allows()
         assert found.value == pytest.approx(exact, abs=found.value - found.corrected)
 
 
+@pytest.mark.unmeasured
 def test_an_hour_is_compared_with_the_same_hour_of_other_days() -> None:
     """By day values are of one kind, by night of another: each is usual at its own time only."""
     night: Draw = lambda random: random.normal(20, 5, RECORDS)  # noqa: E731
@@ -117,6 +118,7 @@ def test_values_of_long_ago_are_forgotten() -> None:
     assert told(shape, np.random.default_rng(4).normal(500, 10, RECORDS), now).value < 0.15
 
 
+@pytest.mark.unmeasured
 def test_what_is_no_number_is_left_out_and_the_state_is_json_and_bounded() -> None:
     shape = Shape()
     for day in range(DAYS + 2):

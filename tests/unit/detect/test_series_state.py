@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from stream_lineage.detect.series.detector import SeriesDetector
 from stream_lineage.detect.series.kind import SeriesKind
 
+pytestmark = pytest.mark.unmeasured
+
 START = 1_767_571_200.0
 MOST_BYTES = 24_000
 

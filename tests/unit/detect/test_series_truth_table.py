@@ -16,6 +16,8 @@ from stream_lineage.detect.series.detector import SeriesDetector
 from stream_lineage.detect.series.kind import SeriesKind
 from stream_lineage.detect.series.verdict import Verdict
 
+pytestmark = pytest.mark.unmeasured
+
 WINDOW = 300.0
 DAY = 288
 START = 1_767_571_200.0  # Monday, 2026-01-05, 00:00 UTC
