@@ -95,13 +95,11 @@ class Descent:
         return lead is not None and lead.ratio >= STRONG
 
     def state(self, node: int, beside: int) -> State:
-        """How a node is beside one downstream of it."""
+        """How a node is beside one downstream of it, which is on the way."""
         measured = self.known.measured.get(self.paths.ids[node])
         if not measured:
             return State.BARE
-        step = self.steps.get(beside)
-        if step is None:
-            return State.DEVIATES if node in self.lead else State.OTHERWISE
+        step = self.steps[beside]
         if explains(self.known, self.paths.ids[node], step) is not None:
             return State.DEVIATES
         return State.QUIET if among(step.first, measured) else State.OTHERWISE

@@ -311,8 +311,6 @@ def _memory(clipped: Array, before: Bools) -> Array:
 
 def _without_spikes(residuals: Array, valid: Bools, before: Bools, floor: Array) -> Array:
     """With single points that stand out from both neighbours brought back to them; the last one may be a beginning."""
-    if residuals.shape[1] < 3:
-        return residuals
     left, here, right = residuals[:, :-2], residuals[:, 1:-1], residuals[:, 2:]
     both = before[:, 1:] & before[:, :-1]
     rough = np.where(both, np.abs(np.diff(residuals, axis=1)), 0.0).sum(axis=1) / np.maximum(both.sum(axis=1), 1)
@@ -333,8 +331,6 @@ def _ratios(total: Array, look: _Look, bounds: _Bounds) -> tuple[Array, Ints]:
     """The largest deviation of one look since ``first``, in what is usual for it, and where its window ends."""
     width, base = look.width, look.base
     rows, length = total.shape[0], total.shape[1] - 1
-    if look.span > length:
-        return np.zeros(rows), np.zeros(rows, dtype=np.int64)
     averages = (total[:, width:] - total[:, :-width]) / width
     if base:
         averages = averages[:, base * (2 if look.straight else 1) :]

@@ -75,6 +75,8 @@ def _reason(
         when = f"{duration(later)} after" if later > 0 else "after"
         return f"It begins {when} {ids[other]}, which it leads to: a cause is not later than its effect."
     if node in descent.steps:
+        if descent.steps[node].own is None:
+            return "Too early, too small, or in another metric than what it leads to: it explains nothing there."
         return "It is on a path to the breach, and what deviates upstream of it explains it."
     between = _as_usual_between(descent, node)
     if between is not None:

@@ -121,8 +121,7 @@ def _wider(recording: Recording, horizon: float, step: float) -> float | None:
         gains = np.cumsum(values)[:-1] ** 2 * count / (left * (count - left))
         place = LEAST_BEFORE + int(np.argmax(gains[LEAST_BEFORE - 1 : count - 2])) if gains.max() > 0 else count
         first = max(LEAST_BEFORE, place - max(1, min(_AHEAD, place // 4)))
-        if first < count:
-            found.append(at - float(each.times[first]))
+        found.append(at - float(each.times[first]))
     wider = max(found, default=0.0)
     return wider if wider > horizon + step / 2 else None
 

@@ -197,3 +197,64 @@ def test_the_nearest_nodes_are_kept_when_there_are_too_many(monkeypatch: pytest.
     bundle = ask(store)
     assert {each["node"] for each in bundle.document["series"]} == {"scores", "clean"}  # and a job without any
     assert any("nearest 3 of 5 nodes" in note for note in bundle.notes)
+
+
+def test_nodes_whose_series_are_too_many_are_left_out_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    fill(store)
+    each = sum(one["node"] == "scores" for one in ask(store).document["series"])
+    monkeypatch.setattr("stream_lineage.explain.live.MOST_SERIES", 2 * each)
+    bundle = ask(store)
+    assert [one["node"] for one in bundle.document["series"]] == ["scores"] * each + ["clean"] * each
+    assert bundle.notes == (f"Series of 2 nodes are left out: there are more than {2 * each}.",)
+
+
+def test_nodes_that_the_graph_left_out_are_said() -> None:
+    store = MemoryStore()
+    fill(store)
+    around = neighbourhood(graph(), SCORES, most=3)
+    question = Question("null_ratio", "amount", AT)
+    bundle = live_bundle(around, store, question, cluster=CLUSTER, namespace=NAMESPACE, now=AT)
+    assert [each["id"] for each in bundle.document["graph"]["nodes"]] == ["clean", "scores", "cleaner"]
+    assert bundle.notes == ("3 nodes further away are left out.",)
+
+
+def test_how_far_it_is_can_be_followed() -> None:
+    store = MemoryStore()
+    fill(store)
+    told: list[tuple[int, int]] = []
+    live_bundle(
+        neighbourhood(graph(), SCORES), store, Question("null_ratio", "amount", AT), cluster=CLUSTER,
+        namespace=NAMESPACE, now=AT, progress=lambda done, of: told.append((done, of)),
+    )  # fmt: skip
+    assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]  # of a model nothing can be measured but what is pushed
+
+
+def test_how_far_a_group_is_behind_is_that_of_all_its_topics_together() -> None:
+    store = MemoryStore()
+    for number in range(60):
+        at = AT + timedelta(seconds=10 * (number - 50))
+        for group, topic_name, partition, lag in (
+            ("cleaner", "raw", "all", 100 + number), ("cleaner", "side", "all", 7), ("cleaner", "raw", "0", 5000),
+            ("other", "raw", "all", 1),
+        ):  # fmt: skip
+            tags = {"cluster": CLUSTER, "group": group, "topic": topic_name, "partition": partition}
+            store.write([Point("lineage_group", tags, {"lag": lag}, at)])
+    bundle = ask(store, node=JOB, metric="lag", field=None)
+    [series] = bundle.document["series"]
+    assert (series["node"], series["metric"]) == ("cleaner", "lag")
+    assert [value for _, value in series["points"]] == [107.0 + number for number in range(60)]
+    with pytest.raises(NotFound) as found:
+        ask(store, node=JOB, metric="records", field=None)
+    assert found.value.hint == "Of cleaner there are lag."
+
+
+def test_amounts_that_are_always_zero_stay_zero() -> None:
+    store = MemoryStore()
+    for number in range(60):
+        tags = {"cluster": CLUSTER, "topic": "scores", "partition": "0", "field": "amount"}
+        at = AT + timedelta(seconds=10 * (number - 50))
+        store.write([Point("lineage_field", tags, {"mean": 0.0, "null_ratio": 0.5}, at)])
+    bundle = ask(store)
+    [means] = [each["points"] for each in bundle.document["series"] if each["metric"] == "mean"]
+    assert {value for _, value in means} == {0.0}

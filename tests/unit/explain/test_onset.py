@@ -158,3 +158,37 @@ def test_what_was_over_long_before_the_breach_was_not_noticed_then(until: int, n
     found, ratio = judged(values)
     assert (found is not None) == noticed
     assert (ratio >= STRONG) == noticed
+
+
+def test_what_grows_fast_began_with_the_first_point_that_is_clearly_off() -> None:
+    """Spreads: about 1. The change point that explains most is a later one."""
+    values = 50 + NOISE
+    values[100:104] = [57, 58, 62, 65]
+    values[104:] += 300
+    found, _ = judged(values)
+    assert found is not None
+    assert index(found) == 100
+    assert found.earliest <= found.onset <= found.latest
+
+
+def test_days_without_a_season_are_judged_as_they_are() -> None:
+    """Four days of ten minutes in which no hour is as it was the day before."""
+    values = 50 + np.random.default_rng(12).normal(size=576)
+    assert judged(values, step=600)[1] < STRONG
+    found, _ = judged(values + 8 * (np.arange(576) >= 560), step=600)
+    assert found is not None
+    assert index(found, 600) == 560
+
+
+@pytest.mark.parametrize("jumps", [False, True])
+def test_a_series_of_one_point_in_the_time_looked_at_is_judged_by_that(jumps: bool) -> None:
+    """What is asked about is measured each second, and this each minute."""
+    fast = 1_767_571_200.0 + np.arange(60, dtype=np.float64)
+    slow = 1_767_571_200.0 + 55 - 60 * np.arange(119, -1, -1, dtype=np.float64)
+    values = 50 + NOISE
+    values[-1] = 90 if jumps else 50
+    series = (Series(SeriesName("a", "m"), fast, 50 + NOISE[:60]), Series(SeriesName("b", "m"), slow, values))
+    breach = Breach("a", "m", None, float(fast[-1]))
+    found = symptoms(Recording({"a": "dataset", "b": "dataset"}, (), series, (), breach))
+    [*deviations] = found.deviations.get("b", ())
+    assert [(each.onset, each.found) for each in deviations] == ([(float(slow[-1]), 90.0)] if jumps else [])

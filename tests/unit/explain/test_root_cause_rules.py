@@ -340,6 +340,27 @@ def test_the_more_nodes_in_between_tell_nothing_the_more_must_be_seen_upstream()
 def test_what_is_over_in_another_metric_before_its_effect_begins_explains_nothing() -> None:
     answer = Story("ab").deviates("a", 42, 60, metric="x", until=46).deviates("b", 53).told("b")
     assert "a" not in named(answer)
+    assert reasons(answer)["a"].endswith("in another metric than what it leads to: it explains nothing there.")
+
+
+def test_what_is_over_long_before_its_effect_begins_is_rejected_with_that() -> None:
+    answer = Story("ac", "bc").deviates("a", 36, 60, until=41).deviates("b", 53).deviates("c", 55).told("c")
+    assert named(answer) == ["b"]
+    assert reasons(answer)["a"].endswith("Nothing that deviates in time connects it to c.")
+
+
+def test_what_is_explained_and_no_longer_listed_is_rejected_as_explained() -> None:
+    """Twelve ways lead from the cause to the breach: it, the way of it and eight more are all that is ranked."""
+    between = "bcdefghijklm"
+    story = Story(*(f"a{one}" for one in between), *(f"{one}z" for one in between)).deviates("a", 50)
+    for node in between:
+        story.deviates(node, 52)
+    answer = story.deviates("z", 54).told("z")
+    assert named(answer) == ["a"]
+    assert len(answer.ranking) == 10
+    assert len(answer.rejected) == 3
+    for said in reasons(answer).values():
+        assert said.endswith("It is on a path to the breach, and what deviates upstream of it explains it.")
 
 
 def test_a_second_cause_that_is_sure_by_itself_is_named_however_long_the_way_of_the_first() -> None:
@@ -361,3 +382,71 @@ def test_a_parent_without_metrics_is_accused_by_another_child_that_follows_later
     answer = story.told("c")
     assert answer.ranking[0].node == "b"
     assert answer.verdict == verdict
+
+
+def test_what_a_cause_leads_to_besides_is_rejected_as_its_effect() -> None:
+    answer = Story("ab", "bc", "ax", "xy", "vw").deviates("a", 50).deviates("b", 52).deviates("c", 54).deviates(
+        "x", 51, 300).deviates("y", 52, 300).deviates("w", 49, 300).told("c")  # fmt: skip
+    assert named(answer) == ["a"]
+    for node in "xy":
+        assert reasons(answer)[node].endswith("No path leads from it to c; it is downstream of a as well.")
+    assert reasons(answer)["w"].endswith("No path leads from it to c.")
+
+
+def test_an_event_beside_the_way_of_the_cause_is_told_as_no_ground() -> None:
+    """At u, which is not measured, and leads from the cause to what it breaks, just as b does."""
+    story = Story("ab", "au", "bc", "uc").deviates("a", 50).deviates("b", 51).deviates("c", 53)
+    answer = story.event("u", "deploy", 52).told("c")
+    assert named(answer) == ["a"]
+    assert answer.ranking[0].path == ("a", "b", "c")
+    assert reasons(answer)["u"] == "Only an event (deploy): that alone is no ground."
+
+
+def test_what_stops_at_the_second_node_on_its_way_is_rejected_with_that() -> None:
+    answer = Story("pq", "qr", "rz", "az").deviates("p", 48, 300).deviates("q", 49, 300).usual("r").deviates(
+        "a", 51).deviates("z", 53).told("z")  # fmt: skip
+    assert named(answer) == ["a"]
+    for node in "pq":
+        assert reasons(answer)[node].endswith("r, between it and z, is as usual: it does not get that far.")
+
+
+def test_a_breach_of_a_metric_that_is_not_recorded_is_led_back_to_what_deviates() -> None:
+    """Somebody noticed it; when it began is not known, so that everything until then may be its cause."""
+    answer = Story("ab", "bc").usual("a").deviates("b", 52).told("c", "complaints")
+    assert named(answer) == ["b"]
+    assert any("c is where the breach was noticed" in each for each in answer.ranking[0].evidence)
+    assert answer.sentence.startswith("complaints of c broke because of b 1 hop upstream")
+
+
+def test_without_any_series_nothing_can_be_told() -> None:
+    answer = Story("ab", "bc").told("c")
+    assert (answer.verdict, answer.rejected) == ("inconclusive", ())
+    assert "m of c cannot be judged, and nothing upstream of it deviates in time." in answer.sentence
+
+
+def test_series_that_all_ended_before_the_time_looked_at_tell_nothing_and_that_is_said() -> None:
+    """The breach came ten hours later."""
+    bundle = Story("ab").deviates("a", 50).deviates("b", 52).bundle("b")
+    bundle["breach"]["at"] += 36_000
+    answer = explain(recording_of(bundle))
+    assert answer.verdict == "inconclusive"
+    assert any(each.startswith("Ended before the time looked at") and "m of a; m of b" in each for each in answer.notes)
+
+
+def test_a_series_of_few_points_is_not_judged_and_that_is_said() -> None:
+    """With five before the breach nothing is usual; nor is anything known of what began after it."""
+    story = Story("ab", "cb").deviates("a", 50).deviates("b", 52)
+    points = [[START + STEP * (BEFORE - 4 + index), 100.0] for index in range(10)]
+    story.series.append({"node": "c", "metric": "m", "points": points})
+    story.series += [{"node": "c", "metric": f"x{index}", "points": points[6:]} for index in range(5)]
+    answer = story.told("b")
+    assert [each for each in answer.notes if each.startswith("Too few points")] == [
+        "Too few points before the breach to say what is usual: m of c; x0 of c; x1 of c; x2 of c; x3 of c and 1 more."
+    ]
+    assert "c" not in named(answer)
+
+
+def test_what_is_always_the_same_at_the_breach_is_as_usual() -> None:
+    answer = Story("ab").deviates("a", 50).has("b", [7.0] * (BEFORE + AFTER)).told("b")
+    assert answer.verdict == "inconclusive"
+    assert "m of b is as usual around the breach." in answer.sentence
