@@ -109,6 +109,15 @@ class GraphFold:
         with self._lock:
             return question(self.graph)
 
+    def ask_at_once(self, question: Callable[[Graph], T]) -> tuple[T] | None:
+        """The same; null where something is being taken in just now."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return (question(self.graph),)
+        finally:
+            self._lock.release()
+
     def reached(self, topic: str) -> list[str]:
         """What is made of a topic, along edges that are more than guessed, the nearest first."""
         try:

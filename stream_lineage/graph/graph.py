@@ -228,6 +228,11 @@ class Graph:
         return self._index
 
     @property
+    def is_indexed(self) -> bool:
+        """Whether ``index`` is there already; to make it takes milliseconds."""
+        return self._index is not None
+
+    @property
     def size(self) -> tuple[int, int]:
         """Nodes and edges that were ever heard of."""
         return len(self.nodes), len(self._of_edges)

@@ -8,12 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from stream_lineage.errors import NotFound
-from stream_lineage.index.reader import Log, ProvenanceIndex, SpanRow, merged, moment
+from stream_lineage.index.reader import Log, ProvenanceIndex, moment
 from stream_lineage.model.schema import SchemaReference
-from stream_lineage.provenance.spans import IndexedSpan
-
-_CHUNK = 512
-"""Rows that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,51 +38,6 @@ class IndexedAlert:
     observed_at: datetime
     first_offsets: dict[int, int]
     last_offsets: dict[int, int]
-
-
-def spans_from(index: ProvenanceIndex, log: int, first_offset: int, most: int) -> tuple[list[IndexedSpan], bool]:
-    """Merged spans of a partition from the one on that begins at or after an offset, and whether there are more. Pages
-    that begin where the last one's last span ended hold what ``ProvenanceIndex.spans`` gives, no more and no less."""
-    known = index.logs[log]
-    rows: list[SpanRow] = []
-    start, runs, whole, chunk = first_offset, 0, False, min(_CHUNK, most + 1)
-    while runs <= most and not whole:
-        found = index.rows(
-            "SELECT first_offset, last_offset, value_schema, key_schema FROM span WHERE log = ? AND first_offset >= ?"
-            " ORDER BY first_offset LIMIT ?",
-            (log, start, chunk),
-        )
-        whole, chunk = len(found) < chunk, _CHUNK  # rows may merge: then it takes more of them than a page has
-        for first, last, value, key in found:
-            pair = (
-                index.completed(known.topic, "value", index.reference(value)),
-                index.completed(known.topic, "key", index.reference(key)),
-            )
-            if not (rows and rows[-1][1] + 1 == first and rows[-1][2:] == pair):
-                runs += 1
-                if runs > most:
-                    break
-            rows.append((first, last, *pair))
-        if found:
-            start = found[-1][0] + 1
-    if not rows:
-        return [], False
-    holes = index.rows(
-        "SELECT first_offset, last_offset, reason FROM hole WHERE log = ? AND first_offset BETWEEN ? AND ?"
-        " ORDER BY first_offset",
-        (log, rows[0][0], rows[-1][1]),
-    )
-    return list(merged(rows, holes, known.partition)), runs > most
-
-
-def span_containing(index: ProvenanceIndex, log: int, offset: int) -> int:
-    """Where to begin so that a page begins with the span that holds an offset; the offset itself where none does."""
-    row = index.rows(
-        "SELECT first_offset, last_offset FROM span WHERE log = ? AND first_offset <= ? ORDER BY first_offset DESC"
-        " LIMIT 1",
-        (log, offset),
-    )
-    return int(row[0][0]) if row and row[0][1] >= offset else offset
 
 
 def topic_lives(index: ProvenanceIndex, topic: str | None = None) -> list[TopicLife]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from stream_lineage.model.profile import Profile
 from stream_lineage.model.provenance import Provenance
 from stream_lineage.model.schema import SchemaReference
+from stream_lineage.model.span import MissingRange
 from stream_lineage.provenance.spans import IndexedSpan
 
 
@@ -71,17 +73,29 @@ def provenance_document(record: Provenance) -> dict[str, Any]:
 
 def span_document(entry: IndexedSpan, topic_id: str | None) -> dict[str, Any]:
     """A merged span as scripts get it."""
-    span = entry.span
+    span, schemas = entry.span, (schema_document(entry.schema), schema_document(entry.key_schema))
+    return span_fields(span.partition, span.first_offset, span.last_offset, span.missing, schemas, topic_id)
+
+
+def span_fields(
+    partition: int,
+    first_offset: int,
+    last_offset: int,
+    missing: Sequence[MissingRange],
+    schemas: tuple[dict[str, Any], dict[str, Any]],
+    topic_id: str | None,
+) -> dict[str, Any]:
+    """The same of its parts; ``schemas`` are documents of the value's and of the key's."""
     return {
-        "partition": span.partition,
-        "first_offset": span.first_offset,
-        "last_offset": span.last_offset,
-        "count": span.count,
+        "partition": partition,
+        "first_offset": first_offset,
+        "last_offset": last_offset,
+        "count": last_offset - first_offset + 1 - sum(gap.length for gap in missing),
         "missing": [
             {"first_offset": gap.first_offset, "last_offset": gap.last_offset, "reason": gap.reason.value}
-            for gap in span.missing
+            for gap in missing
         ],
-        "schema": schema_document(entry.schema),
-        "key_schema": schema_document(entry.key_schema),
+        "schema": schemas[0],
+        "key_schema": schemas[1],
         "topic_id": topic_id,
     }

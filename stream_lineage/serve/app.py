@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 
 from stream_lineage.model.telemetry import Telemetry
 from stream_lineage.serve import problems
@@ -22,6 +23,7 @@ from stream_lineage.serve.routes.openlineage import openlineage
 from stream_lineage.serve.routes.records import records
 from stream_lineage.serve.routes.schemas import schemas
 from stream_lineage.serve.routes.trends import trends
+from stream_lineage.serve.shortcut import Shortcut
 from stream_lineage.serve.threads import Threads
 
 PREFIX = "/api/v1"
@@ -42,11 +44,14 @@ def make_app(lineage: Lineage, telemetry: Telemetry, entrance: Entrance) -> Fast
         separate_input_output_schemas=False,
     )
     api, threads = APIRouter(prefix=PREFIX), Threads()
-    for router in _ROUTERS:
-        api.include_router(router(lineage, threads))
+    made = [router(lineage, threads) for router in _ROUTERS]
+    for router in made:
+        api.include_router(router)
     app.include_router(api)
     app.include_router(health(telemetry, Exposition(telemetry, role="serve", version=ours)))
     problems.install(app)
+    routes = [(PREFIX + each.path, each) for router in made for each in router.routes if isinstance(each, APIRoute)]
+    app.add_middleware(Shortcut, routes=routes)
     app.add_middleware(Guard, entrance=entrance)
     app.openapi = lambda: _documented(app)  # type: ignore[method-assign]
     return app

@@ -21,9 +21,12 @@ Ends = Mapping[tuple[str, int], int]
 """Where our own topics end: by topic and partition, the offset that the next message will have."""
 
 
-class Lineage(Protocol):
-    """Every method may be called from any thread. They raise errors of ours: NotFound, ConnectionFailed,
-    IndexUnusable, SettingsError."""
+class TakesLonger(Exception):
+    """What is asked at once would take longer than everybody else can wait: it is asked once more, in a thread."""
+
+
+class Sources(Protocol):
+    """What the index and the graph say."""
 
     @property
     def naming(self) -> Naming:
@@ -31,8 +34,9 @@ class Lineage(Protocol):
         ...
 
     @property
-    def alerts(self) -> LiveAlerts:
-        """Alerts as they come."""
+    def room(self) -> int | None:
+        """So many edges an answer may have at most; whoever finds more raises ``TakesLonger``. Null: as many as there
+        are."""
         ...
 
     def index(self) -> AbstractContextManager[ProvenanceIndex]:
@@ -43,16 +47,32 @@ class Lineage(Protocol):
         """Ask the graph, as it was at a time or as it is."""
         ...
 
-    def caught_up(self, seconds: float) -> Ends | None:
-        """Wait until the index has what our own topics hold now, so many seconds at most, and give their ends, whether
-        it has or not; null where they are not known in time. Raises nothing."""
-        ...
-
     def doubts(
         self, index: ProvenanceIndex, direction: Direction, begun: datetime, ends: Ends | None = None
     ) -> Sequence[str]:
         """Why the index may lack records of a path, in sentences, for a question that came at ``begun``, or before
         ``caught_up`` gave ``ends``."""
+        ...
+
+
+class Lineage(Sources, Protocol):
+    """Every method may be called from any thread. They raise errors of ours: NotFound, ConnectionFailed,
+    IndexUnusable, SettingsError."""
+
+    @property
+    def at_once(self) -> Sources:
+        """The same for the event loop alone: each question raises ``TakesLonger`` instead of waiting for anybody, of
+        looking at many rows, and of saying what is wrong with the index."""
+        ...
+
+    @property
+    def alerts(self) -> LiveAlerts:
+        """Alerts as they come."""
+        ...
+
+    def caught_up(self, seconds: float) -> Ends | None:
+        """Wait until the index has what our own topics hold now, so many seconds at most, and give their ends, whether
+        it has or not; null where they are not known in time. Raises nothing."""
         ...
 
     def kept(self, found: Trace) -> Kept:

@@ -112,8 +112,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _ours(_: Request, error: Exception) -> Response:
-    assert isinstance(error, StreamLineageError)  # noqa: S101
+def answered(error: StreamLineageError) -> Response:
+    """What an error of ours is for whoever asked."""
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
     if status >= HTTPStatus.SERVICE_UNAVAILABLE:
         _log.warning("a request cannot be answered", reason=error.message)
@@ -121,6 +121,11 @@ async def _ours(_: Request, error: Exception) -> Response:
         # Addresses and paths are for the log.
         return problem(status, _SAID[HTTPStatus.SERVICE_UNAVAILABLE], "The log says more.")
     return problem(status, error.message, error.hint)
+
+
+async def _ours(_: Request, error: Exception) -> Response:
+    assert isinstance(error, StreamLineageError)  # noqa: S101
+    return answered(error)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """Where handlers do their work: what the index and the graph answer in a few threads, so that those who ask are served
 in turn and do not fight for the interpreter; what waits for others (Kafka, the registry, the store) in many; what waits
-for the index to catch up in some of its own, so that it keeps nobody else from those."""
+for the index to catch up in some of its own, so that it keeps nobody else from those. What takes less than the way to a
+thread and back is answered in the event loop, as far as it is known to be so little."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
+
+from stream_lineage.serve.ports import Lineage, Sources, TakesLonger
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,6 +31,18 @@ class Threads:
     def quickly(self, handler: Callable[P, T]) -> Callable[P, Awaitable[T]]:
         """A handler that asks the index and the graph alone."""
         return _elsewhere(self._quick, handler)
+
+    def shortly(self, lineage: Lineage, handler: Callable[Concatenate[Sources, P], T]) -> Callable[P, Awaitable[T]]:
+        """One whose answers are small nearly always: at once, else as ``quickly``."""
+        later = self.quickly(functools.partial(handler, lineage))
+
+        async def called(*arguments: P.args, **named: P.kwargs) -> T:
+            try:
+                return handler(lineage.at_once, *arguments, **named)
+            except TakesLonger:
+                return await later(*arguments, **named)
+
+        return called
 
     def slowly(self, handler: Callable[P, T]) -> Callable[P, Awaitable[T]]:
         """A handler that waits for others."""

@@ -1,4 +1,4 @@
-"""Readers of the provenance index, one for each thread that asks just now."""
+"""Readers of the provenance index, one for each thread that asks just now, and one for the event loop."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from pathlib import Path
 
 from stream_lineage.errors import IndexUnusable, NotFound, Overloaded
 from stream_lineage.index.reader import ProvenanceIndex
+from stream_lineage.serve.ports import TakesLonger
 
 MOST = 6
 """Readers. Each may take tens of megabytes for what it has read."""
 WAIT_SECONDS = 10.0
 """For a reader, until somebody is told to come again."""
+_MOST_STEPS = 20_000
+"""Steps of SQLite's machine that a query at once may take, a millisecond or two."""
 
 
 class IndexPool:
@@ -25,6 +28,8 @@ class IndexPool:
         self._places = threading.BoundedSemaphore(most)
         self._lock = threading.Lock()
         self._free: list[ProvenanceIndex] = []
+        self._hasty: ProvenanceIndex | None = None
+        self._closed = False
 
     @contextmanager
     def open(self) -> Iterator[ProvenanceIndex]:
@@ -56,6 +61,25 @@ class IndexPool:
         finally:
             self._places.release()
 
+    @contextmanager
+    def open_at_once(self) -> Iterator[ProvenanceIndex]:
+        """A reader for one thread, always the same, that waits for nobody and leaves what is long to others.
+
+        Raises:
+            TakesLonger: there is none yet, or a query would take long; or the index cannot be used.
+        """
+        index = self._hasty
+        if index is None:
+            raise TakesLonger  # whoever asks in a thread then leaves one here
+        try:
+            with index.snapshot():
+                yield index
+        except IndexUnusable as error:
+            if getattr(error.__cause__, "sqlite_errorname", None) != "SQLITE_INTERRUPT":
+                self._hasty = None  # another file may be there by now
+                index.close()
+            raise TakesLonger from error
+
     def usable(self) -> bool:
         """Whether the index can be read; asks with a reader beside the others, so that it waits for nobody."""
         try:
@@ -67,9 +91,17 @@ class IndexPool:
     def close(self) -> None:
         with self._lock:
             free, self._free = self._free, []
+            if self._hasty is not None:
+                free.append(self._hasty)
+            self._hasty, self._closed = None, True
         for index in free:
             index.close()
 
     def _back(self, index: ProvenanceIndex) -> None:
         with self._lock:
-            self._free.append(index)
+            if self._hasty is None and not self._closed:
+                index.connection.execute("PRAGMA busy_timeout = 0")
+                index.connection.set_progress_handler(lambda: 1, _MOST_STEPS)
+                self._hasty = index
+            else:
+                self._free.append(index)

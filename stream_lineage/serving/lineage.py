@@ -29,7 +29,8 @@ from stream_lineage.logs import get_logger
 from stream_lineage.provenance.incident_codec import incident_of
 from stream_lineage.provenance.topics import OPENLINEAGE
 from stream_lineage.serve.live import LiveAlerts
-from stream_lineage.serve.ports import Ends
+from stream_lineage.serve.ports import Ends, Sources
+from stream_lineage.serving.at_once import AtOnce
 from stream_lineage.serving.index_pool import IndexPool
 from stream_lineage.serving.own_ends import OwnEnds
 from stream_lineage.settings import Settings
@@ -56,6 +57,7 @@ class LiveLineage:
         self._naming = naming
         self._pool = pool
         self._alerts = LiveAlerts()
+        self._at_once = AtOnce(settings, fold, naming, pool)
         self._past: OrderedDict[tuple[datetime, int], Graph] = OrderedDict()
         self._past_lock = threading.Lock()
         self._producer: Producer | None = None
@@ -68,6 +70,14 @@ class LiveLineage:
     @property
     def naming(self) -> Naming:
         return self._naming
+
+    @property
+    def room(self) -> None:
+        return None
+
+    @property
+    def at_once(self) -> Sources:
+        return self._at_once
 
     @property
     def alerts(self) -> LiveAlerts:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 from http import HTTPStatus
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Query
 
 from stream_lineage.errors import IndexUnusable, NotFound
 from stream_lineage.graph.codec import time_to_json
 from stream_lineage.graph.graph import Graph
-from stream_lineage.index.pages import TopicLife, partitions, schemas_in_use, span_containing, spans_from, topic_lives
+from stream_lineage.index.pages import TopicLife, partitions, schemas_in_use, topic_lives
+from stream_lineage.index.span_pages import SpanPlace, span_logs, span_page
 from stream_lineage.model.graph import Node, NodeKind
-from stream_lineage.provenance.documents import schema_document, span_document
+from stream_lineage.model.schema import SchemaReference
+from stream_lineage.provenance.documents import schema_document
 from stream_lineage.serve.answers import Json, Page, page, place, sorted_page
 from stream_lineage.serve.documents import Dataset, SchemaInUse, Span, TopicDocument
-from stream_lineage.serve.ports import Lineage
+from stream_lineage.serve.ports import Lineage, Sources, TakesLonger
 from stream_lineage.serve.problems import documented
 from stream_lineage.serve.routes.parameters import At, Cursor, Limit, Search, Topic, TopicId
 from stream_lineage.serve.threads import Threads
+
+_MOST_AT_ONCE = 200
+"""Spans of a page, and partitions that are looked at for it."""
 
 
 def datasets(lineage: Lineage, threads: Threads) -> APIRouter:
@@ -74,25 +81,29 @@ def datasets(lineage: Lineage, threads: Threads) -> APIRouter:
     @router.get("/topics/{topic}/schemas", responses={200: {"model": Page[SchemaInUse]}}, response_class=Json)
     @threads.quickly
     def schemas(topic: Topic, topic_id: TopicId = None, cursor: Cursor = None, limit: Limit = 100) -> Any:
-        """The schemas that records of a topic were written with, and from where on."""
-        after = place(cursor, int)
+        """The schemas that records of a topic were written with, and from where on: of values, then of keys, by subject
+        and version."""
         with lineage.index() as index:
             lives = _lives(topic_lives(index, topic), topic, topic_id)
             found = schemas_in_use(index, topic, topic_id or lives[-1].topic_id)
-        start = 0 if after is None else after[0]
-        items = [
-            {
-                "role": role,
-                "schema": schema_document(reference),
-                "first_offsets": {str(number): first for number, first in sorted(firsts.items())},
-            }
-            for role, reference, firsts in found[start : start + limit]
-        ]
-        return Json(page(items, [start + limit] if len(found) > start + limit else None))
+        return Json(sorted_page(((_schema_key(*each[:2]), each) for each in found), cursor, limit, _used))
+
+    def paged(
+        sources: Sources, topic: str, topic_id: str | None, partition: int | None, offset: int, after: SpanPlace | None,
+        limit: int,
+    ) -> Json:  # fmt: skip
+        if sources.room is not None and limit > _MOST_AT_ONCE:
+            raise TakesLonger
+        with sources.index() as index:
+            logs = span_logs(index, _lives(topic_lives(index, topic), topic, topic_id), partition, after)
+            if sources.room is not None and len(logs) > _MOST_AT_ONCE:
+                raise TakesLonger
+            return Json(page(*span_page(index, logs, limit, offset=offset, after=after)))
+
+    get_page = threads.shortly(lineage, paged)
 
     @router.get("/spans/{topic}", responses={200: {"model": Page[Span]}}, response_class=Json)
-    @threads.quickly
-    def spans(
+    async def spans(
         topic: Topic,
         topic_id: TopicId = None,
         partition: Annotated[int | None, Query(ge=0, lt=2**31)] = None,
@@ -101,30 +112,9 @@ def datasets(lineage: Lineage, threads: Threads) -> APIRouter:
         limit: Limit = 100,
     ) -> Any:
         """Which offsets of a topic were written with which schema, by partition and offset, all lives of the topic
-        after one another unless one is named."""
-        after = place(cursor, int, int, int)
-        with lineage.index() as index:
-            chosen = _lives(topic_lives(index, topic), topic, topic_id)
-            items: list[dict[str, Any]] = []
-            following: list[int] | None = None
-            for number, life in enumerate(chosen):
-                for log_number, log, _, _ in partitions(index, topic, life.topic_id):
-                    if partition is not None and log_number != partition:
-                        continue
-                    start = span_containing(index, log, offset)
-                    if after is not None:
-                        if (number, log_number) < (after[0], after[1]):
-                            continue
-                        if (number, log_number) == (after[0], after[1]):
-                            start = max(start, after[2])
-                    found, more = spans_from(index, log, start, limit - len(items) or 1)
-                    if found and len(items) == limit:
-                        following = [number, log_number, start]
-                        return Json(page(items, following))
-                    items += [span_document(each, life.topic_id) for each in found]
-                    if more:
-                        return Json(page(items, [number, log_number, found[-1].span.last_offset + 1]))
-            return Json(page(items, following))
+        after one another unless one is named. The next page goes on behind the last offset of the one before."""
+        after = place(cursor, int, str, int, int)
+        return await get_page(topic, topic_id, partition, offset, None if after is None else SpanPlace(*after), limit)
 
     return router
 
@@ -145,6 +135,21 @@ def _lives(found: list[TopicLife], topic: str, topic_id: str | None = None) -> l
     if not lives:
         raise NotFound(f"nothing has been observed of a topic {topic} with the id {topic_id}")
     return lives
+
+
+def _schema_key(role: str, schema: SchemaReference) -> str:
+    """In the order of a page; the same whatever else there is."""
+    digest = hashlib.sha256(orjson.dumps(schema_document(schema))).hexdigest()
+    return f"{role != 'value':d}\0{schema.subject or ''}\0{schema.version or 0:010d}\0{digest}"
+
+
+def _used(_: str, found: tuple[str, SchemaReference, dict[int, int]]) -> dict[str, Any]:
+    role, schema, firsts = found
+    return {
+        "role": role,
+        "schema": schema_document(schema),
+        "first_offsets": {str(number): first for number, first in sorted(firsts.items())},
+    }
 
 
 def _life(each: TopicLife) -> dict[str, Any]:

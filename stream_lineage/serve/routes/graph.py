@@ -29,7 +29,7 @@ from stream_lineage.serve.documents import (
     Impact,
     NodeDocument,
 )
-from stream_lineage.serve.ports import Lineage
+from stream_lineage.serve.ports import Lineage, Sources, TakesLonger
 from stream_lineage.serve.problems import documented
 from stream_lineage.serve.routes.parameters import (
     At,
@@ -57,9 +57,33 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
     """``/graph``, ``/impact`` and ``/columns``."""
     router = APIRouter(tags=["graph"], responses=documented(HTTPStatus.NOT_FOUND))
 
+    def drawn(
+        sources: Sources, focus: str | None, direction: str, depth: int | None, at: datetime | None, least: float,
+        nodes: int,
+    ) -> Json:  # fmt: skip
+        ways = _BOTH if direction == "both" else tuple(way for way in _BOTH if way == direction)
+        steps = depth if depth is not None or direction != "both" else 1
+        if sources.room is not None and (focus is None or steps != 1):
+            raise TakesLonger
+
+        def asked(found: Graph) -> tuple[Picture, bool]:
+            reaches = None
+            if focus is not None:
+                if sources.room is not None and not found.called(focus):
+                    raise TakesLonger  # names that are near are compared with all there are
+                start = find(found, focus)
+                reaches = [reach(found, start, way, depth=steps, at_least=least) for way in ways]
+                if sources.room is not None and sum(len(each.edges) for each in reaches) > sources.room:
+                    raise TakesLonger
+            return part(found, reaches, at_least=least, nodes=nodes, edges=_MOST_EDGES, at=at)
+
+        picture, less = sources.ask(asked, at)
+        return Json({**document(picture), "cut": less})
+
+    draw = threads.shortly(lineage, drawn)
+
     @router.get("/graph", responses={200: {"model": GraphDocument}}, response_class=Json)
-    @threads.quickly
-    def shown(
+    async def shown(
         focus: NodeName | None = None,
         direction: Annotated[Literal["both", "upstream", "downstream"], Query(description="From `focus`.")] = "both",
         depth: Depth = None,
@@ -68,18 +92,7 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
         nodes: Nodes = 1000,
     ) -> Any:
         """The graph, or what is around a node: one step in both directions, all steps in one, unless `depth` says."""
-
-        def asked(found: Graph) -> tuple[Picture, bool]:
-            least, reaches = _least(candidates), None
-            if focus is not None:
-                ways = _BOTH if direction == "both" else (direction,)
-                steps = depth if depth is not None or direction != "both" else 1
-                start = find(found, focus)
-                reaches = [reach(found, start, way, depth=steps, at_least=least) for way in ways]
-            return part(found, reaches, at_least=least, nodes=nodes, edges=_MOST_EDGES, at=at)
-
-        picture, less = lineage.ask(asked, at)
-        return Json({**document(picture), "cut": less})
+        return await draw(focus, direction, depth, at, _least(candidates), nodes)
 
     @router.get("/graph/nodes", responses={200: {"model": Page[NodeDocument]}}, response_class=Json)
     @threads.quickly

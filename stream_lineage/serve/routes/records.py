@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from time import monotonic
 from typing import Annotated, Any
@@ -18,7 +19,7 @@ from stream_lineage.index.walk import Direction
 from stream_lineage.provenance.documents import schema_document
 from stream_lineage.serve.answers import Json
 from stream_lineage.serve.documents import Record, RecordPath
-from stream_lineage.serve.ports import Ends, Lineage
+from stream_lineage.serve.ports import Ends, Lineage, Sources, TakesLonger
 from stream_lineage.serve.problems import documented
 from stream_lineage.serve.routes.parameters import Depth, Offset, Partition, Topic, TopicId
 from stream_lineage.serve.threads import Threads
@@ -36,11 +37,8 @@ def records(lineage: Lineage, threads: Threads) -> APIRouter:
     """``/records``."""
     router = APIRouter(tags=["records"], responses=documented(HTTPStatus.NOT_FOUND))
 
-    @router.get("/records/{topic}/{partition}/{offset}", responses={200: {"model": Record}}, response_class=Json)
-    @threads.quickly
-    def record(topic: Topic, partition: Partition, offset: Offset, topic_id: TopicId = None) -> Any:
-        """Which schema a record was written with, by the index alone."""
-        with lineage.index() as index:
+    def looked_up(sources: Sources, topic: str, partition: int, offset: int, topic_id: str | None) -> Json:
+        with sources.index() as index:
             number = newest(index, topic, topic_id, partition)
             if number is None:
                 raise NotFound(f"nothing is known of {topic}[{partition}]", hint=_HINT)
@@ -52,7 +50,7 @@ def records(lineage: Lineage, threads: Threads) -> APIRouter:
                 raise NotFound(f"offset {offset} of {topic}[{partition}] has not been observed", hint=_HINT)
             return Json(
                 {
-                    "cluster": lineage.naming.cluster,
+                    "cluster": sources.naming.cluster,
                     "topic": topic,
                     "topic_id": index.logs[number].topic_id,
                     "partition": partition,
@@ -62,13 +60,23 @@ def records(lineage: Lineage, threads: Threads) -> APIRouter:
                 }
             )
 
+    look_up = threads.shortly(lineage, looked_up)
+
+    @router.get("/records/{topic}/{partition}/{offset}", responses={200: {"model": Record}}, response_class=Json)
+    async def record(topic: Topic, partition: Partition, offset: Offset, topic_id: TopicId = None) -> Any:
+        """Which schema a record was written with, by the index alone."""
+        return await look_up(topic, partition, offset, topic_id)
+
     def found(
-        direction: Direction, place: tuple[str, int, int], topic_id: str | None, depth: int | None, edges: int,
-        read: bool, begun: datetime, ends: Ends | None = None,
+        sources: Sources, direction: Direction, place: tuple[str, int, int], topic_id: str | None, depth: int | None,
+        edges: int, read: bool, begun: datetime, ends: Ends | None = None,
     ) -> Any:  # fmt: skip
-        with lineage.index() as index:
-            doubts = lineage.doubts(index, direction, begun, ends)
-            path = trace(index, *place, direction, topic_id=topic_id, depth=depth, most_strips=edges, doubts=doubts)
+        most = edges if sources.room is None else min(edges, sources.room)
+        with sources.index() as index:
+            doubts = sources.doubts(index, direction, begun, ends)
+            path = trace(index, *place, direction, topic_id=topic_id, depth=depth, most_strips=most, doubts=doubts)
+            if path.walk.cut and most < edges:
+                raise TakesLonger
             document = drafted(index, path)
         # Others read the index while Kafka is asked.
         return Json(document(lineage.kept(path) if read else Kept()))
@@ -77,7 +85,8 @@ def records(lineage: Lineage, threads: Threads) -> APIRouter:
         """Many may wait already: what has waited for them too long waits no more."""
         return lineage.caught_up(max(until - monotonic(), 0.0))
 
-    quick, slow, caught_up = threads.quickly(found), threads.slowly(found), threads.patiently(waited)
+    quick, slow = threads.shortly(lineage, found), threads.slowly(partial(found, lineage))
+    caught_up = threads.patiently(waited)
 
     @router.get(
         "/records/{topic}/{partition}/{offset}/upstream", responses={200: {"model": RecordPath}}, response_class=Json

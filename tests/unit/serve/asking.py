@@ -28,7 +28,7 @@ from stream_lineage.model.telemetry import Condition, Metric, Sample
 from stream_lineage.provenance.codec import encode_observation
 from stream_lineage.provenance.edge_codec import encode_edges
 from stream_lineage.serve.live import LiveAlerts
-from stream_lineage.serve.ports import Ends
+from stream_lineage.serve.ports import Ends, Sources
 from stream_lineage.store.ports import Point
 from stream_lineage.store.sqlite import SqliteStore
 from stream_lineage.wire.registered_schema import RegisteredSchema
@@ -122,6 +122,7 @@ class MadeLineage:
 
     def __init__(self, directory: Path) -> None:
         self.naming = NAMES
+        self.at_once: Sources = self
         self.alerts = LiveAlerts()
         self.graph = graph()
         self.taken: list[tuple[bytes, bytes]] = []
@@ -136,6 +137,8 @@ class MadeLineage:
         self.store.write(
             Point("lineage_topic", tags, {"records": 5.0}, NOW + timedelta(minutes=n)) for n in range(0, 600, 5)
         )
+
+    room: int | None = None
 
     @contextmanager
     def index(self) -> Iterator[ProvenanceIndex]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import sqlite3
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,6 +152,22 @@ def test_what_is_not_there_is_said_to_be_so(client: TestClient) -> None:
         assert client.get(f"/api/v1{path}", params={"topic_id": "other"}).status_code == 404
     assert walked(client, "/columns", 10, dataset="clicks") == []  # observed, and no node of the graph
     assert client.get("/api/v1/columns", params={"dataset": "nothing"}).status_code == 404
+
+
+def test_schemas_that_go_between_pages_move_nothing(tmp_path: Path) -> None:
+    lineage = MadeLineage(tmp_path)
+    client = TestClient(make_app(lineage, Told(), Entrance(None)))
+    path = "/api/v1/topics/clicks/schemas"
+    whole = client.get(path).json()["items"]
+    assert [(each["role"], each["schema"]["version"]) for each in whole] == [("value", 1), ("value", 2), ("key", None)]
+    first = client.get(path, params={"limit": 1}).json()
+    connection = sqlite3.connect(lineage.path)
+    connection.execute("DELETE FROM span WHERE first_offset % 20 = 0")  # all that was written with the first one
+    connection.commit()
+    connection.close()
+    rest = client.get(path, params={"limit": 5, "cursor": first["next"]}).json()
+    assert rest["next"] is None
+    assert [each["schema"] for each in rest["items"]] == [each["schema"] for each in whole[1:]]
 
 
 def test_subjects_may_have_slashes(client: TestClient, lineage: MadeLineage, monkeypatch: pytest.MonkeyPatch) -> None:
