@@ -194,10 +194,6 @@ class _Comparison:
         return [SchemaChange("property-removed", path, before.describe(), None, breaks)]
 
     def _content_model(self, path: str, old: Node, new: Node) -> list[SchemaChange]:
-        if len(old.rests) > 1 or len(new.rests) > 1:
-            before, after = ([rest.schema.key for rest in each.rests] for each in (old, new))
-            changed = SchemaChange("content-model-changed", path, None, None, BOTH)
-            return [] if before == after else [changed]
         was, now = (each.rests[0].schema if each.rests else self._anything for each in (old, new))
         if was.key == now.key:
             return []
@@ -267,7 +263,7 @@ def _branches(node: Node) -> tuple[Node, ...]:
 
 
 def _asserted(node: Node) -> list[Any]:
-    skipped = ("key", "same", "default", "has_default")
+    skipped = ("key", "same", "default", "has_default", "_listed")
     return [getattr(node, name) for name in Node.__slots__ if name not in skipped]
 
 

@@ -44,7 +44,7 @@ def conjuncts(node: Node, kind: str, exclusive: Callable[[Node], bool]) -> Itera
         yield from _string(node)
     elif kind == "array":
         yield from _array(node)
-    elif kind == "object":
+    else:
         yield from _object(node)
     if node.values is not None:
         yield _one(("values", node), ("without", node))

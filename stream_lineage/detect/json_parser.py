@@ -22,7 +22,6 @@ from stream_lineage.wire.json_references import Document, Located, Schemas
 
 MAX_CHARACTERS = 5_000_000
 MAX_NODES = 20_000
-_MAX_LEVELS = 100
 
 _SCHEMA_KEYWORDS = frozenset(
     {
@@ -37,6 +36,7 @@ _SCHEMA_KEYWORDS = frozenset(
 _EVALUATES = frozenset(
     {"properties", "patternProperties", "additionalProperties", "unevaluatedProperties", "items", "prefixItems"}
 ) | {"unevaluatedItems", "additionalItems", "contains", "$ref", "$dynamicRef", "$recursiveRef"}
+_MAY_EVALUATE_ITEMS = frozenset({"allOf", "contains", "$ref", "$dynamicRef", "$recursiveRef"})
 
 
 def parse_json_schema(text: str, references: Mapping[str, str]) -> Node:
@@ -156,26 +156,32 @@ class _Parser:
             fixed = not self._anchors[""] or (self._anchors[""] == 1 and root.get("$recursiveAnchor") is True)
         return self.referred(reference, at) if fixed else None
 
-    def evaluated(self, at: Located, depth: int = 0) -> tuple[frozenset[str], frozenset[str]] | None:
+    def evaluated(self, at: Located) -> tuple[frozenset[str], frozenset[str]] | None:
         """Names and patterns of members that a schema's own keywords, and those of schemas that always hold with it,
         look at. None: every member, or it depends."""
-        schema = at.schema
-        if not isinstance(schema, dict) or depth > _MAX_LEVELS:
-            return None
-        if "additionalProperties" in schema or (depth and "unevaluatedProperties" in schema):
-            return None
-        if _conditional(schema) or "$dynamicRef" in schema or "$recursiveRef" in schema:
-            return None
-        names, patterns = frozenset(schema.get("properties") or ()), frozenset(schema.get("patternProperties") or ())
-        inside = [self._schemas.within(each, at) for each in schema.get("allOf") or () if isinstance(each, dict)]
-        if isinstance(schema.get("$ref"), str):
-            inside.append(self.target(schema["$ref"], at))
-        for each in inside:
-            found = self.evaluated(each, depth + 1)
-            if found is None:
+        names: set[str] = set()
+        patterns: set[str] = set()
+        pending, seen = [at], set()
+        while pending:
+            here = pending.pop()
+            schema = here.schema
+            if id(schema) in seen:
+                continue
+            seen.add(id(schema))
+            if not isinstance(schema, dict) or "additionalProperties" in schema or _conditional(schema):
                 return None
-            names, patterns = names | found[0], patterns | found[1]
-        return names, patterns
+            if "$dynamicRef" in schema or "$recursiveRef" in schema:
+                return None
+            if here is not at and "unevaluatedProperties" in schema:
+                return None
+            names.update(schema.get("properties") or ())
+            patterns.update(schema.get("patternProperties") or ())
+            pending += [
+                self._schemas.within(each, here) for each in schema.get("allOf") or () if isinstance(each, dict)
+            ]
+            if isinstance(schema.get("$ref"), str):
+                pending.append(self.target(schema["$ref"], here))
+        return frozenset(names), frozenset(patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,12 +321,12 @@ class _Reading:
             least = place.size("minContains")
             node.min_contains, node.max_contains = 1 if least is None else least, place.size("maxContains")
         unique = place.get("uniqueItems")
-        if unique not in (None, True, False):
+        if not (unique is None or isinstance(unique, bool)):
             raise place.wrong("uniqueItems")
         node.unique = unique is True
         node.min_items, node.max_items = place.size("minItems") or 0, place.size("maxItems")
         if place.has("unevaluatedItems") and node.items is None:
-            if _conditional(place.schema) or {"allOf", "$ref", "contains"} & place.schema.keys():
+            if _conditional(place.schema) or not _MAY_EVALUATE_ITEMS.isdisjoint(place.schema):
                 self._opaque("unevaluatedItems", place.schema["unevaluatedItems"])
             else:
                 node.items = self._one("unevaluatedItems")

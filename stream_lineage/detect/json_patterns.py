@@ -207,13 +207,12 @@ class _Reader:
                 raise _Unsupported
             self._at += 2
         found = self._choice()
-        if self._take() != ")":
-            raise _Unsupported
+        self._take()  # what ends a choice inside is either its bracket or, an error here, the pattern
         return found
 
     def _quantified(self, part: _Part) -> _Part:
         character = self._next()
-        if character not in ("*", "+", "?", "{") or not character:
+        if character not in ("*", "+", "?", "{"):
             return part
         if isinstance(part, _Anchor):
             raise _Unsupported
@@ -221,14 +220,16 @@ class _Reader:
         least, most = {"*": (0, None), "+": (1, None), "?": (0, 1)}.get(character) or self._counts()
         if self._next() == "?":  # how much it takes does not matter to whether it matches
             self._at += 1
-        if self._next() in ("*", "+", "{") and self._next():
+        if self._next() in ("*", "+", "{"):
             raise _Unsupported
         return _Repeat(part, least, most)
 
     def _counts(self) -> tuple[int, int | None]:
         inside, closed, rest = self._pattern[self._at :].partition("}")
         least, comma, most = inside.partition(",")
-        if not closed or not least.isdecimal() or (most and not most.isdecimal()):
+        if not closed or not inside.isascii() or not least.isdecimal() or (most and not most.isdecimal()):
+            raise _Unsupported
+        if most and int(most) < int(least):
             raise _Unsupported
         self._at = len(self._pattern) - len(rest)
         return int(least), int(most) if most else None if comma else int(least)

@@ -44,11 +44,6 @@ class Subsets:
         self._assumed = _NONE
         self._exclusives: dict[int, bool] = {}
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether the bound on the steps was reached, so that answers of no may be for want of time."""
-        return self._steps_left <= 0
-
     def within(self, inner: Node, outer: Node) -> bool:
         """Whether every value that is valid under ``inner`` is valid under ``outer``."""
         return inner.key == outer.key or self._empty(self._those((inner,)), self._those((outer,)))
@@ -228,9 +223,8 @@ class _Branch:
                 case ("schema", asserted, node):
                     if holds(node, value) is (not asserted):
                         return True
-                case ("values" | "without", node):
-                    inside = holds(Node(values=node.values), value)
-                    if inside is (literal[0] == "without"):
+                case ("without", node):
+                    if node.lists(value):
                         return True
         return False
 

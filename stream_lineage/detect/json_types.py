@@ -88,12 +88,19 @@ class Node:
     default: Any = None
     key: int = -1
     same: int = -1
+    _listed: frozenset[Hashable] | None = field(default=None, init=False)
 
     def admits(self, kind: str) -> bool:
         """Whether the types allow some value of a kind: ``integer`` is not one, it is a ``number``."""
         if self.types is None:
             return True
         return kind in self.types or (kind == "number" and "integer" in self.types)
+
+    def lists(self, value: Any) -> bool:
+        """Whether a value is one of the enum's, which is not to change after this was asked first."""
+        if self._listed is None:
+            self._listed = frozenset(map(frozen, self.values or ()))
+        return frozen(value) in self._listed
 
     @property
     def integers_only(self) -> bool:

@@ -80,7 +80,7 @@ class _Validation:
         if kind == "number" and node.integers_only:
             yield as_fraction(value).denominator == 1
         if node.values is not None:
-            yield frozen(value) in set(map(frozen, node.values))
+            yield node.lists(value)
         match kind:
             case "number":
                 yield from _number(node, value)

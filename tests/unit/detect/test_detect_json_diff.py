@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stream_lineage.detect import json_literals, json_parser
 from stream_lineage.detect.json_diff import diff_json
 from stream_lineage.errors import SchemaError
 
@@ -39,6 +40,7 @@ def event(kind: str, **more: Any) -> dict[str, Any]:
     return obj({"kind": {"const": kind}, **more}, required=["kind"])
 
 
+HAS_A, HAS_B = {"required": ["a"]}, {"required": ["b"]}
 IF = {"if": {"properties": {"kind": {"const": "a"}}, "required": ["kind"]}}
 
 # old, new, verdict, why. An open content model is one that takes members of other names.
@@ -213,6 +215,36 @@ TABLE: list[tuple[Any, Any, str, str]] = [
      "itself"),
     (newer({"anyOf": [obj({"a": S}), obj({"b": S})], "unevaluatedProperties": False}),
      newer({"anyOf": [obj({"a": S}), obj({"b": S})]}), "backward", "removed"),
+    # enums inside, sizes of nothing, many patterns: what is proved by going through the cases
+    ({"allOf": [{"enum": ["a", "b"]}]}, {"enum": ["a", "b", "c"]}, "backward", "an enum inside"),
+    ({"allOf": [{"enum": ["a", 1]}, {"enum": ["b", 1]}]}, {"const": 1}, "full", "what is in both enums"),
+    ({"allOf": [{"enum": ["a", "b"]}]}, {"enum": ["a", "b"], "format": "date"}, "forward", "a format may exclude some"),
+    ({"format": "date", "anyOf": [{"const": "a"}, {"allOf": [{"const": "a"}]}, {"const": "a", "minLength": 1}]},
+     {"const": "a", "format": "date"}, "backward", "the same format, whatever it takes"),
+    (arr(maxItems=0), {"enum": [[]]}, "full", "the only array without items"),
+    (obj(maxProperties=0), {"const": {}}, "full", "the only object without members"),
+    (newer(arr(contains=INT, minContains=3)), newer(arr(contains=N, minContains=2)), "backward", "fewer, but wider"),
+    (newer(arr(contains=INT, minContains=0)), newer(arr()), "full", "none is asked for"),
+    (newer(arr(contains=INT, minContains=0, maxContains=2)), newer(arr()), "backward", "but not too many"),
+    (obj({"ab": S}, required=["ab"]), obj({"ab": S}, required=["ab"], propertyNames={"maxLength": 1}), "forward",
+     "a name that must be there and must not"),
+    (closed({}, patternProperties={f"^{each}": INT for each in "abcdef"}),
+     closed({}, patternProperties={f"^{each}": N for each in "abcdef"}), "backward", "every combination of patterns"),
+    ({**S, "pattern": "^abc"}, {**S, "pattern": "^ab"}, "backward", "a longer start"),
+    ({**S, "allOf": [{"pattern": "^a"}, {"pattern": "^b"}]}, False, "full", "no text has two starts"),
+    ({**INT, "minimum": 2, "maximum": 4}, {"anyOf": [{"multipleOf": 2}, {"multipleOf": 3}]}, "backward", "each one"),
+    ({"oneOf": [event("a"), obj({"n": INT}, required=["n"])]}, {"anyOf": [event("a"), obj({"n": INT}, required=["n"])]},
+     "backward", "one kind has no name"),
+    ({"oneOf": [event("a", n=INT), event("a", m=INT)]}, {"anyOf": [event("a", n=INT), event("a", m=INT)]}, "backward",
+     "two kinds of one name"),
+    ({"oneOf": [{**S, "minLength": n} for n in (1, 2, 3)]}, {**S, "minLength": 1, "maxLength": 1}, "full",
+     "a longer text is several of them"),
+    # what nothing is said of but that it equals itself
+    (newer(obj(dependencies={"a": ["b"]})), newer(obj()), "backward", "no longer a keyword, which some still heed"),
+    (newer(obj(dependencies={"a": ["b"]})), newer(obj(dependencies={"a": ["b"]}, title="x")), "full", "the same"),
+    (newer(obj(dependencies={"a": {"$ref": "#/$defs/A"}}, **{"$defs": {"A": S}})),
+     newer(obj(dependencies={"a": {"$ref": "#/$defs/A"}}, **{"$defs": {"A": INT}})), "none", "it may refer to another"),
+    (newer(arr(contains=INT)), newer(arr(contains=INT, unevaluatedItems=False)), "full", "all items are looked at"),
     # words that say nothing
     ({**S, "title": "a", "description": "b", "$comment": "c", "examples": ["d"], "readOnly": True}, S, "full", "words"),
     (obj({"a": S}, required=[]), obj({"a": S}), "full", "none required"),
@@ -292,6 +324,24 @@ WORDS: list[tuple[Any, Any, list[tuple[str, str, str | None, str | None, tuple[s
     (arr([S, INT]), arr([S, S]), [("type-changed", "[1]", "integer", "string", ("backward", "forward"))]),
     ({"not": S}, {"not": INT}, [("not-changed", "", "string", "integer", ("backward", "forward"))]),
     (obj(), obj(dependencies={"a": ["b"]}), [("dependency-added", "a", None, "b", ("backward",))]),
+    (obj(dependencies={"a": ["b"]}), obj(dependencies={"a": ["b"], "c": ["d"]}), [
+        ("dependency-added", "c", None, "d", ("backward",)),
+    ]),
+    (obj(dependencies={"a": {"required": ["b"]}}), obj(dependencies={"a": {"required": ["b", "c"]}}), [
+        ("dependency-changed", "a", "schema", "schema", ("backward",)),
+    ]),
+    (obj(anyOf=[HAS_A, HAS_B]), obj(anyOf=[HAS_A, HAS_B, {"required": ["c"]}]), [
+        ("union-branch-added", "", None, "schema", ("forward",)),
+    ]),
+    (obj(), obj(oneOf=[HAS_A, {"maxProperties": 0}]), [("one-of-added", "", None, "schema | schema", ("backward",))]),
+    (obj(anyOf=[HAS_A, S]), obj(), [("any-of-removed", "", "schema | string", None, ("forward",))]),
+    (obj(allOf=[{"maxProperties": 3}]), obj(allOf=[{"maxProperties": 2}]), [
+        ("max-properties-changed", "", "3", "2", ("backward",)),
+    ]),
+    (newer(obj(anyOf=[obj({"a": S}), obj({"b": S})], unevaluatedProperties=False)),
+     newer(obj(anyOf=[obj({"a": S}), obj({"b": S})])), [
+        ("unevaluatedProperties-removed", "", None, None, ("forward",)),
+    ]),
 ]  # fmt: skip
 
 
@@ -326,6 +376,14 @@ def test_references_to_other_subjects() -> None:
         '{"minLength": -1}',
         '{"multipleOf": 0}',
         '{"minimum": 1e999}',
+        '{"enum": [1, 1e999]}',
+        '{"default": -1e999}',
+        '{"pattern": 7}',
+        '{"minLength": 1.5}',
+        '{"minItems": true}',
+        '{"uniqueItems": "yes"}',
+        '{"uniqueItems": 1}',
+        '{"title": "' + "x" * 5_000_000 + '"}',
         '{"properties": []}',
         '{"required": [1]}',
         '{"anyOf": {}}',
@@ -345,6 +403,51 @@ def test_what_is_no_schema_is_refused(text: str) -> None:
             diff_json(old, new)
 
 
+# old, new, what is known of them: nothing is proved of what is too large, and no is the answer then
+LARGE: list[tuple[Any, Any, str, str]] = [
+    (newer({"type": "array", "prefixItems": [INT] * 201}), newer({"type": "array", "prefixItems": [N] * 201}), "none",
+     "positions"),
+    (closed({}, patternProperties={f"^{each}": INT for each in "abcdefg"}),
+     closed({}, patternProperties={f"^{each}": N for each in "abcdefg"}), "none", "patterns"),
+    ({**INT, "minimum": 0, "maximum": 1_000}, {"enum": [*range(1_001)]}, "forward", "numbers of a range"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", LARGE, ids=[row[3] for row in LARGE])
+def test_what_is_too_large_to_be_proved_is_not_called_compatible(row: tuple[Any, Any, str, str]) -> None:
+    old, new, expected, _ = row
+    assert verdict(old, new) == expected
+    assert verdict(old, old) == "full"
+
+
+def test_of_many_branches_it_is_not_proved_that_only_one_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    one_of = {"oneOf": [{**S, "minLength": n} for n in (1, 2, 3)]}
+    monkeypatch.setattr(json_literals, "_MAX_BRANCHES", 2)
+    assert verdict(one_of, {**S, "minLength": 1, "maxLength": 1}) == "backward"
+
+
+def test_a_schema_of_too_many_parts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_parser, "MAX_NODES", 9)
+    assert verdict({"allOf": [{} for _ in range(8)]}, {}) == "full"
+    with pytest.raises(SchemaError, match="more than 9 parts"):
+        diff_json(json.dumps({"allOf": [{} for _ in range(9)]}), "{}")
+
+
+def shared(levels: int, leaf: Any) -> dict[str, Any]:
+    """There are 2 to the power of ``levels`` ways through it."""
+    kinds = {f"N{n}": {"allOf": [{"$ref": f"#/$defs/N{n + 1}"}] * 2} for n in range(levels)} | {f"N{levels}": leaf}
+    return newer({"$ref": "#/$defs/N0", "$defs": kinds, "unevaluatedProperties": False})
+
+
+def test_unevaluated_members_of_schemas_that_share_others() -> None:
+    assert verdict(closed({"a": S}), shared(3, obj({"a": S}))) == "full"
+    assert verdict(closed({"a": S, "b": S}), shared(3, obj({"a": S}))) == "forward"
+    assert verdict(shared(60, obj({"a": S})), shared(60, obj({"a": S}, title="x"))) == "full"
+    loop = newer({"$ref": "#/$defs/A", "unevaluatedProperties": False, "$defs": {"A": {"$ref": "#/$defs/B", **HAS_A},
+                  "B": obj({"a": S}, allOf=[{"$ref": "#/$defs/A"}])}})  # fmt: skip
+    assert verdict(loop, loop) == "full"
+
+
 def test_hostile_schemas_take_bounded_time() -> None:
     deep: Any = S
     for _ in range(400):
@@ -360,3 +463,4 @@ def test_hostile_schemas_take_bounded_time() -> None:
         assert verdict(old, old) == "full"
     assert verdict({"const": "a" * 5_000 + "b"}, pattern) == "none"
     assert verdict({"const": "a" * 5_000}, pattern) == "backward"
+    assert verdict({"enum": [*range(3_000)]}, {"enum": [*range(3_001)]}) == "backward"

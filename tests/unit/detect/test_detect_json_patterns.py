@@ -48,7 +48,26 @@ def test_matches_are_those_of_pythons_engine(pattern: str, samples: list[str]) -
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"(?=a)", r"(a)\1", r"\bа", r"\p{L}", "(", "[a", "a{2", "*a", r"\k<n>", "a**", "(?<n>a)"]
+    "pattern",
+    [
+        *(r"(?=a)", r"(a)\1", r"\bа", r"\p{L}", "(", "[a", "a{2", "*a", r"\k<n>", "a**", "(?<n>a)"),
+        *(
+            "a)",
+            "(a",
+            "^*",
+            "a{2,1}",
+            "a{x}",
+            "a{1,x}",
+            "a{٢}",
+            r"\x6",
+            r"\x6g",
+            r"\u006",
+            r"[\d-x]",
+            "[b-a]",
+            "a" * 2_001,
+        ),
+    ],
+    ids=ascii,
 )
 def test_what_is_not_known_is_said(pattern: str) -> None:
     assert matches(pattern, "aa") is None
@@ -64,10 +83,59 @@ def test_what_is_not_known_is_said(pattern: str) -> None:
         (r"\u0061", "a", True),
         (r"[\b]", "\b", True),
         ("^[^]$", "a", True),
+        (r"^a\nb\tc$", "a\nb\tc", True),
+        (r"^\0$", "\0", True),
+        (r"^1\.5$", "1.5", True),
+        (r"^1\.5$", "1x5", False),
+        (r"^[\d.]+$", "1.5", True),
+        (r"^[\D]$", "1", False),
+        ("^a{2}b", "ab", False),
+        ("^a{2}b", "aab", True),
+        ("^(a{2}|b){2,}$", "aab", True),
+        ("^a{1,2}$", "aaa", False),
+        ("^a+?b??$", "aa", True),
+        ("^a{2}?$", "aa", True),
+        ("^[a-c-]$", "-", True),
     ],
 )
 def test_where_ecma_differs(pattern: str, text: str, found: bool | None) -> None:
     assert matches(pattern, text) is found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "known"),
+    [
+        ("", True),
+        ("^", True),
+        ("a*", True),
+        ("(?:a|b)*c?", True),
+        ("a", False),
+        ("^a*", False),
+        ("a|b", False),
+        ("(", False),
+    ],
+)
+def test_what_is_found_in_every_text(pattern: str, known: bool) -> None:
+    assert matches_everything(pattern) is known
+
+
+@pytest.mark.parametrize(
+    ("pattern", "prefix"),
+    [
+        ("^ab", ("ab", "any")),
+        ("^ab$", ("ab", "all")),
+        ("^", ("", "any")),
+        ("^ab+", ("a", "more")),
+        (r"^a\.b[cd]", ("a.b", "more")),
+        ("^a$b", ("a", "more")),
+        ("ab", None),
+        ("^a|^b", None),
+        ("", None),
+        ("(", None),
+    ],
+)
+def test_what_a_text_starts_with(pattern: str, prefix: tuple[str, str] | None) -> None:
+    assert literal_prefix(pattern) == prefix
 
 
 def test_no_pattern_takes_long() -> None:
