@@ -164,9 +164,11 @@ def replays(settings: Settings, incident: Incident) -> list[Plan]:
         KafkaUnavailable: no broker answered.
     """
     starts: dict[str, dict[int, int]] = {}
+    ids: dict[str, str | None] = {}
     for each in (incident.cause or {}).get("first_bad") or ():
         offset = int(each["offset"] if each["exact"] else each["first"])
         known = starts.setdefault(str(each["topic"]), {})
+        ids[str(each["topic"])] = each.get("topic_id")
         known[int(each["partition"])] = min(offset, known.get(int(each["partition"]), offset))  # of two causes
     if not starts:
         raise NotFound(
@@ -182,7 +184,14 @@ def replays(settings: Settings, incident: Incident) -> list[Plan]:
     return [
         plan_replay(
             settings,
-            Question(f"{why}: {topic}", topic, offsets, downstream=True, since=datetime.fromtimestamp(since, UTC)),
+            Question(
+                f"{why}: {topic}",
+                topic,
+                offsets,
+                downstream=True,
+                since=datetime.fromtimestamp(since, UTC),
+                topic_id=ids[topic],
+            ),
             graph=graph,
         )
         for topic, offsets in starts.items()

@@ -65,11 +65,11 @@ def _plan(
     """From the first bad records on: all groups go to before them."""
     if not first_bad:
         return None
-    offsets = {each.partition: each.start for each in first_bad}
+    offsets, topic_id = {each.partition: each.start for each in first_bad}, first_bad[0].topic_id
     lost = any(each.timestamp is None for each in first_bad)
     question = Question(
         f"{spot.metric} of {spot.topic} deviates", spot.topic, offsets, downstream=True,
-        since=_moment(spot.since) if lost else None,
+        since=_moment(spot.since) if lost else None, topic_id=topic_id,
     )  # fmt: skip
     try:
         return plan_replay(settings, question, graph=graph)

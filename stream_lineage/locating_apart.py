@@ -24,7 +24,7 @@ MEMORY_MB = 512
 on."""
 TOO_MUCH = 77
 """Exit status for too much memory."""
-_SECTIONS = ("kafka", "registry", "collect", "agents")
+_SECTIONS = ("kafka", "registry", "collect", "agents", "store")
 
 
 class LocatingApart:

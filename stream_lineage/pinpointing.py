@@ -6,7 +6,7 @@ Reads in no group, a bounded number of records, bytes and seconds, and shows no 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from statistics import median
 from confluent_kafka.admin import OffsetSpec
 
 from stream_lineage import connections
+from stream_lineage.agents.metrics import version_tag
 from stream_lineage.collect.cluster_facts import ClusterFacts
 from stream_lineage.collect.range_reader import RangeReader
 from stream_lineage.collect.schema_key import SchemaCodes
@@ -27,6 +28,7 @@ from stream_lineage.profile.reading import missing_ratio, null_ratio
 from stream_lineage.provenance.flushes import read_flushes
 from stream_lineage.provenance.topics import OBSERVATIONS
 from stream_lineage.settings import Settings
+from stream_lineage.store.open import open_store
 from stream_lineage.wire import kafka
 from stream_lineage.wire.log_offsets import listed_offsets
 
@@ -82,18 +84,20 @@ class _Search:
         self._facts = ClusterFacts(self._admin)
         self._notes: list[str] = []
         self._whole = True
+        self._topic_id: str | None = None
 
     def found(self) -> Pinpointed:
         topic = self._place.topic
         count = self._facts.topics().get(topic)
         if count is None:
             raise NotFound(f"there is no topic {topic} any more")
+        self._topic_id = self._facts.topic_ids([topic]).get(topic)
         keys = [(topic, number) for number in range(count)]
         starts = {number: offset for (_, number), offset in self._facts.log_starts(keys).items()}
         ends = {number: offset for (_, number), offset in self._facts.log_ends(keys).items()}
         seen = self._observed()
         if self._place.schema_changed:
-            found = _first_of_schema(topic, seen, self._place)
+            found = _first_of_schema(topic, seen, self._place, self._doubt)
             if found:
                 return self._told(found, starts)
             self._notes.append("The first record with the new schema is not in the observation log any more.")
@@ -114,8 +118,22 @@ class _Search:
         if flushes.cut:
             self._notes.append("More was observed of that time than is read for one answer.")
         self._whole = flushes.whole
-        now = self._facts.topic_ids([place.topic]).get(place.topic)
+        now = self._topic_id
         return [each for each in flushes.observations if now is None or each.topic_id in (None, now)]
+
+    def _doubt(self, schema: SchemaReference) -> str | None:
+        """Why a schema that was not observed shortly before may have been there all the same; null where it was not, as
+        far back as the metric store has points."""
+        if not self._whole:
+            return "the observation log has not all of that time"
+        place, settings = self._place, self._settings
+        tags = {"cluster": settings.kafka.cluster_name, "topic": place.topic, "schema_version": version_tag(schema)}
+        try:
+            with closing(open_store(settings.store)) as store:
+                known = store.latest("lineage_topic", tags, before=place.since - _MARGIN)
+        except StreamLineageError as error:
+            return f"whether there were others long before is not known: {error.message}"
+        return f"there were others at {max(each.time for each in known):%Y-%m-%d %H:%M} UTC" if known else None
 
     def _zones(
         self, seen: Sequence[Observation], starts: Mapping[int, int], ends: Mapping[int, int]
@@ -221,7 +239,8 @@ class _Search:
             self._notes.append(
                 f"Of {len(gone)} partition{'s' if len(gone) > 1 else ''} retention has taken the first bad records."
             )
-        return Pinpointed(tuple(found), tuple(dict.fromkeys(self._notes)))
+        named = (replace(each, topic_id=self._topic_id) for each in found)
+        return Pinpointed(tuple(named), tuple(dict.fromkeys(self._notes)))
 
 
 def _written(rows: Sequence[Row], offset: int | None) -> datetime | None:
@@ -300,21 +319,33 @@ def _value(observation: Observation, sought: Sought) -> float | None:
     return found.get(sought.metric)
 
 
-def _first_of_schema(topic: str, seen: Sequence[Observation], place: Place) -> list[FirstBad]:
-    """The first record of each partition with a schema that it did not have before."""
+def _first_of_schema(
+    topic: str, seen: Sequence[Observation], place: Place, doubt: Callable[[SchemaReference], str | None]
+) -> list[FirstBad]:
+    """The first record of each partition with a schema that it did not have before. ``doubt`` says why it may have had
+    it all the same: then a bad record may be any that was observed until then."""
     known = {_name(each.value_schema) for each in seen if each.observed_at < place.since}
     if not known:
         return []
-    found: dict[int, FirstBad] = {}
-    for each in seen:
-        if each.observed_at < place.since or _name(each.value_schema) in known:
+    since = [each for each in seen if each.observed_at >= place.since]
+    first: dict[int, tuple[int, SchemaReference]] = {}
+    for each in since:
+        if _name(each.value_schema) in known:
             continue
         for span in each.spans:
             offset = span.first_record_offset
-            if span.count and (span.partition not in found or offset < found[span.partition].first):
-                why = f"the first one with the schema {each.value_schema.label()}"
-                found[span.partition] = FirstBad(topic, span.partition, offset, offset, offset, True, By.SCHEMA, why)
-    return [found[number] for number in sorted(found)]
+            if span.count and (span.partition not in first or offset < first[span.partition][0]):
+                first[span.partition] = offset, each.value_schema
+    doubts = {_name(schema): doubt(schema) for _, schema in first.values()}
+    begun, found = _zones_of(since), []
+    for number, (offset, schema) in sorted(first.items()):
+        why, unsure = f"the first one with the schema {schema.label()}", doubts[_name(schema)]
+        if unsure is None:
+            found.append(FirstBad(topic, number, offset, offset, offset, True, By.SCHEMA, why))
+        else:
+            why = f"{why} since that time; {unsure}"
+            found.append(FirstBad(topic, number, offset, begun[number][0], offset, False, By.SCHEMA, why))
+    return found
 
 
 def _name(reference: SchemaReference) -> tuple[str, str]:

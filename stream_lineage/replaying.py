@@ -62,7 +62,8 @@ class Question:
     """What is to be read again of one topic. ``offsets`` are the first bad ones by partition; where there are none, or
     ``by_time`` says so, all partitions from a time on, which is ``since`` or that of the first bad record.
 
-    ``observed_at`` is when an alert was told, null for what somebody says.
+    ``observed_at`` is when an alert was told, null for what somebody says; ``topic_id`` is Kafka's of the topic whose
+    offsets they are, where that is known.
     """
 
     reason: str
@@ -74,6 +75,7 @@ class Question:
     downstream: bool = False
     groups: Sequence[str] = ()
     observed_at: datetime | None = None
+    topic_id: str | None = None
 
 
 def question_of(onset: Onset) -> Question:
@@ -313,13 +315,15 @@ class _Asked:
         return [(topic, number) for number in range(self._topics[topic])]
 
     def _same_life(self, question: Question) -> None:
-        if question.observed_at is None or self._index is None:
+        told_of = question.topic_id
+        if told_of is None and question.observed_at is not None and self._index is not None:
+            told_of = self._index.logs.life_at(question.topic, int(question.observed_at.timestamp() * 1000))
+        if told_of is None:
             return
-        told_of = self._index.logs.life_at(question.topic, int(question.observed_at.timestamp() * 1000))
         now = self._facts.topic_ids([question.topic]).get(question.topic)
-        if told_of is not None and now is not None and told_of != now:
+        if now is not None and told_of != now:
             raise NotFound(
-                f"the alert is about an earlier topic {question.topic}: it has been deleted and created again since",
+                f"this is about an earlier topic {question.topic}: it has been deleted and created again since",
                 hint="Offsets of the earlier one mean nothing in this one.",
             )
 

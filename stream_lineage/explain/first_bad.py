@@ -76,6 +76,7 @@ class Sought:
 class FirstBad:
     """The first bad record of a partition. ``offset`` is null where only a range is known: it is one of ``first`` to
     ``last``, inclusive. ``exact``: it is this one, and none before. ``why`` is for people; no payload value is in it.
+    ``topic_id`` is Kafka's, where there is one: in a topic of that name that is made later the offsets mean nothing.
     """
 
     topic: str
@@ -87,6 +88,7 @@ class FirstBad:
     by: By
     why: str
     timestamp: datetime | None = None
+    topic_id: str | None = None
 
     @property
     def start(self) -> int:
@@ -97,6 +99,7 @@ class FirstBad:
         """As JSON."""
         return {
             "topic": self.topic,
+            "topic_id": self.topic_id,
             "partition": self.partition,
             "offset": self.offset,
             "exact": self.exact,

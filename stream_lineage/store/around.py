@@ -18,8 +18,10 @@ class StoreAround:
     def inside(self) -> MetricStore:
         return self._store
 
-    def latest(self, measurement: str, tags: Mapping[str, str] | None = None) -> list[Point]:
-        return self._store.latest(measurement, tags)
+    def latest(
+        self, measurement: str, tags: Mapping[str, str] | None = None, *, before: datetime | None = None
+    ) -> list[Point]:
+        return self._store.latest(measurement, tags, before=before)
 
     def range(
         self, measurement: str, start: datetime, end: datetime, tags: Mapping[str, str] | None = None

@@ -44,8 +44,11 @@ class InfluxStore:
             if not answer.ok:
                 raise self._api.failed("write to", answer)
 
-    def latest(self, measurement: str, tags: Mapping[str, str] | None = None) -> list[Point]:
-        chosen = flux.selection(self._bucket, measurement, flux.EARLIEST, flux.LATEST, tags=tags)
+    def latest(
+        self, measurement: str, tags: Mapping[str, str] | None = None, *, before: datetime | None = None
+    ) -> list[Point]:
+        end = flux.LATEST if before is None else microseconds(before)
+        chosen = flux.selection(self._bucket, measurement, flux.EARLIEST, end, tags=tags)
         last: dict[Series, Point] = {}
         for series, time, name, value in self._fields(f"{chosen} |> last()"):
             known = last.get(series)

@@ -52,8 +52,10 @@ class MetricStore(Protocol):
         writing a point twice is writing it once. Fields that are not finite are left out."""
         ...
 
-    def latest(self, measurement: str, tags: Mapping[str, str] | None = None) -> list[Point]:
-        """The last point of each series, ordered by tags."""
+    def latest(
+        self, measurement: str, tags: Mapping[str, str] | None = None, *, before: datetime | None = None
+    ) -> list[Point]:
+        """The last point of each series, ordered by tags; ``before``: of those of an earlier time alone."""
         ...
 
     def range(

@@ -37,6 +37,7 @@ UPKEEP_SECONDS = 300.0
 CLOSE_SECONDS = 5.0
 """How long ``close`` copies what is over; the rest is left to the next process."""
 _FORGET_AT_ONCE = 500
+_NEVER = 2**63 - 1
 """Series out of which old points are deleted in one transaction: others write in between."""
 
 _log = get_logger("stream_lineage.store")
@@ -154,12 +155,15 @@ class SqliteStore:
                 self._upkeep = threading.Thread(target=self._keep_up, name="store-upkeep", daemon=True)
                 self._upkeep.start()
 
-    def latest(self, measurement: str, tags: Mapping[str, str] | None = None) -> list[Point]:
-        found = []
+    def latest(
+        self, measurement: str, tags: Mapping[str, str] | None = None, *, before: datetime | None = None
+    ) -> list[Point]:
+        found, until = [], _NEVER if before is None else microseconds(before)
         with self._exclusive("read") as connection:
             for series, its_tags in _matching(connection, measurement, tags):
                 row = connection.execute(
-                    "SELECT time, fields FROM point WHERE series = ? ORDER BY time DESC LIMIT 1", (series,)
+                    "SELECT time, fields FROM point WHERE series = ? AND time < ? ORDER BY time DESC LIMIT 1",
+                    (series, until),
                 ).fetchone()
                 if row is not None:
                     found.append(Point(measurement, its_tags, json.loads(row[1]), moment(row[0])))

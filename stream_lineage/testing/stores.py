@@ -31,9 +31,13 @@ class MemoryStore:
             if fields:
                 self._points.setdefault(series, {}).setdefault(time, {}).update(fields)
 
-    def latest(self, measurement: str, tags: Mapping[str, str] | None = None) -> list[Point]:
+    def latest(
+        self, measurement: str, tags: Mapping[str, str] | None = None, *, before: datetime | None = None
+    ) -> list[Point]:
         last: dict[Series, Point] = {}
         for point in self._matching(measurement, tags):
+            if before is not None and point.time >= before:
+                continue
             last[measurement, tuple(series_order(point.tags))] = point
         return sorted(last.values(), key=lambda point: series_order(point.tags))
 

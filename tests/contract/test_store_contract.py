@@ -155,6 +155,9 @@ def test_latest_is_the_last_of_each_series(made: Made) -> None:
             ("a", at(5), 2),
             ("b", at(20), 1),
         ]
+        earlier = store.latest("lineage_topic", before=at(20))  # which is not among them
+        assert [(item.tags["topic"], item.time) for item in earlier] == [("a", at(5)), ("b", at(10))]
+        assert store.latest("lineage_topic", {"topic": "b"}, before=at(10)) == []
 
 
 @EVERY

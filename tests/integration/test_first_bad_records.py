@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from alerting import Deployment, deployed
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream_lineage.cli.main import run
@@ -210,3 +210,6 @@ def test_a_new_schema_is_exact_without_reading_and_a_rate_that_was_there_before_
     answer = made.explained(capsys, "scores", "--field", "amount", "--metric", "null_ratio")
     found = [(each["partition"], each["offset"], each["exact"], each["by"]) for each in answer["first_bad"]]
     assert found == [(0, 285, True, "schema"), (1, 293, True, "schema")]
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+    [described] = admin.describe_topics(TopicCollection([made.topic])).values()
+    assert {each["topic_id"] for each in answer["first_bad"]} == {str(described.result(30).topic_id)}

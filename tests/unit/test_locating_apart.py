@@ -19,12 +19,13 @@ def test_the_process_that_looks_has_the_same_settings_with_their_secrets() -> No
     given = {
         "bootstrap_servers": "kafka:9093", "hash_key": "k" * 32, "include": ("^a.*",), "topic_prefix": "own.",
         "kafka": {"sasl.password": "hidden"}, "schema_registry_url": "http://user:word@registry:8081",
+        "influx_url": "http://influx:8086", "influx_token": "hidden",
     }  # fmt: skip
     settings = load_settings(given, {})
     sent = orjson.loads(request_of(settings, []))
     found = Settings.model_validate(sent["settings"])
-    assert (found.kafka, found.registry, found.collect, found.agents) == (
-        settings.kafka, settings.registry, settings.collect, settings.agents,
+    assert (found.kafka, found.registry, found.collect, found.agents, found.store) == (
+        settings.kafka, settings.registry, settings.collect, settings.agents, settings.store,
     )  # fmt: skip
     assert found.kafka.client_config()["sasl.password"] == "hidden"
 

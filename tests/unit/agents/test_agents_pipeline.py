@@ -105,7 +105,7 @@ class Process:
         found = list(points)
         self.world.step(lambda: self.world.store.write(found))
 
-    def latest(self, measurement: str, tags: Mapping[str, str] | None = None) -> list[Point]:
+    def latest(self, *_: Any, **__: Any) -> list[Point]:
         raise NotImplementedError
 
     def range(

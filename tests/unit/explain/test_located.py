@@ -42,7 +42,9 @@ def test_a_plan_that_fits_is_whole() -> None:
 
 
 def exact(partition: int) -> FirstBad:
-    return FirstBad("orders", partition, 40 + partition, 40 + partition, 40 + partition, True, By.VALUES, "why", NOW)
+    return FirstBad(
+        "orders", partition, 40 + partition, 40 + partition, 40 + partition, True, By.VALUES, "why", NOW, "id"
+    )
 
 
 BETWEEN = FirstBad("orders", 7, None, 10, 19, False, By.TIME, "no single record is bad by itself")
@@ -81,8 +83,8 @@ def test_a_document_has_all_that_is_known() -> None:
     time = "2026-03-01T12:00:00.000+00:00"
     told: list[dict[str, Any]] = document["first_bad"]
     assert told[0] == {
-        "cause": "raw", "topic": "orders", "partition": 0, "offset": 40, "exact": True, "first": 40, "last": 40,
-        "by": "values", "timestamp": time, "why": "why",
+        "cause": "raw", "topic": "orders", "topic_id": "id", "partition": 0, "offset": 40, "exact": True, "first": 40,
+        "last": 40, "by": "values", "timestamp": time, "why": "why",
     }  # fmt: skip
     assert (told[1]["offset"], told[1]["timestamp"], told[1]["last"]) == (None, None, 19)
     [replay] = document["replay"]
