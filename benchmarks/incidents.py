@@ -76,6 +76,8 @@ class World:
     load: list[Array] = field(default_factory=list)
     visible: dict[int, bool] = field(default_factory=dict)
     """Of the causes and the breach: whether anybody could see it in a metric."""
+    each_seen: dict[int, set[tuple[str, float, float, float]]] = field(default_factory=dict)
+    """Of a metric of the breach, by its place: those effects that anybody could see beside the others."""
     effects: list[list[tuple[str, float, float, float]]] = field(default_factory=list)
     """Of each node: (fault, since, strength, until)."""
 
@@ -100,9 +102,9 @@ def incident(seed: int) -> tuple[dict[str, Any], Truth]:
 
 
 def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
-    world = _world(random)
-    breach = _breach(world)
-    above = _distances(world.parents, breach)
+    world = pipeline(random)
+    breach = breach_of(world)
+    above = distances(world.parents, breach)
     scenario = str(
         random.choice(
             ["one", "two", "self", "nothing", "only the breach", "not measured"], p=[0.56, 0.08, 0.06, 0.08, 0.11, 0.11]
@@ -125,17 +127,16 @@ def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
             others = [
                 node
                 for node in sources
-                if node not in _distances(world.parents, causes[0])
-                and node not in _distances(world.children, causes[0])
+                if node not in distances(world.parents, causes[0]) and node not in distances(world.children, causes[0])
             ]
             if not others:
                 return None
             causes.append(int(random.choice(others)))
         for cause in causes:
             which = fault if cause == causes[0] else str(random.choice(FAULTS))
-            if not any(_touches(which, metric) for metric in world.metrics[cause]):
+            if not any(touches(which, metric) for metric in world.metrics[cause]):
                 return None  # nobody could see it
-            if not _plant(world, cause, which, breach, above, late, crosses=0.85):
+            if not plant(world, cause, which, breach, above, late, crosses=0.85):
                 return None
         if scenario == "not measured":
             bare.add(causes[0])
@@ -146,30 +147,30 @@ def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
     elif scenario == "only the breach":
         chosen = int(random.integers(len(world.metrics[breach])))
         world.effects[breach].append((f"only {chosen}", late, float(random.uniform(5, 25)), np.inf))
-    felt = any(_touches(effect[0], metric) for effect in world.effects[breach] for metric in world.metrics[breach])
+    felt = any(touches(effect[0], metric) for effect in world.effects[breach] for metric in world.metrics[breach])
     if not felt and scenario != "nothing":
         return None
-    on_way = {node for cause in causes for node in above if node in _distances(world.children, cause)}
-    _lose(world, causes, on_way, breach, bare)
-    _decoys(world, breach, above, causes, on_way, bare, truth)
-    _events(world, causes if scenario != "not measured" else [], events, scenario)
+    on_way = {node for cause in causes for node in above if node in distances(world.children, cause)}
+    lose_metrics(world, causes, on_way, breach, bare)
+    add_decoys(world, breach, above, causes, on_way, bare, truth)
+    add_events(world, causes if scenario != "not measured" else [], events, scenario)
     measured = [cause for cause in causes if cause not in bare]
     world.visible = dict.fromkeys([*measured, *([] if scenario == "nothing" else [breach])], False)
-    series = _series(world, bare, causes, breach)
+    series = series_of(world, bare, causes, breach)
     if not all(world.visible.values()):
         return None
-    metric = _breach_metric(world, breach, scenario)
+    metric = metric_of_breach(world, breach, scenario)
     truth.causes = [world.names[cause] for cause in causes]
     for cause in causes:
         truth.metrics[world.names[cause]] = {
-            each.name for each in world.metrics[cause] for effect in world.effects[cause] if _touches(effect[0], each)
+            each.name for each in world.metrics[cause] for effect in world.effects[cause] if touches(effect[0], each)
         }
         truth.onsets[world.names[cause]] = min(effect[1] for effect in world.effects[cause])
     if scenario in ("nothing", "only the breach", "not measured"):
         truth.group, truth.causes = "none", []
     elif scenario == "self":
         own = {
-            each.name for each in world.metrics[breach] for effect in world.effects[breach] if _touches(effect[0], each)
+            each.name for each in world.metrics[breach] for effect in world.effects[breach] if touches(effect[0], each)
         }
         if not (len(own) > 1 or any(each["node"] == world.names[breach] for each in events)):
             truth.group, truth.causes, truth.scenario = "none", [], "only the breach"
@@ -177,10 +178,10 @@ def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
         name = world.names[breach]
         truth.group, truth.causes, truth.metrics[name] = "observable", [name], {metric.name}
         truth.onsets[name] = min(effect[1] for effect in world.effects[breach])
-    if truth.causes and any(_open(world, cause, bare) for cause in causes):
+    if truth.causes and any(is_open(world, cause, bare) for cause in causes):
         truth.group = "ambiguous"
     nodes = [{"id": name, "kind": kind} for name, kind in zip(world.names, world.kinds, strict=True)]
-    edges = [_edge(world, pair) for pair in world.edges]
+    edges = [edge_of(world, pair) for pair in world.edges]
     for listed in (nodes, edges, series, events):
         random.shuffle(listed)  # type: ignore[arg-type]
     at = world.at if random.random() < 0.5 else round(world.at)
@@ -194,7 +195,7 @@ def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
 # The pipeline.
 
 
-def _world(random: Random) -> World:
+def pipeline(random: Random) -> World:
     count = int(
         random.choice([5, 8, 12, 20, 40, 80, 150, 300, 500], p=[0.1, 0.13, 0.15, 0.17, 0.15, 0.12, 0.08, 0.06, 0.04])
     )
@@ -327,7 +328,7 @@ def _metrics(random: Random, kind: str, words: dict[str, str], fields: list[str]
     return found
 
 
-def _breach(world: World) -> int:
+def breach_of(world: World) -> int:
     with_parents = [
         node
         for node in range(len(world.names))
@@ -337,7 +338,7 @@ def _breach(world: World) -> int:
     return int(world.random.choice(ends if ends and world.random.random() < 0.8 else with_parents))
 
 
-def _distances(neighbours: Sequence[Sequence[int]], start: int) -> dict[int, int]:
+def distances(neighbours: Sequence[Sequence[int]], start: int) -> dict[int, int]:
     found, level = {start: 0}, [start]
     while level:
         following = []
@@ -353,7 +354,7 @@ def _distances(neighbours: Sequence[Sequence[int]], start: int) -> dict[int, int
 # Faults.
 
 
-def _plant(
+def plant(
     world: World, cause: int, fault: str, breach: int, above: dict[int, int], late: float, *, crosses: float
 ) -> bool:
     """The fault at the cause and what comes of it, dated back from when it reaches the breach. False: it cannot."""
@@ -391,7 +392,7 @@ def _plant(
 
 def _way(world: World, cause: int, breach: int) -> list[int]:
     """One shortest path."""
-    far = _distances(world.parents, breach)
+    far = distances(world.parents, breach)
     way = [cause]
     while way[-1] != breach:
         nearer = [child for child in world.children[way[-1]] if far.get(child, 1e9) < far[way[-1]]]
@@ -399,7 +400,7 @@ def _way(world: World, cause: int, breach: int) -> list[int]:
     return way
 
 
-def _decoys(
+def add_decoys(
     world: World, breach: int, above: dict[int, int], causes: list[int], on_way: set[int], bare: set[int], truth: Truth
 ) -> None:
     random = world.random
@@ -427,7 +428,7 @@ def _decoys(
         for node in _some(random, stuck, 1):
             since = world.at - random.uniform(1, 15) * world.step
             fault = str(random.choice(FAULTS))
-            if not all(_shows(world, child, fault, bare) for child in world.children[node]):
+            if not all(shows(world, child, fault, bare) for child in world.children[node]):
                 continue  # nobody could tell whether it got further
             world.effects[node].append((fault, since, float(random.uniform(8, 40)), np.inf))
             truth.decoys.append(world.names[node])
@@ -439,8 +440,8 @@ def _decoys(
             truth.decoys.append(world.names[node])
 
 
-def _shows(world: World, node: int, fault: str, bare: set[int]) -> bool:
-    return node not in bare and any(_touches(fault, each) for each in world.metrics[node])
+def shows(world: World, node: int, fault: str, bare: set[int]) -> bool:
+    return node not in bare and any(touches(fault, each) for each in world.metrics[node])
 
 
 def _some(random: Random, options: Sequence[int], count: int) -> list[int]:
@@ -449,7 +450,7 @@ def _some(random: Random, options: Sequence[int], count: int) -> list[int]:
     return [int(each) for each in random.choice(options, size=min(count, len(options)), replace=False)]
 
 
-def _events(world: World, causes: list[int], events: list[dict[str, Any]], scenario: str) -> None:
+def add_events(world: World, causes: list[int], events: list[dict[str, Any]], scenario: str) -> None:
     random = world.random
     for cause in causes:
         fault, since, _, _ = world.effects[cause][0]
@@ -465,7 +466,7 @@ def _events(world: World, causes: list[int], events: list[dict[str, Any]], scena
         events.append({"node": world.names[node], "kind": kind, "at": float(random.uniform(world.start, world.end))})
 
 
-def _lose(world: World, causes: list[int], on_way: set[int], breach: int, bare: set[int]) -> None:
+def lose_metrics(world: World, causes: list[int], on_way: set[int], breach: int, bare: set[int]) -> None:
     """Nodes without metrics: never a cause that must be found, often others on the way."""
     random = world.random
     share = float(random.choice([0.0, 0.0, 0.1, 0.25]))
@@ -476,7 +477,7 @@ def _lose(world: World, causes: list[int], on_way: set[int], breach: int, bare: 
             bare.add(node)
 
 
-def _open(world: World, cause: int, bare: set[int]) -> bool:
+def is_open(world: World, cause: int, bare: set[int]) -> bool:
     """Whether something that feeds it directly, or by jobs, is not measured."""
     seen, waiting = {cause}, list(world.parents[cause])
     while waiting:
@@ -507,7 +508,7 @@ def _fed_alike(world: World, breach: int, metric: Metric, bare: set[int]) -> boo
     return True
 
 
-def _edge(world: World, pair: tuple[int, int]) -> dict[str, Any]:
+def edge_of(world: World, pair: tuple[int, int]) -> dict[str, Any]:
     random = world.random
     edge: dict[str, Any] = {"from": world.names[pair[0]], "to": world.names[pair[1]]}
     if random.random() < 0.8:
@@ -518,7 +519,7 @@ def _edge(world: World, pair: tuple[int, int]) -> dict[str, Any]:
 # Series.
 
 
-def _touches(fault: str, metric: Metric) -> bool:
+def touches(fault: str, metric: Metric) -> bool:
     """Whether the fault shows in the metric. What nobody else measures, models feel."""
     name = fault.removesuffix(" slowly")
     if name.startswith("only "):
@@ -536,15 +537,15 @@ def _touches(fault: str, metric: Metric) -> bool:
     }[name] or (metric.family == "quality")
 
 
-def _breach_metric(world: World, breach: int, scenario: str) -> Metric:
+def metric_of_breach(world: World, breach: int, scenario: str) -> Metric:
     random = world.random
     options = [
-        each for each in world.metrics[breach] for effect in world.effects[breach] if _touches(effect[0], each)
+        each for each in world.metrics[breach] for effect in world.effects[breach] if touches(effect[0], each)
     ] or world.metrics[breach]
     return options[int(random.integers(len(options)))]
 
 
-def _series(world: World, bare: set[int], causes: list[int], breach: int) -> list[dict[str, Any]]:
+def series_of(world: World, bare: set[int], causes: list[int], breach: int) -> list[dict[str, Any]]:
     random = world.random
     found = []
     order = _upstream_first(world)
@@ -565,15 +566,17 @@ def _series(world: World, bare: set[int], causes: list[int], breach: int) -> lis
         load = np.interp(times, grid, loads[node])
         stopped = any(effect[0] == "silent stop" for effect in world.effects[node]) and random.random() < 0.5
         for metric in world.metrics[node]:
-            values = usual = _usual(random, metric, times, load, phase)
+            values = usual = usual_values(random, metric, times, load, phase)
             shown = np.ones(len(times), dtype=np.bool_)
             for fault, since, strength, until in world.effects[node]:
-                if _touches(fault, metric):
-                    values = _broken(random, metric, times, values, fault, since, strength, until)
+                if touches(fault, metric):
+                    values = broken(random, metric, times, values, fault, since, strength, until)
                     if fault == "silent stop" and stopped and metric.family == "count" and node in causes:
                         shown &= times < since
-            if node in world.visible and _seen(times, usual, np.where(shown, values, np.nan)):
+            if node in world.visible and is_seen(times, usual, np.where(shown, values, np.nan)):
                 world.visible[node] = True
+            if node == breach:
+                _seen_beside(world, breach, metric, times, usual)
             if random.random() < 0.1:  # a hole
                 first = int(random.integers(len(times)))
                 if (node not in causes and node != breach) or times[min(first + 5, len(times) - 1)] < world.at - 0.4 * (
@@ -590,7 +593,7 @@ def _series(world: World, bare: set[int], causes: list[int], breach: int) -> lis
     return found
 
 
-def _seen(times: Array, usual: Array, values: Array) -> bool:
+def is_seen(times: Array, usual: Array, values: Array) -> bool:
     """What would have been is known here: the difference is four times what the metric does by itself from point to
     point, at three points or more; or it has stopped for four."""
     stopped = np.isnan(values)
@@ -599,6 +602,20 @@ def _seen(times: Array, usual: Array, values: Array) -> bool:
     off = np.abs(values - usual)[values != usual]
     rough = float(np.abs(np.diff(usual)).mean()) / 1.128
     return len(off) >= 3 and float(np.median(off)) >= 4 * max(rough, 0.5 * float(usual.std()))
+
+
+def _seen_beside(world: World, node: int, metric: Metric, times: Array, usual: Array) -> None:
+    """Which faults would be missed in a metric if they had not been, the others being there."""
+    effects = [each for each in world.effects[node] if touches(each[0], metric)]
+    for place, effect in enumerate(effects):
+        without = usual
+        for other in effects[:place] + effects[place + 1 :]:
+            without = broken(np.random.default_rng(1), metric, times, without, *other)
+        beside = broken(np.random.default_rng(1), metric, times, without, *effect)
+        off = np.abs(beside - without)[beside != without]
+        rough = float(np.abs(np.diff(usual)).mean()) / 1.128
+        if len(off) >= 3 and float(np.median(off)) >= 4 * max(rough, 0.5 * float(usual.std())):
+            world.each_seen.setdefault(metric.alone, set()).add(effect)
 
 
 def _time(value: float) -> float | int:
@@ -637,7 +654,7 @@ def _noise(random: Random, count: int, memory: float) -> Array:
     return values
 
 
-def _usual(random: Random, metric: Metric, times: Array, load: Array, phase: float) -> Array:
+def usual_values(random: Random, metric: Metric, times: Array, load: Array, phase: float) -> Array:
     count = len(times)
     if metric.family == "count":
         day = 1 + metric.daily * np.sin(2 * np.pi * (times / DAY - phase))
@@ -653,7 +670,7 @@ def _usual(random: Random, metric: Metric, times: Array, load: Array, phase: flo
     return values
 
 
-def _broken(
+def broken(
     random: Random, metric: Metric, times: Array, values: Array, fault: str, since: float, strength: float, until: float
 ) -> Array:
     """``strength`` is in standard deviations of the metric's noise, at least; some faults are much larger."""

@@ -114,9 +114,16 @@ def among(measure: Measure, others: Iterable[Measure]) -> bool:
 def descend(recording: Recording, paths: Paths, known: Symptoms) -> Descent:
     """Searches from the breach upstream."""
     breach = paths.number[recording.breach.node]
-    ancestors = reached(paths.parents, [breach])
-    steps, late = _back(recording, paths, known, breach)
     lead = {paths.number[node]: _lead(found) for node, found in known.deviations.items() if found}
+    return descend_from(recording, paths, known, breach, _first_step(recording, known), lead)
+
+
+def descend_from(
+    recording: Recording, paths: Paths, known: Symptoms, breach: int, first: Step, lead: dict[int, Deviation]
+) -> Descent:
+    """The same for what ``first`` wants. ``lead`` is of nodes that are not on the way; those that are are added."""
+    ancestors = reached(paths.parents, [breach])
+    steps, late = _back(paths, known, breach, first)
     for node, step in steps.items():
         if step.own is not None:
             lead[node] = step.own
@@ -179,11 +186,11 @@ def near(one: Deviation, other: Deviation, known: Symptoms) -> bool:
     return one.earliest <= other.latest + soon and other.earliest <= one.latest + soon
 
 
-def _back(recording: Recording, paths: Paths, known: Symptoms, breach: int) -> tuple[dict[int, Step], dict[int, int]]:
+def _back(paths: Paths, known: Symptoms, breach: int, first_step: Step) -> tuple[dict[int, Step], dict[int, int]]:
     """The most credible way from each node, and what is later than what it leads to, with that (Dijkstra)."""
     steps: dict[int, Step] = {}
     late: dict[int, int] = {}
-    waiting: list[tuple[float, int, int, Step]] = [(0.0, breach, breach, _first_step(recording, known))]
+    waiting: list[tuple[float, int, int, Step]] = [(0.0, breach, breach, first_step)]
     while waiting:
         cost, node, _, step = heapq.heappop(waiting)
         if node in steps:

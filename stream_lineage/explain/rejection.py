@@ -16,13 +16,13 @@ def rejections(
     recording: Recording,
     known: Symptoms,
     descent: Descent,
-    ranked: Sequence[int],
     causes: Sequence[int],
     answers: Sequence[Ranked],
 ) -> tuple[Rejected, ...]:
     """The largest deviation first. What lies on the path of a cause is its effect and not told again."""
     ids = descent.paths.ids
-    explained = {node for each in causes for node in descent.path(each)} | set(ranked)
+    number = descent.paths.number
+    explained = {number[name] for each in answers for name in (each.path if each.named else (each.node,))}
     below = reached(descent.paths.children, causes)
     after = reached(descent.paths.children, [descent.breach])
     top = max((each.deviations[0].ratio for each in answers if each.deviations), default=0.0)

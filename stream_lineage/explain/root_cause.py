@@ -18,6 +18,7 @@ from stream_lineage.explain.doubts import LIMIT_OF_BREACH, Doubt, doubts_about, 
 from stream_lineage.explain.paths import paths_of, reached
 from stream_lineage.explain.recording import Recording
 from stream_lineage.explain.rejection import rejections
+from stream_lineage.explain.second import beside, in_kind
 from stream_lineage.explain.symptoms import Deviation, Symptoms, symptoms
 from stream_lineage.explain.wording import evidence_of, sentence
 
@@ -29,6 +30,8 @@ _BY_ITSELF = 0.7
 """With so much confidence it is named whatever its score."""
 _BESIDE = 0.4
 """The least confidence with which another one is named beside the first, which takes some of it."""
+SECOND = 0.5
+"""The least confidence with which the cause of what is left is named."""
 _MOST_RANKED = 10
 _OF_ITSELF = 0.75
 """How sure it is, at most, that a node broke by itself of which nothing but the breach's metric tells."""
@@ -55,7 +58,7 @@ def explain(recording: Recording) -> Answer:
         for node, hops in sorted(hit.items(), key=lambda item: (item[1], item[0]))
         if hops
     )
-    rejected = rejections(recording, known, descent, [paths.number[each.node] for each in ranked], causes, ranked)
+    rejected = rejections(recording, known, descent, causes, ranked)
     settle = tuple(dict.fromkeys(each.settle for each in doubts))
     if not named and not settle:
         settle = (f"Metrics of {recording.breach.node} and of what is upstream of it, from before the breach.",)
@@ -96,13 +99,13 @@ def _ranking(
 ) -> tuple[list[Ranked], list[Doubt]]:
     ids = descent.paths.ids
     others = [node for node in descent.steps if node not in descent.sources and descent.strong(node)]
-    scores = {node: _score(descent, node, known) for node in (*descent.sources, *others)}
+    scores = {node: _score(descent, node) for node in (*descent.sources, *others)}
     sources = sorted(descent.sources, key=lambda node: (-scores[node], ids[node]))
     others = sorted(others, key=lambda node: (-scores[node], ids[node]))[: max(0, _MOST_RANKED - len(sources))]
     best = max((scores[node] for node in sources), default=0.0)
     seldom = seldom_measured(recording, descent)
     found: list[Ranked] = []
-    beside: list[int] = []
+    beside_it: list[int] = []
     doubts: list[Doubt] = []
     left = 1.0
     for place, node in enumerate((*sources, *others)):
@@ -123,17 +126,52 @@ def _ranking(
         left = min(left, 1 - sure)
         if is_source:
             doubts += about
-        beside += [len(found)] if may else []
+        beside_it += [len(found)] if may else []
         found.append(_ranked(recording, descent, node, scores[node], sure, named, features))
     if any(each.named for each in found):
-        for place in beside:
+        for place in beside_it:
             found[place] = replace(found[place], named=True)
+        found = _independent(recording, known, descent, found)
     # A cause that is named comes before what is not.
     found.sort(key=lambda each: (not each.named, -each.score if each.named else 0))
     return found[:_MOST_RANKED] if len(sources) <= _MOST_RANKED else found[: len(sources)], doubts
 
 
-def _score(descent: Descent, node: int, known: Symptoms) -> float:
+def _independent(recording: Recording, known: Symptoms, descent: Descent, found: list[Ranked]) -> list[Ranked]:
+    """Named are the best one, and those beside it that explain something by themselves; where there are none, the cause
+    of what the best one leaves unexplained, if that can be told."""
+    number = descent.paths.number
+    best = max(
+        (each for each in found if each.named), key=lambda each: (in_kind(descent, number[each.node]), each.score)
+    )
+    known_one = beside(recording, known, descent, number[best.node])
+    found = [
+        replace(each, named=each.named and (each is best or known_one.independent(descent, number[each.node])))
+        for each in found
+    ]
+    if sum(each.named for each in found) > 1:
+        return found
+    second = _second(recording, known_one.search())
+    return found if second is None else [*(each for each in found if each.node != second.node), second]
+
+
+def _second(recording: Recording, rest: Descent | None) -> Ranked | None:
+    """The best of what explains the rest."""
+    if rest is None or not rest.sources:
+        return None
+    scores = {node: _score(rest, node) for node in rest.sources}
+    node = min(rest.sources, key=lambda each: (-scores[each], rest.paths.ids[each]))
+    ratio = rest.lead[rest.breach].ratio
+    about = doubts_about(recording, rest.known, rest, node, seldom_measured(recording, rest), ratio)
+    rival = max((scores[other] for other in rest.sources if other != node), default=0.0)
+    features = _features(rest, rest.known, node, scores[node], rival, ratio, about)
+    sure = confidence(features)
+    if about or sure < SECOND:
+        return None
+    return _ranked(recording, rest, node, scores[node], sure, True, features)
+
+
+def _score(descent: Descent, node: int) -> float:
     """The sum of what deviates along the path, less for edges that are unsure, more for an event in time."""
     path = descent.path(node)
     total = sum(math.log1p(own.ratio) for each in path if (own := descent.own(each)) is not None)

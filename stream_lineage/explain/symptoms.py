@@ -129,7 +129,7 @@ def _wider(recording: Recording, horizon: float, step: float) -> float | None:
 def _judged(recording: Recording, horizon: float, step: float, keep: float) -> Symptoms:
     """``keep``: the part of each series before the breach that is history, at least."""
     at = recording.breach.at
-    after = max(30 * step, horizon / 2)
+    after = reach_after(horizon, step)
     rows: list[Aligned] = []
     unjudged: list[SeriesName] = []
     ended: list[SeriesName] = []
@@ -179,6 +179,11 @@ def _judged(recording: Recording, horizon: float, step: float, keep: float) -> S
             *_notes(f"Ended before the time looked at ({horizon:.4g} s before the breach), so not judged", ended),
         ),
     )
+
+
+def reach_after(horizon: float, step: float) -> float:
+    """How long after the breach what was recorded is still looked at."""
+    return max(30 * step, horizon / 2)
 
 
 def _recorded_until(recording: Recording, horizon: float, after: float) -> float:
