@@ -10,6 +10,8 @@ import pytest
 
 from stream_lineage.explain.answer import Answer
 from stream_lineage.explain.bundle import recording_of
+from stream_lineage.explain.descent import descend
+from stream_lineage.explain.paths import paths_of
 from stream_lineage.explain.recording import Recording
 from stream_lineage.explain.remainder import Remainder, later_changes
 from stream_lineage.explain.root_cause import explain
@@ -126,6 +128,11 @@ def test_an_event_at_what_is_not_measured_is_named_beside_a_cause() -> None:
     assert sorted(named(answer)) == ["a", "b"]
 
 
+def test_an_event_just_before_the_breach_is_named_beside_a_cause() -> None:
+    answer = told("ae be", {"a.m": [(70, 40)], "e.m": [(72, 40)]}, "e", events=(("b", 71),))
+    assert sorted(named(answer)) == ["a", "b"]
+
+
 def test_a_second_one_whose_parent_is_not_measured_is_not_named() -> None:
     later = {"a.m": [(58, 40)], "b.m": [(70, 40)], "c.m": [(60, 40), (72, 40)], "e.m": [(61, 40), (73, 40)]}
     assert named(told("xb " + MEETING, later, "e")) == ["a"]
@@ -180,6 +187,11 @@ def test_what_began_two_points_before_the_end_has_not_changed_again() -> None:
     assert later_changes(recording, known, own) == []
 
 
+def test_what_changes_step_by_step_does_so_between_two_times() -> None:
+    [found] = changed((55, 60), (64, 3), (66, 3), (68, 3))
+    assert START + STEP * 63 <= found.earliest < found.onset < found.latest <= START + STEP * 70
+
+
 def test_what_hardly_deviates_or_has_stopped_does_not_change_again() -> None:
     recording, known = known_of({"a.m": [], "e.m": [(60, 40), (70, 40)]})
     [own] = known.deviations["e"]
@@ -210,12 +222,20 @@ def test_what_began_before_the_cause_is_not_explained_by_it() -> None:
 
 def test_the_cause_itself_is_not_beside_it() -> None:
     recording, known = known_of({"a.m": [(70, 40)], "c.m": [(71, 40)], "e.m": [(72, 40)]})
-    from stream_lineage.explain.descent import descend
-    from stream_lineage.explain.paths import paths_of
-
     paths = paths_of(recording)
     descent = descend(recording, paths, known)
     around = beside(recording, known, descent, paths.number["a"])
     assert not around.independent(descent, paths.number["a"])
     assert not around.independent(descent, paths.number["c"])
     assert around.search() is None
+
+
+@pytest.mark.parametrize("shape", ["shift", "spread"])
+def test_what_varies_more_moves_neither_way(shape: Any) -> None:
+    recording, known = known_of({"a.m": [(70, 60)], "b.m": [(71, -40)], "c.m": [(72, 50)], "e.m": [(73, 50)]})
+    [own] = known.deviations["b"]
+    known = replace(known, deviations={**known.deviations, "b": (replace(own, shape=shape),)})
+    paths = paths_of(recording)
+    descent = descend(recording, paths, known)
+    around = beside(recording, known, descent, paths.number["a"])
+    assert around.independent(descent, paths.number["b"]) is (shape == "spread")
