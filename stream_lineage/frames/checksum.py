@@ -103,6 +103,10 @@ def _of_polars(column: Any) -> Hashes:
     if str(column.dtype) in _NOT_OF_ARROW:
         return _of_list(column.to_list())
     try:
+        if str(column.dtype) in _VIEWED:
+            views = _views(column.to_arrow(compat_level=sys.modules["polars"].CompatLevel.newest()))
+            if views is not None:
+                return views
         return _of_arrow(column.to_arrow())
     except ImportError:
         return _of_list(column.to_list())
@@ -148,7 +152,13 @@ def _of_arrow(column: Any) -> Hashes:
         codes = column.indices.fill_null(0).to_numpy(zero_copy_only=False)
         found = symbols[codes] if len(symbols) else np.zeros(len(column), np.uint64)
     elif name in _TEXTS:
-        found = _arrow_texts(column.cast("large_binary"))
+        views = _views(column) if name.endswith("_view") else None
+        if views is not None:
+            return views
+        narrow = name in _NARROW_TEXTS
+        found = _arrow_texts(
+            column if narrow or name in _WIDE_TEXTS else column.cast("large_binary"), np.int32 if narrow else np.int64
+        )
     elif name.startswith(("timestamp[", "duration[")):
         unit = name.partition("[")[2].rstrip("]").split(",", maxsplit=1)[0]
         found = _times(_filled(column.cast("int64")), _NANOSECONDS[unit])
@@ -165,9 +175,15 @@ def _of_arrow(column: Any) -> Hashes:
     return found
 
 
-_TEXTS = frozenset(("string", "large_string", "string_view", "binary", "large_binary", "binary_view"))
+_NARROW_TEXTS = frozenset(("string", "binary"))
+_WIDE_TEXTS = frozenset(("large_string", "large_binary"))
+_TEXTS = _NARROW_TEXTS | _WIDE_TEXTS | {"string_view", "binary_view"}
+_LONGEST_IN_VIEW = 12
+_PADDING = 8
 _SIMPLE = frozenset([f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)] + ["Float32", "Float64"])
 """Types of Polars that NumPy has, too."""
+_VIEWED = frozenset(("String", "Binary"))
+"""Likewise, of which Polars has views as Arrow does, and gives them without copying."""
 _NOT_OF_ARROW = frozenset(("Int128", "UInt128", "Object"))
 _NUMBERS = frozenset([f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)] + ["float", "double"])
 
@@ -177,19 +193,51 @@ def _filled(column: Any) -> NDArray[Any]:
     return np.asarray(whole.to_numpy(zero_copy_only=False))
 
 
-def _arrow_texts(column: Any) -> Hashes:
-    """Of an array of large binaries. What lies in its buffers is looked at where it is."""
-    rows = len(column)
+def _arrow_texts(column: Any, width: type[np.integer[Any]]) -> Hashes:
+    """Of an array of texts with offsets of this width. What lies in its buffers is looked at where it is."""
     _, offsets, data = column.buffers()
+    rows = len(column)
     if rows == 0 or offsets is None:
         return np.zeros(rows, np.uint64)
-    ends = np.frombuffer(offsets, np.int64)[column.offset : column.offset + rows + 1]
-    starts, lengths = ends[:-1], np.diff(ends)
     if column.null_count:
-        lengths = np.where(column.is_null().to_numpy(zero_copy_only=False), 0, lengths)
+        found: Hashes = np.zeros(rows, np.uint64)
+        there = column.is_valid().to_numpy(zero_copy_only=False)
+        found[there] = _arrow_texts(column.drop_null(), width)
+        return found
+    ends = np.frombuffer(offsets, width)[column.offset : column.offset + rows + 1].astype(np.int64, copy=False)
     low, high = int(ends[0]), int(ends[-1])
-    held = np.frombuffer(b"" if data is None else data, np.uint8)[low:high]
-    return _texts(np.concatenate((held, np.zeros(8, np.uint8))), starts - low, lengths)
+    held, lengths, length = _padded(data, low, high), np.diff(ends), int(ends[1]) - low
+    if length <= WHOLLY_HASHED_BYTES and (lengths == length).all():
+        return _HASHER.even_texts(held, length, length, rows)
+    return _texts(held, ends[:-1] - low, lengths)
+
+
+def _views(column: Any) -> Hashes | None:
+    """Of an array of views, where all texts are of one length and either in the views themselves, or one behind the
+    other elsewhere; else null. A view is its text's length, and the text itself, filled up with zeros; of those longer
+    than 12 bytes the first 4, and which buffer it is in, and where."""
+    rows, buffers = len(column), column.buffers()
+    if column.null_count or rows == 0:
+        return None
+    held = np.frombuffer(buffers[1], np.uint8)[16 * column.offset : 16 * (column.offset + rows)]
+    views = held.view("<i4").reshape(rows, 4)
+    length = int(views[0, 0])
+    if (views[:, 0] != length).any():
+        return None
+    if length <= _LONGEST_IN_VIEW:
+        return _HASHER.even_texts(np.concatenate((held[4:], np.zeros(4, np.uint8))), 16, length, rows)
+    buffer, first = int(views[0, 2]), int(views[0, 3])
+    if length > WHOLLY_HASHED_BYTES or int(views[-1, 3]) != first + (rows - 1) * length:
+        return None
+    if (views[:, 2] != buffer).any() or (np.diff(views[:, 3]) != length).any():
+        return None
+    return _HASHER.even_texts(_padded(buffers[2 + buffer], first, first + rows * length), length, length, rows)
+
+
+def _padded(buffer: Any, low: int, high: int) -> NDArray[np.uint8]:
+    """Bytes of a buffer, and those that the hasher wants behind them: without a copy, where there are any."""
+    held = np.frombuffer(b"" if buffer is None else buffer, np.uint8)[low : high + _PADDING]
+    return held if len(held) == high - low + _PADDING else np.concatenate((held, np.zeros(_PADDING, np.uint8)))
 
 
 def _texts(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> Hashes:

@@ -112,10 +112,17 @@ def _measured_pandas(frame: Any, key: tuple[str, ...]) -> Measure:
     """By position: columns may have the same name."""
     rows, columns = len(frame), []
     for place, (name, kind) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
-        columns.append(Column(str(name), type_name(kind), int(frame.iloc[:, place].isna().sum())))
+        columns.append(Column(str(name), type_name(kind), _nulls_of_pandas(frame.iloc[:, place])))
     names = [str(name) for name in frame.columns]
     keys = [frame.iloc[:, names.index(name)] for name in key] if set(key) <= set(names) else ()
     return Measure(Library.PANDAS, rows, tuple(columns), rows, key, _checksum(keys, rows, Library.PANDAS))
+
+
+def _nulls_of_pandas(column: Any) -> int:
+    numpy = sys.modules["numpy"]  # pandas has imported it
+    if isinstance(column.dtype, numpy.dtype) and column.dtype.kind in "iub":
+        return 0  # integers of NumPy's are all there
+    return int(numpy.count_nonzero(column.isna().to_numpy()))
 
 
 # Polars

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import math
+import struct
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -69,6 +70,84 @@ def test_a_checksum_is_the_same_whichever_library_has_it(kind: str) -> None:
     found = {measure(frame, "k").key_checksum for frame in frames}
     assert len(found) == 1
     assert found != {None}
+
+
+TEXTS: dict[str, list[Any]] = {
+    "nothing": ["", "", ""],
+    "of one length, short": ["DE", "FR", "IT", "PL"],
+    "of one length, 9 to 12": ["user-00001", "user-00002", "user-00009"],
+    "of one length, longer": [f"user-{number:08d}" for number in range(40)],
+    "of one length, very long": ["x" * 400 + "a", "x" * 400 + "b"],
+    "of one length, beyond what is hashed at once": ["y" * 321, "z" * 321],
+    "of several lengths, as long together": ["abc", "a", "abcde"],
+    "of several lengths": ["", "abc", "user-00001", "user-00000001", "z" * 33],
+    "of one length, with nulls": ["user-00000001", None, "user-00000002"],
+    "of several lengths, with nulls": [None, "abc", "user-00000001", None, ""],
+    "nulls only": [None, None],
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_a_checksum_of_texts_is_the_same_however_they_lie_in_memory(kind: str) -> None:
+    values = TEXTS[kind]
+    array = pa.array(values, pa.string())
+    series = pl.Series("k", values, dtype=pl.String)
+    wide = pa.array([*values, "more", None, *values], pa.large_string()).slice(0, len(values))
+    behind = pa.array(["more", None, *values], pa.string()).slice(2)
+    tight = pa.Array.from_buffers(  # nothing behind the last byte
+        pa.string(), len(values),
+        [None if each is None else pa.py_buffer(bytes(memoryview(each))) for each in array.buffers()],
+        array.null_count,
+    )  # fmt: skip
+    around = pl.concat([pl.Series("k", ["user-99999999"]), series, series[::-1]], rechunk=True)
+    frames = [
+        *(pa.table({"k": each}) for each in (array, wide, behind, tight)),
+        *(pa.table({"k": array.cast(kind)}) for kind in ("string_view", "binary")),
+        *(pl.DataFrame({"k": each}) for each in (series, series[::-1], around[1 : len(values) + 1])),
+        pl.DataFrame({"k": series.cast(pl.Binary)}),
+        pl.DataFrame({"k": series.append(pl.Series("k", [], dtype=pl.String))}),
+        pd.DataFrame({"k": pd.array(values, "string")}), pd.DataFrame({"k": np.array(values, object)}),
+    ]  # fmt: skip
+    # Of lists each text is hashed beside one of another length, so that none of the short ways is taken.
+    beside = measure([*({"k": value} for value in values), {"k": "q" * 999}], "k").checksum
+    other = measure([{"k": "q" * 999}], "k").checksum
+    assert beside is not None
+    assert other is not None
+    assert {measure(frame, "k").checksum for frame in frames} == {(beside - other) % 2**64}
+
+
+def test_checksums_stay_what_they_were() -> None:
+    """Whoever has kept one compares with it."""
+    names = pl.DataFrame({"k": [f"user-{number:08d}" for number in range(1000)]})
+    words = pl.DataFrame({"k": [None if number % 7 == 0 else "w" * (number % 400) for number in range(1000)]})
+    assert measure(names, "k").key_checksum == "c49df5985c84daec"
+    assert measure(words, "k").key_checksum == "d486d8c14538bea5"
+
+
+def views(places: list[tuple[int, int]], *buffers: bytes) -> pa.Table:
+    """Texts of 13 bytes, by the buffer that each is in and where."""
+    made = b"".join(
+        struct.pack("<i4sii", 13, buffers[which][at : at + 4], which, at) for which, at in places
+    )  # as Arrow's format says
+    array = pa.Array.from_buffers(pa.string_view(), len(places), [None, *map(pa.py_buffer, (made, *buffers))])
+    array.validate(full=True)
+    return pa.table({"k": array})
+
+
+def test_views_of_texts_wherever_these_are() -> None:
+    one, other = b"".join(b"user-%08d" % number for number in range(5)), b"".join(b"%013d" % n for n in range(5))
+    for places in (
+        [(0, 0), (0, 13), (0, 26), (0, 39), (0, 52)], [(0, 13), (0, 26)], [(1, 0), (1, 13), (1, 26)],
+        [(0, 0), (0, 26), (0, 13), (0, 39)], [(0, 0), (0, 13), (0, 13), (0, 39)],
+        [(0, 0), (1, 13), (0, 26)], [(1, 26), (0, 0)], [(0, 5), (0, 18)],
+    ):  # fmt: skip
+        table = views(places, one, other)
+        texts = [(one, other)[which][at : at + 13].decode() for which, at in places]
+        assert table.column("k").to_pylist() == texts
+        assert measure(table, "k").checksum == measure([{"k": each} for each in texts], "k").checksum
+    frame = pl.DataFrame({"k": [f"user-{number:08d}" for number in range(100)]})
+    swapped = frame[[0, *range(98, 0, -1), 99]]
+    assert measure(swapped, "k").checksum == measure(frame, "k").checksum
 
 
 def test_whole_floats_are_integers() -> None:

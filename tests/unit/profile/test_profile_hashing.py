@@ -37,6 +37,26 @@ def test_length_and_zero_bytes_count(shapes: list[tuple[int, int]]) -> None:
 
 def test_no_texts_no_hashes() -> None:
     assert hashes_of([]) == []
+    assert HASHER.even_texts(np.zeros(8, np.uint8), 3, 3, 0).tolist() == []
+
+
+def test_a_text_hashes_alike_whatever_is_beside_it() -> None:
+    """Alone, among longer and shorter ones, and among those of its own length: each takes another way."""
+    values = [bytes([65 + place]) * length for place, length in enumerate((0, 1, 7, 8, 9, 16, 40, 256, 257, 300, 320))]
+    together = hashes_of(values)
+    assert len(set(together)) == len(values)
+    for value, found in zip(values, together, strict=True):
+        assert hashes_of([value]) == [found]
+        assert hashes_of([value, value[::-1]]) == [found, found]
+        assert hashes_of([value, b"Z" * len(value), value])[::2] == [found, found]
+
+
+@pytest.mark.parametrize("length", [0, 1, 8, 11, 16, 255, 256, 257, 320])
+@pytest.mark.parametrize("gap", [0, 5])
+def test_texts_at_even_distances_hash_as_others_do(length: int, gap: int) -> None:
+    values = [bytes((7 * row + 13 * at + at // 9) % 251 for at in range(length)) for row in range(5)]
+    data = np.frombuffer((b"\xee" * gap).join([*values, b""]) + bytes(8), np.uint8)
+    assert HASHER.even_texts(data, length + gap, length, 5).tolist() == hashes_of(values)
 
 
 def test_long_texts_are_hashed_at_both_ends() -> None:
