@@ -6,54 +6,123 @@ is not in hand, nor is one of two that consumers of one thread have polled, nor 
 
 from __future__ import annotations
 
+import asyncio.tasks
+import os
 import weakref
 from asyncio import _get_running_loop as running_loop
 from asyncio import current_task
-from collections.abc import Callable
-from threading import get_ident
+from collections.abc import Callable, Collection
+from threading import RLock, get_ident, local
 from typing import Any
 
 LIVE: dict[int, weakref.ref[Hand]] = {}
 """The hands of all consumers of the process."""
 SERVING: dict[int, Serving] = {}
 """By thread: what is serving delivery reports there."""
+CHANGING = RLock()
+"""Held for a few assignments, where a consumer's hand is made or ends."""
+_NOBODYS: Any = RLock()  # is never acquired
+if hasattr(os, "register_at_fork") and hasattr(CHANGING, "_at_fork_reinit"):
+    os.register_at_fork(after_in_child=CHANGING._at_fork_reinit)  # whoever held it is not in the child
+
+
+def _working() -> Collection[Any]:
+    """Empty while no task of any event loop of this process is being worked on.
+
+    Where asyncio answers ``current_task`` from a dict (up to Python 3.13 at least), it is that dict. Elsewhere it is
+    never empty.
+    """
+    tasks: Any = getattr(asyncio.tasks, "_current_tasks", None)
+    loop: Any = object()
+    if isinstance(tasks, dict):
+        tasks[loop] = task = object()
+        try:
+            if current_task(loop) is task:
+                return tasks
+        finally:
+            del tasks[loop]
+    return (None,)
+
+
+WORKING = _working()
+"""Whether it is empty is known in a tenth of the time that it takes to ask for this thread's task."""
+
+
+def task_here() -> Any:
+    """The task that is being worked on in this thread; null: none is."""
+    return None if running_loop() is None else current_task()
 
 
 class Hand:
-    """That of one consumer: ``message``, and the thread and task that polled it."""
+    """That of one consumer in one thread, and in one task or in none: those that make it.
 
-    __slots__ = ("__weakref__", "message", "task", "thread")
+    Another thread or task that polls has a hand of its own. So a message never gets into the hand of somebody who has
+    not polled it, whatever several threads do at once.
+    """
+
+    __slots__ = ("__weakref__", "message", "owner", "task", "thread")
 
     def __init__(self) -> None:
         self.message: Any = None
-        self.thread = 0
-        self.task: Any = None
-        """The task of the event loop that polled; null: it was no task."""
+        self.thread = get_ident()
+        self.task: Any = task_here()
+        self.owner: Any = _NOBODYS
+        """Of the thread's, where it is no task's. Nobody waits for this lock: it says whether who asks is its owner in
+        less time than it takes to ask for the thread's number."""
+        if self.task is None:
+            self.owner = RLock()
+            self.owner.acquire()
+        _leaving().add(self)
         LIVE[id(self)] = weakref.ref(self, _forget(id(self)))
 
     def release(self) -> None:
         """There is nothing in it any more, and will be nothing."""
         self.message = None
+        self.thread = 0
+        self.owner = _NOBODYS
         LIVE.pop(id(self), None)
+
+    def fits(self) -> bool:
+        """Whether it is of the thread and the task that ask."""
+        return self.thread == get_ident() and self.task is task_here()
 
     def held(self) -> Any:
         """The one message that whoever asks has in hand; null where there is none, or where there may be another."""
         message = self.message
-        own = get_ident()
-        if message is None or self.thread != own or message.error() is not None:
+        if message is None or ((WORKING or not self.owner._is_owned()) and not self.fits()):
             return None
-        if running_loop() is None:
-            if self.task is not None:
-                return None
-        elif current_task() is not self.task:
-            return None
-        if (SERVING and own in SERVING) or (len(LIVE) > 1 and self._others(own)):
+        if message.error() is not None or (SERVING and get_ident() in SERVING) or (len(LIVE) > 1 and self._others()):
             return None
         return message
 
-    def _others(self, thread: int) -> bool:
+    def _others(self) -> bool:
         hands = [hand for reference in list(LIVE.values()) if (hand := reference()) is not None]
-        return any(hand is not self and hand.message is not None and hand.thread == thread for hand in hands)
+        return any(hand is not self and hand.message is not None and hand.thread == self.thread for hand in hands)
+
+
+class _Leaving:
+    """Ends with its thread. What that had in hand is in no hand then: threads' numbers are given again."""
+
+    def __init__(self) -> None:
+        self._hands: weakref.WeakSet[Hand] = weakref.WeakSet()
+
+    def add(self, hand: Hand) -> None:
+        self._hands.add(hand)
+
+    def __del__(self) -> None:
+        for hand in list(self._hands):
+            hand.release()
+
+
+_threads = local()
+
+
+def _leaving() -> _Leaving:
+    try:
+        found: _Leaving = _threads.leaving
+    except AttributeError:
+        found = _threads.leaving = _Leaving()
+    return found
 
 
 class Serving:

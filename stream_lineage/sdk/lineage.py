@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextvars import ContextVar
 from dataclasses import dataclass
-from operator import methodcaller
+from operator import call
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Final
@@ -13,7 +13,7 @@ from typing import Any, Final
 from confluent_kafka import Message
 
 from stream_lineage.sdk.guard import Notices
-from stream_lineage.sdk.hand import SERVING, Hand, Serving
+from stream_lineage.sdk.hand import CHANGING, SERVING, Hand, Serving
 from stream_lineage.sdk.parents import add_parent, named
 from stream_lineage.sdk.trace_context import Headers, trace_context
 from stream_lineage.wire.lineage_headers import (
@@ -41,9 +41,12 @@ class _Automatic:
 
 AUTOMATIC: Final = _Automatic()
 """The parents of a record whose parents are not named: those of the window that is open, else the message in hand."""
-_LOW = tuple(bytes((number | 128,)) for number in range(128))
-_ONLY = tuple(bytes((number,)) for number in range(128))
-_headers = methodcaller("headers")  # which notices where the client returns something and raises; see record_headers
+_BLOCK = 128
+"""Offsets whose headers differ in one byte."""
+_LOW = tuple(bytes((number | 128,)) for number in range(_BLOCK))
+_ONLY = tuple(bytes((number,)) for number in range(_BLOCK))
+_headers = Message.headers
+_NONE = (None, None, -1, 0, b"", (), b"")
 
 
 @dataclass(slots=True)
@@ -139,12 +142,14 @@ class Lineage:
         self._notices = Notices()
         self._most = max(LEAST_MOST_BYTES, min(most_header_bytes, LARGEST_HEADER))
         self._cluster = cluster
-        self._hands: list[Hand] = []
+        self._hands: dict[object, Hand] = {}  # by consumer
+        self._only: Hand | None = None  # of one consumer; null where there is none, or are several
         self._outputs: set[str] = set()  # topics that are written to; only where ``cluster`` is another one
         self._windows: ContextVar[Entry | None] = ContextVar("stream_lineage_window", default=None)
         self._entered = False
+        self._special = cluster is not None  # whether it takes more than a look at the message in hand
         self._expected = False  # whether records are made from others at all
-        self._prefix: tuple[tuple[str, str, int, int], bytes, tuple[bytes, ...], bytes] | None = None
+        self._last: tuple[Any, Any, int, int, bytes, tuple[bytes, ...], bytes] = _NONE  # see _one
         self._run = _run_headers(os.environ.get(RUN_VARIABLE) if run_id is None else run_id)
 
     # For applications
@@ -155,20 +160,28 @@ class Lineage:
 
     # For the clients
 
-    def hand(self) -> Hand:
-        """That of a new consumer. With two of them there is never just one message in hand."""
-        hand = Hand()
-        self._hands.append(hand)
-        self._expected = True
-        return hand
+    def hand(self, seat: object) -> Hand:
+        """That of a consumer, in the thread and task that ask. With two consumers there is never just one message."""
+        with CHANGING:
+            hand = self._hands.get(seat)
+            if hand is None or not hand.fits():
+                if hand is not None:
+                    hand.release()
+                hand = self._hands[seat] = Hand()
+                self._only = hand if len(self._hands) == 1 else None
+                self._expected = True
+            return hand
 
-    def close(self, hand: Hand) -> None:
-        hand.release()
-        if hand in self._hands:
-            self._hands.remove(hand)
+    def close(self, seat: object) -> None:
+        """Of a consumer that is no more."""
+        with CHANGING:
+            hand = self._hands.pop(seat, None)
+            if hand is not None:
+                hand.release()
+            self._only = next(iter(self._hands.values())) if len(self._hands) == 1 else None
 
     def enter(self, window: Window) -> Entry:
-        self._entered = self._expected = True
+        self._entered = self._special = self._expected = True
         outer = self._windows.get()
         while outer is not None and not outer.open:
             outer = outer.outer
@@ -230,6 +243,15 @@ class Lineage:
 
         May raise anything where it is given what nobody can be asked for; clients catch it.
         """
+        hand = self._only
+        if parents is AUTOMATIC and hand is not None and not self._special:
+            message = hand.held()
+            if message is not None:
+                return self._one(topic, message)
+        return self._other(topic, parents)
+
+    def _other(self, topic: str, parents: Any) -> Headers:
+        """Where it is not just the message in hand."""
         if self._cluster is not None:
             self._outputs.add(topic)
         if parents is AUTOMATIC:
@@ -237,8 +259,8 @@ class Lineage:
             if window is not None:
                 found = self._many(topic, window.ranges)
                 return found if window.only is None else found + self._trace(window)
-            hands = self._hands
-            message = hands[0].held() if len(hands) == 1 else None
+            hand = self._only
+            message = None if hand is None else hand.held()
             if message is not None:
                 return self._one(topic, message)
             self.unnamed(1)
@@ -276,20 +298,31 @@ class Lineage:
 
     def _one(self, topic: str, message: Message) -> Headers:
         """All but the lowest bits of the offset is mostly as it was for the record before."""
-        offset: int = message.offset()
-        key = (topic, message.topic(), message.partition(), offset >> 7)
-        known = self._prefix
-        if known is None or known[0] != key:
-            prefix = one_parent_prefix(topic, key[1], key[2], self._cluster)
-            # Below 128 an offset is one byte, which is not followed by others.
-            low, high = (_ONLY, b"") if offset < 128 else (_LOW, varint(offset >> 7))
-            known = (key, prefix, low, high + b"\0")
-            self._prefix = known
+        # All of that at once: another thread may be writing the next.
+        for_topic, of_topic, of_partition, of_offset, prefix, lowest, rest = self._last
+        number = message.offset() - of_offset
+        if (
+            not 0 <= number < _BLOCK
+            or message.partition() != of_partition
+            or message.topic() != of_topic
+            or topic != for_topic
+        ):
+            number, prefix, lowest, rest = self._next(topic, message)
         self.counts.written += 1
-        found: Headers = [(PARENTS_HEADER, known[1] + known[2][offset & 127] + known[3])]
+        found: Headers = [(PARENTS_HEADER, prefix + lowest[number] + rest)]
         if self._run:
             found += self._run
-        return found if _headers(message) is None else found + trace_context(message)
+        # ``call`` notices where the client returns something and raises, as a call that is compiled for it does not:
+        # see ``wire.record_headers``.
+        return found if call(_headers, message) is None else found + trace_context(message)
+
+    def _next(self, topic: str, message: Message) -> tuple[int, bytes, tuple[bytes, ...], bytes]:
+        parent, partition, (block, number) = message.topic(), message.partition(), divmod(message.offset(), _BLOCK)
+        prefix = one_parent_prefix(topic, parent, partition, self._cluster)
+        # Below 128 an offset is one byte, which is not followed by others.
+        lowest, rest = (_LOW, varint(block) + b"\0") if block else (_ONLY, b"\0")
+        self._last = topic, parent, partition, block * _BLOCK, prefix, lowest, rest
+        return number, prefix, lowest, rest
 
     def _trace(self, parent: Any) -> Headers:
         """The trace context that came with the only parent goes on with what is made from it."""

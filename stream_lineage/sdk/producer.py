@@ -25,6 +25,8 @@ class LineageProducer(Producer):  # type: ignore[misc]
             parents that are named are written.
     """
 
+    __slots__ = ("__dict__", "__weakref__", "_lineage")
+
     def __init__(self, *args: Any, lineage: Lineage | None = None, **kwargs: Any) -> None:
         self._lineage = Lineage() if lineage is None else lineage
         super().__init__(*args, **kwargs)
