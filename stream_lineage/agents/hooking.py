@@ -1,10 +1,15 @@
 """Doing what hooks say when there is an incident, beside everything else. The worker that has the first partition of
-the log does it; what is begun is noted first, so that the next worker does not begin it again."""
+the log does it; what is begun is noted first, so that the next worker does not begin it again.
+
+A worker that has stood still may have lost the partition without knowing so yet. So what was noted is read back before
+anything is done: Kafka has put the notes of all workers in one order, and the first one counts.
+"""
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -24,6 +29,7 @@ class Noted(Protocol):
     """``lineage.actions``."""
 
     def records(self) -> list[tuple[bytes, ActionRecord | None]]: ...
+    def newer(self) -> list[tuple[bytes, ActionRecord | None]]: ...
     def write(self, key: bytes, value: bytes | None) -> None: ...
 
 
@@ -47,6 +53,7 @@ class Hooking:
         self._here = here
         self._ready = ready
         self._now = now
+        self._name = uuid.uuid4().hex
         self._desk: HookDesk | None = None
         self._offset = 0
         self._round = 0
@@ -90,11 +97,8 @@ class Hooking:
         return hook_metrics(dict(self._counts))
 
     def _begin(self) -> None:
-        desk = self._make_desk()
-        desk.counts = self._counts
-        for _, record in self._noted.records():
-            if record is not None:
-                desk.load(record)
+        desk = self._made()
+        _load(desk, self._noted.records())
         self._round += 1
         self._offset = 0
         self._unsaved += desk.left_over(self._now())
@@ -106,21 +110,35 @@ class Hooking:
         record = desk.begun(act, self._now())
         try:
             self._noted.write(record.id.encode(), record.to_bytes())
+            _load(desk, self._noted.newer())
         except StreamLineageError:
             desk.let_go(act)
             raise
+        if record.state is ActionState.BEGUN and not desk.claimed(record):
+            _log.warning("another worker does what a hook says", hook=record.hook, incident=record.incident)
+            desk.let_go(act)
+            return
         _log.info("hook", hook=record.hook, incident=record.incident, state=record.state.value, what=record.what)
         if record.state is ActionState.BEGUN:
             self._couriers.offer(act.hook.name, (self._round, act))
 
+    def _made(self) -> HookDesk:
+        desk = self._make_desk()
+        desk.counts, desk.by = self._counts, self._name
+        return desk
+
     def _ends(self, desk: HookDesk | None) -> None:
         """Note what has ended, also where another worker goes on: it was done here."""
         for _, (number, act), done in self._couriers.done():
-            made = (desk if desk is not None and number == self._round else self._make_desk()).ended(
-                act, done, self._now()
-            )
+            made = (desk if desk is not None and number == self._round else self._made()).ended(act, done, self._now())
             _log.info("hook ended", hook=made.hook, incident=made.incident, state=made.state.value, result=made.result)
             self._unsaved.append(made)
         while self._unsaved:
             self._noted.write(self._unsaved[0].id.encode(), self._unsaved[0].to_bytes())
             del self._unsaved[0]
+
+
+def _load(desk: HookDesk, records: Iterable[tuple[bytes, ActionRecord | None]]) -> None:
+    for _, record in records:
+        if record is not None:
+            desk.load(record)

@@ -30,6 +30,7 @@ class OwnLog(Generic[T]):
         self._group_id = group_id
         self._decode = decode
         self._producer: Producer | None = None
+        self._at = 0
 
     def records(self) -> list[tuple[bytes, T | None]]:
         """All that it holds, with keys, in order. Null: what had this key counts no more.
@@ -37,14 +38,20 @@ class OwnLog(Generic[T]):
         Raises:
             KafkaUnavailable: no broker answered.
         """
+        self._at = 0
+        return self.newer()
+
+    def newer(self) -> list[tuple[bytes, T | None]]:
+        """What has come since it was read last, up to what is there now, as ``records``. Raises as that does."""
         reader = consumer(self._settings, self._group_id, READER)
         try:
             feed = OnePartition(reader, self._topic, self._record)
             found: list[tuple[bytes, T | None]] = []
-            end, at = feed.end(), 0
+            end, at = feed.end(), self._at
             while at < end:
                 records, at = feed.read(at)
                 found += [record for _, record in records]
+            self._at = at
             return found
         finally:
             reader.close()

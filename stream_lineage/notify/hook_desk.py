@@ -49,10 +49,15 @@ class Done:
 @dataclass(slots=True)
 class HookDesk:
     """``load`` what was noted, ``take`` what is told of incidents; ``due`` gives what is to be done, and ``begun`` and
-    ``ended`` what is to be noted of it. ``left_over`` is what an earlier worker began and did not end."""
+    ``ended`` what is to be noted of it. ``left_over`` is what an earlier worker began and did not end.
+
+    What ``begun`` gives is done only if it is ``claimed`` once it was noted and all that was noted before was loaded:
+    of two workers that begin the same, the one whose note came first does it. ``by`` is this one's name.
+    """
 
     hooks: Hooks
     owners_of: OwnersOf
+    by: str = ""
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Of what ended, by hook and state."""
     _known: dict[str, ActionRecord] = field(default_factory=dict)
@@ -66,19 +71,24 @@ class HookDesk:
     def load(self, record: ActionRecord) -> None:
         """What was noted, in order."""
         before = self._known.get(record.id)
+        if record.state is ActionState.BEGUN and before is not None and not _free(before, record.by):
+            return  # it came too late: another worker does it, or it is over
         self._known[record.id] = record
         if before is None and record.state in (ActionState.BEGUN, ActionState.DRY_RUN):
             self._started.setdefault(record.hook, []).append(record.at)
 
     def left_over(self, now: datetime) -> list[ActionRecord]:
-        """What may have been done by a worker that ended: noted as unknown, unless to do it twice is no harm."""
+        """What may have been done by a worker that ended: noted as unknown; where to do it twice is no harm, it is done
+        again."""
         repeatable = {each.name for each in self.hooks.hooks if each.repeatable}
         found = []
         for record in list(self._known.values()):
-            if record.state is ActionState.BEGUN and record.hook not in repeatable:
-                made = replace(record, state=ActionState.UNKNOWN, at=now, result="the worker that began it has ended")
+            if record.state is ActionState.BEGUN:
+                state = ActionState.LATER if record.hook in repeatable else ActionState.UNKNOWN
+                made = replace(record, state=state, at=now, result="the worker that began it has ended", by=self.by)
                 self._known[record.id] = made
-                self.counts[record.hook, made.state.value] += 1
+                if state is ActionState.UNKNOWN:
+                    self.counts[record.hook, state.value] += 1
                 found.append(made)
         return found
 
@@ -114,18 +124,21 @@ class HookDesk:
         state = ActionState.BEGUN if act.live else ActionState.DRY_RUN
         if self.limited(act, now):
             state = ActionState.LIMITED
-        made = replace(act.record, state=state, at=now)
-        self.load(made)
+        made = replace(act.record, state=state, at=now, by=self.by)
         if state is ActionState.BEGUN:
             self._busy.add(act.hook.name)
         else:
             self.counts[act.hook.name, state.value] += 1
         return made
 
+    def claimed(self, record: ActionRecord) -> bool:
+        """Whether what has begun is to be done here, by what was noted until now."""
+        known = self._known.get(record.id)
+        return known is not None and (known.state, known.by) == (ActionState.BEGUN, self.by)
+
     def let_go(self, act: Act) -> None:
-        """It could not be noted, and is not done."""
+        """It could not be noted, or another worker does it: it is not done."""
         self._busy.discard(act.hook.name)
-        self._known.pop(act.record.id, None)
 
     def ended(self, act: Act, done: Done, now: datetime) -> ActionRecord:
         """What is to be noted after it."""
@@ -143,7 +156,7 @@ class HookDesk:
             self._not_before[key] = now + timedelta(seconds=wait)
             if self._not_before[key] - told <= NEWS:
                 state = ActionState.LATER
-        made = replace(act.record, state=state, at=now, result=done.result, seconds=round(done.seconds, 3))
+        made = replace(act.record, state=state, at=now, result=done.result, seconds=round(done.seconds, 3), by=self.by)
         self._known[key] = made
         if state is not ActionState.LATER:
             self.counts[act.hook.name, state.value] += 1
@@ -162,6 +175,11 @@ class HookDesk:
             hook.name, heard.id, found.event, int(heard.document["reopened"]), ActionState.BEGUN, now, hook.said(), why
         )
         known = self._known.get(record.id)
-        if known is not None and (known.state in FINAL or now < self._not_before.get(record.id, now)):
+        if known is not None and (not _free(known, self.by) or now < self._not_before.get(record.id, now)):
             return None
         return Act(hook, heard, found, record)
+
+
+def _free(known: ActionRecord, by: str) -> bool:
+    """Whether a worker may begin what this was noted of last."""
+    return known.state not in FINAL and (known.state is not ActionState.BEGUN or known.by == by)

@@ -32,7 +32,7 @@ FINAL = frozenset(ActionState) - {ActionState.BEGUN, ActionState.LATER}
 @dataclass(frozen=True, slots=True)
 class ActionRecord:
     """``change`` is what happened to the incident; ``round``: how often the incident had come back by then.
-    ``seconds`` is how long it took; null where nothing was started."""
+    ``seconds`` is how long it took; null where nothing was started. ``by`` is the worker, as it calls itself."""
 
     hook: str
     incident: str
@@ -44,6 +44,7 @@ class ActionRecord:
     why: str
     result: str = ""
     seconds: float | None = None
+    by: str = ""
 
     @property
     def id(self) -> str:
@@ -56,6 +57,7 @@ class ActionRecord:
             "id": self.id, "hook": self.hook, "incident": self.incident, "change": self.change, "round": self.round,
             "state": self.state.value, "at": self.at.astimezone(UTC).isoformat(timespec="milliseconds"),
             "what": self.what, "why": self.why, "result": self.result, "seconds": self.seconds,
+            "by": self.by,
         }  # fmt: skip
 
     def to_bytes(self) -> bytes:
@@ -75,6 +77,7 @@ def action_from(value: bytes) -> ActionRecord:
             str(found["hook"]), str(found["incident"]), str(found["change"]), int(found["round"]),
             ActionState(found["state"]), datetime.fromisoformat(found["at"]).astimezone(UTC), str(found["what"]),
             str(found["why"]), str(found["result"]), None if seconds is None else float(seconds),
+            str(found.get("by", "")),
         )  # fmt: skip
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DecodeError(f"no action: {type(error).__name__}") from error

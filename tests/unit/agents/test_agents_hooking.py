@@ -12,14 +12,21 @@ import pytest
 from stream_lineage.agents.hooking import Hooking
 from stream_lineage.errors import KafkaUnavailable
 from stream_lineage.notify.hook_desk import Act, Done, HookDesk
-from stream_lineage.notify.hook_record import ActionRecord, action_from
+from stream_lineage.notify.hook_record import ActionRecord, ActionState, action_from
 from stream_lineage.notify.hook_rules import Hooks
 from stream_lineage.notify.sending import Heard
 
 NOW = datetime(2026, 11, 2, 10, tzinfo=UTC)
 HOOKS = Hooks.model_validate(
-    {"hooks": [{"name": "run", "mode": "live", "on": ["opened"], "command": {"arguments": ["/bin/true"]}}]}
-)
+    {
+        "hooks": [
+            {
+                "name": "run", "mode": "live", "on": ["opened"], "most_per_hour": 50,
+                "command": {"arguments": ["/bin/true"]},
+            }
+        ]
+    }
+)  # fmt: skip
 
 
 def heard(name: str) -> Heard:
@@ -50,8 +57,9 @@ class Log:
         self.written: list[ActionRecord] = []
         self.away = False
 
-    def records(self) -> list[tuple[bytes, ActionRecord | None]]:
-        return [(each.id.encode(), each) for each in self.written]
+    def reader(self) -> Reader:
+        """As one worker has it."""
+        return Reader(self)
 
     def write(self, key: bytes, value: bytes | None) -> None:
         if self.away:
@@ -61,6 +69,31 @@ class Log:
 
     def of(self, name: str) -> list[str]:
         return [each.state.value for each in self.written if each.incident == name]
+
+
+class Reader:
+    """Of ``lineage.actions``: reads on from where it was."""
+
+    def __init__(self, log: Log) -> None:
+        self._log, self._at = log, 0
+        self.before_write: Callable[[], object] = lambda: None
+        self.after_write: Callable[[], object] = lambda: None
+
+    def records(self) -> list[tuple[bytes, ActionRecord | None]]:
+        self._at = 0
+        return self.newer()
+
+    def newer(self) -> list[tuple[bytes, ActionRecord | None]]:
+        if self._log.away:
+            raise KafkaUnavailable("away")
+        found = self._log.written[self._at :]
+        self._at += len(found)
+        return [(each.id.encode(), each) for each in found]
+
+    def write(self, key: bytes, value: bytes | None) -> None:
+        self.before_write()
+        self._log.write(key, value)
+        self.after_write()
 
 
 class Action:
@@ -82,8 +115,9 @@ class Action:
 class Worker:
     def __init__(self, topic: Topic, log: Log, action: Callable[[Act], Done]) -> None:
         self.here, self.ready = True, True
+        self.log = log.reader()
         self.hooking = Hooking(
-            lambda: HookDesk(HOOKS, lambda _: ()), action, topic, log,
+            lambda: HookDesk(HOOKS, lambda _: ()), action, topic, self.log,
             here=lambda: self.here, ready=lambda: self.ready, now=lambda: NOW,
         )  # fmt: skip
 
@@ -119,6 +153,62 @@ def test_what_runs_while_another_worker_takes_over_is_not_run_again_and_its_end_
     second.until(lambda: log.of("a") == ["begun", "unknown"])
     action.open.set()
     first.until(lambda: log.of("a") == ["begun", "unknown", "done"])
+    assert action.done == ["a"]
+
+
+@pytest.mark.parametrize("moment", ["before it notes", "after it has noted"])
+def test_a_worker_that_stood_still_and_lost_its_part_without_knowing_does_nothing_twice(moment: str) -> None:
+    """Both believe that it is theirs. The first one stands still around its note until the other one has ended."""
+    topic, log, action = Topic(heard("a")), Log(), Action()
+    first, second = Worker(topic, log, action), Worker(topic, log, action)
+
+    def other() -> None:
+        first.log.before_write = first.log.after_write = lambda: None
+        second.until(lambda: log.of("a")[-1:] in (["done"], ["unknown"]))
+
+    if moment == "before it notes":
+        first.log.before_write = other
+    else:
+        first.log.after_write = other
+    first.hooking.turn()
+    topic.told.append(heard("b"))
+    first.until(lambda: "done" in log.of("b"))
+    second.hooking.turn()
+    if moment == "before it notes":
+        assert log.of("a") == ["begun", "done", "begun"]
+        assert [each.by for each in log.written[:2]] == [log.written[0].by] * 2 != [log.written[2].by] * 2
+        assert action.done == ["a", "b"]
+    else:  # whoever goes on cannot know whether it was done
+        assert log.of("a") == ["begun", "unknown"]
+        assert action.done == ["b"]
+
+
+def test_two_workers_that_both_believe_that_it_is_theirs_do_each_thing_once() -> None:
+    topic, log, action = Topic(), Log(), Action()
+    workers = [Worker(topic, log, action) for _ in range(2)]
+    names = [f"{number}" for number in range(20)]
+    for name in names:
+        topic.told.append(heard(name))
+        for each in workers:
+            each.hooking.turn()
+
+    def all_done() -> bool:
+        workers[1].hooking.turn()
+        return {each.incident for each in log.written if each.state is ActionState.DONE} == set(names)
+
+    workers[0].until(all_done)
+    assert sorted(action.done) == sorted(names)
+
+
+def test_what_was_noted_and_cannot_be_read_back_is_done_later() -> None:
+    topic, log, action = Topic(heard("a")), Log(), Action()
+    worker = Worker(topic, log, action)
+    worker.log.after_write = lambda: setattr(log, "away", True)
+    with pytest.raises(KafkaUnavailable):
+        worker.hooking.turn()
+    assert not action.done
+    worker.log.after_write, log.away = (lambda: None), False
+    worker.until(lambda: log.of("a") == ["begun", "begun", "done"])
     assert action.done == ["a"]
 
 

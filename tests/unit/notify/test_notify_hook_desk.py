@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -46,6 +48,7 @@ def turn(made: HookDesk, seconds: float, done: Done | None = None) -> list[str]:
     said = []
     for act in made.due(at(seconds)):
         record = made.begun(act, at(seconds))
+        made.load(record)  # as it is read back
         said.append(f"{record.id} {record.state}")
         if record.state is ActionState.BEGUN:
             said.append(made.ended(act, done or Done(ok=True, result="fine"), at(seconds)).state.value)
@@ -120,9 +123,51 @@ def test_what_a_worker_that_is_gone_began_is_not_done_again_unless_that_is_no_ha
     begun = first.begun(act, at(1))
     second = desk(hook)
     second.load(begun)
-    assert [each.state for each in second.left_over(at(2))] == ([] if again else [ActionState.UNKNOWN])
+    assert [each.state for each in second.left_over(at(2))] == [ActionState.LATER if again else ActionState.UNKNOWN]
     second.take(heard(2, "root-cause"))
     assert bool(turn(second, 3)) is again
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(["begun by a", "begun by b", "done by a"])])
+def test_of_all_that_was_noted_of_an_action_one_begin_counts(order: tuple[str, ...]) -> None:
+    """Whoever reads the notes in whatever order they have: the first one that begins, before any end."""
+    begun = {by: ActionRecord("run", "i", "cause", 0, ActionState.BEGUN, at(1), "", "", by=by) for by in "ab"}
+    done = replace(begun["a"], state=ActionState.DONE)
+    noted = {"begun by a": begun["a"], "begun by b": begun["b"], "done by a": done}
+    claims = []
+    for by, record in begun.items():
+        made = desk(COMMAND)
+        made.by = by
+        for name in order[: order.index(f"begun by {by}") + 1]:
+            made.load(noted[name])
+        claims += [by] if made.claimed(record) else []
+    assert claims == {"begun": [order[0][-1]], "done ": []}[order[0][:5]]
+
+
+def test_a_worker_does_not_begin_what_another_one_does() -> None:
+    mine, other = desk(COMMAND), desk(COMMAND)
+    mine.by, other.by = "mine", "other"
+    for each in (mine, other):
+        each.take(heard(2, "root-cause"))
+    [act] = other.due(at(1))
+    mine.load(other.begun(act, at(1)))
+    assert list(mine.due(at(2))) == []
+    mine.load(other.ended(act, Done(ok=False, result="rebalancing", again=True), at(3)))
+    assert [each.record.id for each in mine.due(at(9))] == [act.record.id]
+
+
+def test_what_was_noted_and_not_read_back_may_be_begun_again_by_the_same_worker() -> None:
+    made = desk(COMMAND)
+    made.by = "me"
+    made.take(heard(2, "root-cause"))
+    [act] = made.due(at(1))
+    noted = made.begun(act, at(1))
+    made.let_go(act)  # Kafka did not answer
+    made.load(noted)
+    [again] = made.due(at(2))
+    record = made.begun(again, at(2))
+    made.load(record)
+    assert made.claimed(record)
 
 
 def test_what_could_not_be_done_is_tried_again_until_it_is_old() -> None:
@@ -175,7 +220,7 @@ def test_a_hook_does_one_thing_at_a_time() -> None:
 
 
 def test_a_record_comes_back_as_it_was() -> None:
-    record = ActionRecord("h", "i", "cause", 1, ActionState.FAILED, at(1), "run", "critical", "exit code 1", 0.25)
+    record = ActionRecord("h", "i", "cause", 1, ActionState.FAILED, at(1), "run", "critical", "exit code 1", 0.25, "me")
     assert action_from(record.to_bytes()) == record
 
 
