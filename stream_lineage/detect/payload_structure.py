@@ -204,12 +204,20 @@ class _Watch:
 
     def _adopt(self, path: str, tally: Tally) -> None:
         """A path that is usual from now on, with what is below it."""
+        self.structure.paths[path] = tally.copy()
+        self._adopted.add(path)
+        self._drop("added", path)
+        self._adopt_inside(path)
+
+    def _adopt_inside(self, path: str) -> None:
+        """What is new below a path is no change of its own."""
         paths = self.structure.paths
-        for each in (path, *(below for below in self.seen if is_inside(below, path))):
-            if len(paths) < MAX_PATHS or each in paths:
-                paths[each] = (tally if each == path else self.seen[each]).copy()
-                self._adopted.add(each)
-            self._drop("added", each)
+        for each in self.seen:
+            if is_inside(each, path) and each not in paths:
+                if len(paths) < MAX_PATHS:
+                    paths[each] = self.seen[each].copy()
+                    self._adopted.add(each)
+                self._drop("added", each)
         fold(self.structure, maps_among(self.structure.paths, self.structure.maps))
 
     def _vanished(self, path: str, usual: Tally, tally: Tally) -> None:
@@ -287,9 +295,11 @@ class _Watch:
             what = ("type-promoted", ()) if promoted else ("type-widened", ("forward",))
             self._tell("type", path, SchemaChange(what[0], path, old, both, what[1]))
             usual.add(suspect.seen)
+            self._adopt_inside(path)
         elif not pure and _is_over(suspect, suspect.seen.values):
             self._drop("type", path)
             usual.add(suspect.seen)
+            self._adopt_inside(path)
         return pure
 
     def __contains__(self, key: tuple[str, str]) -> bool:

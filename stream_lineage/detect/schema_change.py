@@ -9,7 +9,7 @@ from stream_lineage.detect.schema_delta import SchemaDiff
 from stream_lineage.detect.schema_diff import diff_schemas
 from stream_lineage.errors import SchemaError
 from stream_lineage.model.finding import Compatibility, SchemaChange, Severity
-from stream_lineage.model.schema import SchemaReference, SchemaType
+from stream_lineage.model.schema import SchemaReference
 
 SHOWN_CHANGES = 3
 SHOWN_PARTITIONS = 4
@@ -32,13 +32,12 @@ def schema_change(before: SchemaReference | None, after: SchemaReference, schema
     if before.type is not after.type:
         broken = SchemaChange("format-changed", "", before.label(), after.label(), ("backward", "forward"))
         return SchemaDiff(Compatibility(backward=False, forward=False), (broken,))
-    if before.type is not SchemaType.NONE:
-        old, new = schemas.text(before), schemas.text(after)
-        if old is not None and new is not None:
-            try:
-                return diff_schemas(before.type, old.text, new.text, old.references, new.references)
-            except SchemaError:
-                pass  # it is on the wire whether we can parse it or not: say that it changed
+    old, new = schemas.text(before), schemas.text(after)
+    if old is not None and new is not None:
+        try:
+            return diff_schemas(before.type, old.text, new.text, old.references, new.references)
+        except SchemaError:
+            pass  # it is on the wire whether we can parse it or not: say that it changed
     return SchemaDiff(None, (SchemaChange("schema-changed", "", before.label(), after.label()),))
 
 

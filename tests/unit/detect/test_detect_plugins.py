@@ -169,6 +169,24 @@ def test_what_switches_a_plugin_off(caplog: pytest.LogCaptureFixture, row: tuple
     assert why in said["error"], said
 
 
+def test_what_is_asked_quietly_is_not_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    found, refused = plugins((), installed(monkeypatch, good=Good, bad=raises(RuntimeError("no licence"))), quiet=True)
+
+    assert (list(found), list(refused.values())) == (["counting"], ["no licence"])
+    assert caplog.records == []
+
+
+def test_one_that_has_no_state_to_begin_with_any_more(caplog: pytest.LogCaptureFixture) -> None:
+    """It had one when it was loaded: each topic that is new asks again."""
+    late = type("Late", (Good,), {"initial": raises(ValueError("the file is gone"))})
+    detector = Contained(late(), "counting")
+
+    assert [detector.initial() for _ in range(2)] == [{}, {}]
+    assert detector.observe({}, SEEN, NOON, Schemas()) == ({}, ())
+    [line] = caplog.records
+    assert (line.message, vars(line)["error"]) == ("detector plugin switched off", "ValueError: the file is gone")
+
+
 def test_one_that_takes_too_long_is_switched_off() -> None:
     times = iter([0.0, 0.5, 100.0, 111.0])
     detector = Contained(Good(), "counting", clock=lambda: next(times))

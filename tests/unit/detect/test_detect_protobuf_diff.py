@@ -14,6 +14,7 @@ from grpc_tools import protoc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_lineage.detect import protobuf_types
 from stream_lineage.detect.protobuf_diff import diff_protobuf
 from stream_lineage.errors import SchemaError
 
@@ -108,6 +109,11 @@ TABLE: list[tuple[str, str, str, str]] = [
     (m("E a = 1;", ENUM), m("E a = 1;", "enum E { A = 0; X = 1; }"), "full", "a value renamed"),
     (m("E a = 1;", ENUM), m("E a = 1;", "enum E { A = 0; B = 2; }"), "none", "a value with another number"),
     (m("E a = 1;", ENUM), m("F a = 1;", "enum F { FA = 0; FB = 1; }"), "full", "another enum with the same numbers"),
+    (m2("optional E a = 1;", ENUM), m("optional E a = 1;", ENUM), "full", "an enum opened"),
+    (m2("optional E a = 1;", ENUM), m("optional E a = 1;", ENUM2), "backward", "opened, with a value that old readers "
+     "lose"),
+    (m("E a = 1;", ENUM, E23), m("E a = 1;", "enum E { option features.enum_type = CLOSED; A = 0; B = 1; }", E23),
+     "full", "an enum closed, by an edition's feature"),
     # messages
     (m("int32 a = 1;", ITEM), m("int32 a = 1;"), "forward", "a message removed that records may be of"),
     (m("int32 a = 1;"), m("int32 a = 1;", ITEM), "backward", "a message added that records may be of"),
@@ -199,6 +205,23 @@ WORDS: list[tuple[str, str, list[tuple[str, str, str | None, str | None, tuple[s
         ("message-added", "Part", None, "Part", ()),
         ("message-type-changed", "i", "Item", "Part", ()),
     ]),
+    (m("map<string, Item> a = 1;", ITEM), m("map<string, Item> b = 1;", ITEM), [
+        ("field-renamed", "b", "a", "b", ()),
+    ]),
+    (m("map<string, Item> a = 1; map<int32, bool> b = 2;", ITEM), m("map<string, Part> a = 1;", "message Part { }"), [
+        ("message-removed", "Item", "Item", None, ()),
+        ("message-added", "Part", None, "Part", ()),
+        ("field-removed", "b", "map<int32, bool>", None, ()),
+        ("message-type-changed", "a{}", "Item", "Part", ()),
+        ("field-removed", "a{}.n", "int32", None, ()),
+    ]),
+    (m2("optional E e = 1;", ENUM), m("optional E e = 1;", ENUM), [
+        ("syntax-changed", "", "proto2", "proto3", ()),
+        ("enum-openness-changed", "e", "closed", "open", ()),
+    ]),
+    (m("E a = 1;", ENUM, E23), m("E a = 1;", "enum E { option features.enum_type = CLOSED; A = 0; B = 1; }", E23), [
+        ("enum-openness-changed", "a", "open", "closed", ()),
+    ]),
 ]  # fmt: skip
 
 
@@ -226,6 +249,29 @@ def test_what_is_no_schema_is_refused(text: str) -> None:
             diff_protobuf(text, m("int32 a = 1;"))
     else:  # a file without anything is one
         assert diff_protobuf(text, text).changes == ()
+
+
+TYPE = {"name": "M", "package": "", "entry": False, "nested": [], "enums": [], "fields": [], "reserved": [],
+        "reserved_names": []}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"types": None, "messages": [], "enums": [], "package": "", "syntax": "proto3"},
+        {"types": [TYPE], "messages": [1], "enums": [], "package": "", "syntax": "proto3"},
+        {"types": [{**TYPE, "reserved": [[1, 2, 3]]}], "messages": [0], "enums": [], "package": "", "syntax": "proto3"},
+    ],
+    ids=["nothing", "no list", "a message that is not there", "three ends of a range"],
+)
+def test_an_answer_of_the_compiler_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    whole = {"types": [TYPE], "messages": [0], "enums": [], "package": "", "syntax": "proto3"}
+    monkeypatch.setattr(protobuf_types, "declared_by", lambda text, references: whole)
+    assert diff_protobuf("old", "new").changes == ()
+    monkeypatch.setattr(protobuf_types, "declared_by", lambda text, references: answer)
+    with pytest.raises(SchemaError, match="answer"):
+        diff_protobuf("old", "new")
 
 
 def test_many_messages_take_bounded_time() -> None:

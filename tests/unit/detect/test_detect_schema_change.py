@@ -9,7 +9,10 @@ import pytest
 from stream_lineage.detect.detector import SchemaText
 from stream_lineage.detect.json_diff import diff_json
 from stream_lineage.detect.schema_change import schema_change, severity
-from stream_lineage.model.finding import Severity
+from stream_lineage.detect.schema_delta import SchemaDiff
+from stream_lineage.detect.schema_diff import diff_document, diff_schemas
+from stream_lineage.errors import SchemaError
+from stream_lineage.model.finding import SchemaChange, Severity
 from stream_lineage.model.schema import Framing, SchemaReference, SchemaType
 
 CLOSED = {"type": "object", "additionalProperties": False}
@@ -21,6 +24,12 @@ class Texts:
 
     def text(self, reference: SchemaReference) -> SchemaText | None:
         return self._texts.get(reference.id if reference.id is not None else -1)
+
+    def registered(self, reference: SchemaReference) -> None:
+        return None
+
+    def has_subject(self, subject: str) -> None:
+        return None
 
 
 def reference(kind: SchemaType, number: int) -> SchemaReference:
@@ -57,6 +66,24 @@ def test_references_are_known_by_name() -> None:
     assert [change.kind for change in found.changes] == ["type-widened"]
 
 
+def test_of_bytes_without_a_schema_there_is_no_difference() -> None:
+    with pytest.raises(SchemaError, match="without a schema"):
+        diff_schemas(SchemaType.NONE, "{}", "{}", {}, {})
+
+
+def test_a_difference_as_json() -> None:
+    """What the command prints and the API answers: plain values only, and null where no verdict is known."""
+    integer, number = (json.dumps({"type": kind}) for kind in ("integer", "number"))
+    assert diff_document(diff_schemas(SchemaType.JSON, number, integer, {}, {})) == {
+        "compatibility": {"backward": False, "forward": True, "full": False},
+        "changes": [{"kind": "type-narrowed", "path": "", "old": "number", "new": "integer", "breaks": ["backward"]}],
+    }
+    assert diff_document(SchemaDiff(None, (SchemaChange("schema-changed", "", None, "b"),))) == {
+        "compatibility": None,
+        "changes": [{"kind": "schema-changed", "path": "", "old": None, "new": "b", "breaks": []}],
+    }
+
+
 def test_names_are_made_presentable() -> None:
     name = "\ud800\x1b[2J" + "x" * 5_000
     for schema in ({"properties": {name: {"type": "string"}}}, {"properties": {"a": {"enum": [name] * 3}}}):
@@ -65,7 +92,7 @@ def test_names_are_made_presentable() -> None:
             assert all(text.encode().decode().isprintable() and len(text) <= 500 for text in texts)
 
 
-@pytest.mark.parametrize("kind", [SchemaType.AVRO, SchemaType.JSON, SchemaType.PROTOBUF])
+@pytest.mark.parametrize("kind", list(SchemaType))
 def test_what_cannot_be_parsed_has_changed_all_the_same(kind: SchemaType) -> None:
     assert changed(kind, "{", "}") == ("unknown", [("schema-changed", "")], Severity.WARNING)
     nobody = schema_change(reference(kind, 0), reference(kind, 1), Texts())

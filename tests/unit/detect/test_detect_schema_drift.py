@@ -455,6 +455,34 @@ TABLE: list[tuple[int, str, list[Observation], list[list[tuple[str, dict[int, in
         + [observation(V2, span(0, n * 10, n * 10 + 9), at=later(n * 300)) for n in range(1, 9)],
         [[], [("schema-drift", {0: 10})]] + [[]] * 7,
     ),
+    (
+        56,
+        "an id that no record has begins nowhere",
+        [
+            observation(V1, span(0, 0, 9)),
+            observation(unresolved_reference(2), span(0, 10, 19, lost=[(10, 19)])),
+            observation(V2, span(0, 30, 39)),
+        ],
+        [[], [], [("schema-drift", {0: 30})]],
+    ),
+    (
+        57,
+        "an observation of before, once more",
+        [observation(V1, span(0, 0, 9)), observation(V2, span(0, 10, 19)), observation(V1, span(0, 0, 9))],
+        [[], [("schema-drift", {0: 10})], []],
+    ),
+    (
+        58,
+        "one of three partitions stays on the new version, the others are written on the old one at once",
+        [
+            observation(V1, *(span(p, 0, 9) for p in range(3))),
+            observation(V2, span(2, 10, 19)),
+            observation(V1, span(0, 10, 19), span(1, 10, 19), at=later(700)),
+            observation(V2, span(2, 20, 29), at=later(710)),
+            observation(V1, span(0, 20, 29), span(1, 20, 29), at=later(720)),
+        ],
+        [[], [("schema-drift", {2: 10})], [], [("mixed-versions", {2: 10})], []],
+    ),
 ]  # fmt: skip
 
 
@@ -608,6 +636,28 @@ def test_nothing_is_left_to_compare_with() -> None:
 
     assert (finding.kind, finding.before, finding.compatibility) == ("schema-version-returned", None, None)
     assert "from one that is forgotten to" in finding.summary
+
+
+def test_an_answer_that_comes_when_all_else_in_its_partition_is_forgotten() -> None:
+    flushes = [observation(unresolved_reference(2000), span(0, 5, 9)), observation(V1, span(0, 10, 19))]
+    flushes += [observation(avro_reference(1000 + n), span(1, n * 10, n * 10 + 9)) for n in range(MAX_VERSIONS + 2)]
+    late = avro_reference(2000)
+    state, found = run([*flushes, observation(late, span(0, 5, 9), kind=ObservationKind.RESOLUTION)])
+    [finding] = found[-1]
+
+    assert V1.fingerprint not in state["value"]["versions"]
+    assert (finding.kind, finding.first_offsets) == ("schema-drift", {0: 5})
+    assert (finding.before, finding.after, finding.compatibility) == (None, late, None)
+    assert "from one that is forgotten to" in finding.summary
+
+
+def test_a_mix_names_the_older_version_first() -> None:
+    """Whichever of both was written last: the offsets are those of the younger one."""
+    both = [observation(V1, span(0, 0, 9), span(1, 0, 9)), observation(V2, span(1, 10, 19))]
+    stay = [observation(V1, span(0, 10, 19), at=later(700)), observation(V2, span(1, 20, 29), at=later(700))]
+    for order in (stay, stay[::-1]):
+        finding = mixed(run([*both, *order])[1])
+        assert (finding.before, finding.after, finding.first_offsets) == (V1, V2, {1: 10})
 
 
 def test_many_ways_back_are_bounded() -> None:
