@@ -23,6 +23,8 @@ two problems in one."""
 COOLDOWN_WINDOWS = 60
 """A problem that comes back so soon after its end is told again only if it is graver, or still there by then."""
 _MOST_MEMBERS = 50
+_MOST_LEFT_OUT = 500
+"""Excursions of an episode that are known as its, and are not listed."""
 _MOST_EPISODES = 50
 _MOST_COOLDOWNS = 500
 _SHOWN = 4
@@ -51,7 +53,7 @@ class _Episode:
     first: Offsets
     last: Offsets
     members: dict[str, _Member] = field(default_factory=dict)
-    left_out: int = 0
+    left_out: dict[str, None] = field(default_factory=dict)
     told: Severity | None = None
 
     @property
@@ -137,11 +139,13 @@ class Episodes:
             now = found.get(key)
             if now is not None and _graver(now.severity, member.excursion.severity):
                 member.excursion = now
+        if episode.left_out:
+            episode.left_out = {key: None for key in episode.left_out if key in found}
 
     def _fresh(self, found: Mapping[str, Excursion | None]) -> list[tuple[str, Excursion]]:
         if not found:
             return []
-        known = {key for episode in self._episodes for key in episode.members}
+        known = {key for episode in self._episodes for key in (*episode.members, *episode.left_out)}
         fresh = [(key, each) for key, each in found.items() if each is not None and key not in known]
         return sorted(fresh, key=lambda item: (item[1].rank, item[0]))
 
@@ -205,8 +209,8 @@ def _join(episode: _Episode, fresh: Sequence[tuple[str, Excursion]]) -> None:
     for key, each in fresh:
         if len(episode.members) < _MOST_MEMBERS:
             episode.members[key] = _Member(each, alive=True)
-        else:
-            episode.left_out += 1
+        elif len(episode.left_out) < _MOST_LEFT_OUT:
+            episode.left_out[key] = None
 
 
 def _graver(one: Severity, other: Severity) -> bool:
@@ -218,14 +222,13 @@ def _summary(window: Window, episode: _Episode, phase: Phase) -> str:
     since = datetime.fromtimestamp(episode.began, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     of = f" of {primary.path}" if primary.path else ""
     told = f"{primary.metric.replace('-', ' ')}{of} is {primary.actual}, expected {primary.expected}"
-    more = len(episode.members) - 1 + episode.left_out
-    if more:
+    if len(episode.members) > 1:
         others = dict.fromkeys(
             f"{each.excursion.metric.replace('-', ' ')}{f' of {each.excursion.path}' if each.excursion.path else ''}"
             for each in list(episode.members.values())[1:]
         )
-        shown = ", ".join(list(others)[:_SHOWN])
-        told += f"; with it {shown}{f' and {len(others) - _SHOWN} more' if len(others) > _SHOWN else ''}"
+        more = max(0, len(others) - _SHOWN) + len(episode.left_out)
+        told += f"; with it {', '.join(list(others)[:_SHOWN])}{f' and {more} more' if more else ''}"
     if phase == "close":
         return f"{window.topic}: over, since {since}: {told.replace(' is ', ' was ', 1)}"
     return f"{window.topic}: {told}; since {since}, {_places(episode.first)}"
@@ -245,7 +248,7 @@ def _document(episode: _Episode) -> dict[str, Any]:
         "first": {str(partition): offset for partition, offset in episode.first.items()},
         "last": {str(partition): offset for partition, offset in episode.last.items()},
         "members": {key: [*_row(member.excursion), member.alive] for key, member in episode.members.items()},
-        "left_out": episode.left_out,
+        "left_out": list(episode.left_out),
         "told": episode.told,
     }
 
@@ -258,6 +261,7 @@ def _episode(document: Mapping[str, Any]) -> _Episode:
     members = {}
     for key, (metric, path, expected, actual, severity, began, score, alive) in document["members"].items():
         members[key] = _Member(Excursion(metric, path, expected, actual, Severity(severity), began, score), alive)
+    left_out = document["left_out"]  # states of before have their number
     return _Episode(
         document["fingerprint"],
         document["opened"],
@@ -265,6 +269,6 @@ def _episode(document: Mapping[str, Any]) -> _Episode:
         {int(partition): offset for partition, offset in document["first"].items()},
         {int(partition): offset for partition, offset in document["last"].items()},
         members,
-        document["left_out"],
+        dict.fromkeys(left_out if isinstance(left_out, list) else ()),
         None if document["told"] is None else Severity(document["told"]),
     )

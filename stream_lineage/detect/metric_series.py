@@ -48,11 +48,6 @@ class MetricSeries:
         return [self._live.state(), list(self._recent), self.alert]
 
     @property
-    def known(self) -> int:
-        """Values seen while it was constant; a changing series is as warm as its verdicts say."""
-        return self._count
-
-    @property
     def ramps(self) -> bool:
         """Whether it is a counter, or the like, whose height says nothing."""
         return self._live is not None and self._live.ramps

@@ -18,6 +18,9 @@ _OVERALL = 192
 _OF_AN_HOUR = 14
 _YOUNG = 20.0  # values: of the first ones everything is new
 _USUAL_MEMORY = 5000.0
+_FURTHEST = 100.0
+"""Standard deviations that a value counts as, at most, in what is usual: one that is none at all does not hide what
+comes after it. A series that really moves so far is followed within as many values as it takes."""
 
 
 class Novelty:
@@ -55,9 +58,14 @@ class Novelty:
         overall = _distance(self._overall, value)
         self.count += 1
         count = self.count
-        off = value - self.mean
+        off, counted, reach = value - self.mean, value, math.inf
+        if self.moment > 0:
+            reach = _FURTHEST * math.sqrt(self.moment)
+            if not -reach <= off <= reach:
+                off = math.copysign(reach, off)
+                counted = self.mean + off
         self.mean += off / count
-        self.moment += (off * (value - self.mean) - self.moment) / count
+        self.moment += (off * (counted - self.mean) - self.moment) / count
         if overall is None:
             return 0.0
         own: float | None = None
@@ -73,8 +81,8 @@ class Novelty:
             young = count / (count + _YOUNG)
             score = young * (_share(overall, self.usual, spread) + _share(own, self.usual_hour, spread)) / 2
         pace = 1 / (count if count < _USUAL_MEMORY else _USUAL_MEMORY)
-        self.usual += (overall - self.usual) * pace
-        self.usual_hour += (own - self.usual_hour) * pace
+        self.usual += (min(overall, reach) - self.usual) * pace
+        self.usual_hour += (min(own, reach) - self.usual_hour) * pace
         return score
 
     def learn(self, value: float, hour: int) -> None:

@@ -34,7 +34,9 @@ TABLE: list[tuple[int, dict[SeriesName, list[Alarm]], list[Caught], int, int, di
     (8, {ROWS: [Alarm(310, 320)]}, [], 1, 1, {"records": 1}),
     (9, {ROWS: [Alarm(510, 520)]}, [], 1, 0, {}),
     (10, {ROWS: [Alarm(190, 310)]}, [Caught("real", ROWS, 90.0)], 0, 1, {}),
-    (11, {NULLS: [Alarm(1, 2), Alarm(3, 4)], OTHER: [Alarm(1, 2)]}, [], 1, 0, {"null_ratio": 2, "records": 1}),
+    (11, {NULLS: [Alarm(110, 160)], ROWS: [Alarm(150, 160)]}, [Caught("real", NULLS, 10.0)], 0, 0, {}),
+    (12, {NULLS: [Alarm(120, 130)], ROWS: [Alarm(120, 130)]}, [Caught("real", NULLS, 20.0)], 0, 0, {}),
+    (13, {NULLS: [Alarm(1, 2), Alarm(3, 4)], OTHER: [Alarm(1, 2)]}, [], 1, 0, {"null_ratio": 2, "records": 1}),
 ]
 
 
