@@ -13,7 +13,7 @@ import orjson
 from stream_lineage.errors import DecodeError
 from stream_lineage.explain.located import MEMBERS
 from stream_lineage.model.finding import Severity
-from stream_lineage.model.graph import legal
+from stream_lineage.model.graph import LONGEST_NAME, legal
 from stream_lineage.model.incident import Incident, IncidentBreach, IncidentState, Member
 
 OVERLAP = timedelta(minutes=15)
@@ -84,6 +84,8 @@ def alert_read(value: bytes, event_id: str) -> AlertRead:
         kind, changes, topic, job = str(body["kind"]), body["changes"], str(body["topic"]), body["job"]
         if not legal(topic) or not (job is None or legal(job)):
             raise ValueError("a name that is none")
+        if any(len(str(each)) > LONGEST_NAME for each in (kind, body["fingerprint"], body["field_path"], event_id)):
+            raise ValueError("a name without end")
         metric = _METRICS.get(kind.removeprefix("key-"))
         if kind == "pushed-metric" and changes:
             metric = str(changes[0]["path"])

@@ -33,6 +33,7 @@ from stream_lineage.agents.incident_life import (
     unplaced,
     waits_for_cause,
 )
+from stream_lineage.agents.incident_size import fitted
 from stream_lineage.detect.detector import Channel
 from stream_lineage.logs import get_logger
 from stream_lineage.model.incident import Incident
@@ -202,7 +203,7 @@ class IncidentWatch:
         self, made: Incident, known: dict[str, Incident], after: dict[str, Incident], told: list[Alert],
         *, asks: bool = True,
     ) -> None:  # fmt: skip
-        known[made.id] = after[made.id] = made
+        made = known[made.id] = after[made.id] = fitted(made)
         told.append(incident_message(made, self._cluster, self._public_url))
         if made.over:
             self._due.pop(made.id, None)

@@ -173,6 +173,23 @@ def test_the_first_bad_records_are_told_once_and_looked_for_again_when_it_comes_
     assert world.watch.unplaced(name)
 
 
+def test_what_is_told_and_kept_is_never_larger_than_a_message(world: World) -> None:
+    bad = {"cause": "raw", "topic": "raw", "partition": 0, "offset": 3, "exact": True, "first": 3, "last": 3,
+           "by": "values", "timestamp": None, "why": "w"}  # fmt: skip
+    beyond = {"first_bad": [bad] * 20_000, "first_bad_notes": [], "located": "", "columns": [], "consumer_groups": [],
+              "replay": []}  # fmt: skip
+    world.read(read("scores", 0))
+    world.now += 4
+    [known] = world.answer("root-cause")
+    [told] = world.keep(world.watch.placed(known["id"], known["cause"], beyond, world.rows))
+    assert 0 < len(told["cause"]["first_bad"]) < 20_000
+    assert "of first_bad" in told["cause"]["notes"][-1]
+    assert max(len(each) for each in [*world.rows.values(), *(each.value for each in world.told)]) < 1_000_000
+    world.watch = world.started()  # what was kept is enough for another worker
+    world.now += 30
+    assert [each["state"] for each in world.read(read("clean", 40))] == ["updated"]
+
+
 def test_two_that_turn_out_to_be_one_are_one_by_an_alert_of_both(world: World) -> None:
     [left], [right] = world.read(read("left", 0)), world.read(read("right", 1, severity=Severity.WARNING))
     assert left["id"] != right["id"]
@@ -320,8 +337,12 @@ def test_each_state_is_a_point(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"topic": ""}, {"topic": "a\nb"}, {"severity": "huge"}, {"observed_at": "today"}, {"job": ""}]
-)
+    "changed",
+    [
+        {"topic": ""}, {"topic": "a\nb"}, {"severity": "huge"}, {"observed_at": "today"}, {"job": ""},
+        {"field_path": "a" * 1_001}, {"kind": "a" * 1_001},
+    ],
+)  # fmt: skip
 def test_what_is_no_alert_is_left_out(changed: dict[str, str]) -> None:
     finding = Finding("mean", Severity.WARNING, "raw", None, "off", "f" * 32, {})
     made = alert(finding, "anomaly", Place("1", "lab", NOW), "http://ui")
