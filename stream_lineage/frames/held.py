@@ -53,7 +53,10 @@ def held(value: Any, library: Library, key: Sequence[str] = ()) -> Held:
     if library is Library.PYARROW:
         return Held(int(value.nbytes), lambda: _measured_arrow(value, wanted), lambda: _described_arrow(value, wanted))
     if library is Library.SPARK:
-        fields = ((field.name, field.dataType.simpleString()) for field in value.schema.fields)
+        # Of pandas' interface on Spark ``schema`` would be a column.
+        on_spark = type(value).__module__.startswith("pyspark.pandas")
+        schema = value.spark.schema() if on_spark else value.schema
+        fields = ((field.name, field.dataType.simpleString()) for field in schema.fields)
         return _now(_schema_only(library, fields, wanted))
     return _rows(value, wanted)
 

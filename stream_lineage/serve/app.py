@@ -10,10 +10,12 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from stream_lineage.model.telemetry import Telemetry
+from stream_lineage.otel import tracer
 from stream_lineage.serve import problems
 from stream_lineage.serve.exposition import Exposition
 from stream_lineage.serve.guard import OPEN_PATHS, Entrance, Guard
 from stream_lineage.serve.ports import Lineage
+from stream_lineage.serve.request_spans import RequestSpans, Templates
 from stream_lineage.serve.routes.alerts import alerts
 from stream_lineage.serve.routes.datasets import datasets
 from stream_lineage.serve.routes.graph import graph
@@ -53,6 +55,10 @@ def make_app(lineage: Lineage, telemetry: Telemetry, entrance: Entrance) -> Fast
     routes = [(PREFIX + each.path, each) for router in made for each in router.routes if isinstance(each, APIRoute)]
     app.add_middleware(Shortcut, routes=routes)
     app.add_middleware(Guard, entrance=entrance)
+    if (traces := tracer()) is not None:
+        templates = Templates([*(path for path, _ in routes), f"{PREFIX}/openapi.json"])
+        # Around the guard: who is refused has asked, too.
+        app.add_middleware(RequestSpans, tracer=traces, templates=templates)
     app.openapi = lambda: _documented(app)  # type: ignore[method-assign]
     return app
 

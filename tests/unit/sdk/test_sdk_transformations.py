@@ -15,6 +15,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -536,12 +537,17 @@ def test_frames_that_would_have_to_be_computed_are_told_by_their_schema(told: To
 
     through(spark)
     through(pl.LazyFrame(ROWS).filter(pl.col("id") > 2))
-    first, second = [event for event in told.events() if event["eventType"] == "COMPLETE"]
+    # As pandas' interface on Spark has it, where any other attribute would be a column.
+    on_spark: Any = type("DataFrame", (), {"__module__": "pyspark.pandas.frame"})()
+    on_spark.spark = SimpleNamespace(schema=lambda: spark.schema)
+    through(on_spark)
+    first, second, third = [event for event in told.events() if event["eventType"] == "COMPLETE"]
     fields = first["inputs"][0]["facets"]["schema"]["fields"]
     assert [(each["name"], each["type"]) for each in fields] == [
         ("id", "int64"), ("name", "string"), ("at", "timestamp"),
     ]  # fmt: skip
-    for event in (first, second):
+    assert third["inputs"] == first["inputs"]
+    for event in (first, second, third):
         facet = frame_facet(event["outputs"][0])
         assert (facet["rows"], facet["nullRatios"], facet["keyChecksum"]) == (None, {}, None)
         assert "inputStatistics" not in event["inputs"][0]["inputFacets"]
