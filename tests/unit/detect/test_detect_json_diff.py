@@ -383,6 +383,13 @@ def test_references_to_other_subjects() -> None:
         '{"minItems": true}',
         '{"uniqueItems": "yes"}',
         '{"uniqueItems": 1}',
+        '{"$defs": {}, "unevaluatedProperties": false, "allOf": 7}',
+        '{"$defs": {}, "unevaluatedProperties": false, "allOf": [{"properties": 7}]}',
+        '{"$defs": {}, "unevaluatedProperties": false, "dependentSchemas": []}',
+        '{"$defs": {}, "unevaluatedItems": false, "oneOf": 7}',
+        '{"dependencies": {"a": 7}}',
+        '{"$ref": 7}',
+        '{"type": [{}]}',
         '{"title": "' + "x" * 5_000_000 + '"}',
         '{"properties": []}',
         '{"required": [1]}',
@@ -424,6 +431,7 @@ def test_of_many_branches_it_is_not_proved_that_only_one_holds(monkeypatch: pyte
     one_of = {"oneOf": [{**S, "minLength": n} for n in (1, 2, 3)]}
     monkeypatch.setattr(json_literals, "_MAX_BRANCHES", 2)
     assert verdict(one_of, {**S, "minLength": 1, "maxLength": 1}) == "backward"
+    assert verdict({"oneOf": [S, NULL, B]}, {"oneOf": [S, NULL, B, INT]}) == "backward", "they exclude each other"
 
 
 def test_a_schema_of_too_many_parts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
