@@ -9,11 +9,14 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from stream_lineage.graph.index import Index, indexed
 from stream_lineage.graph.known import Known, confidence
-from stream_lineage.graph.order import Order
+from stream_lineage.graph.order import NodeKey, Order
 from stream_lineage.model.graph import Evidence, GraphEdge, GraphEvent, Node, NodeKind, Subject
+
+MOST_SAID = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,16 @@ class EdgeView:
     edge: GraphEdge
     confidence: float
     evidence: tuple[Evidence, ...]
+
+
+class Said(dict[int, Any]):
+    """What somebody has made of all that is known of nodes or edges, by number: forgotten with the next event about
+    one, and all of it where it is too much."""
+
+    def __setitem__(self, number: int, made: Any) -> None:
+        if len(self) >= MOST_SAID:
+            self.clear()
+        super().__setitem__(number, made)
 
 
 class Graph:
@@ -50,6 +63,8 @@ class Graph:
         self._at: datetime | None = None
         self.first: datetime | None = None
         """When anything was seen first."""
+        self.said_of_nodes = Said()
+        self.said_of_edges = Said()
         for event in events:
             self.take(event)
 
@@ -68,11 +83,13 @@ class Graph:
             number = self._number(event.subject)
             known = self._of_nodes[number] = _own(self._of_nodes.get(number))
             known.take(evidence)
+            self.said_of_nodes.pop(number, None)
             return
         number = self._edge_number(event.subject)
         known = self._of_edges[number] = _own(self._of_edges[number])
         known.take(evidence)
         self.confidences[number] = confidence(known.evidence())
+        self.said_of_edges.pop(number, None)
 
     def as_of(self, at: datetime) -> Graph:
         """As it was then: a graph of its own, which changes no more, whatever this one takes in."""
@@ -139,7 +156,11 @@ class Graph:
         return GraphEdge(self.nodes[self.sources[number]], self.nodes[self.targets[number]])
 
     def view(self, number: int) -> EdgeView:
-        return EdgeView(self.edge(number), self.confidences[number], tuple(self._of_edges[number].evidence(self._at)))
+        return EdgeView(self.edge(number), self.confidences[number], tuple(self.evidence_of(number)))
+
+    def evidence_of(self, number: int) -> list[Evidence]:
+        """All evidence of an edge, in a fixed order."""
+        return self._of_edges[number].evidence(self._at)
 
     def edges(self, at_least: float = 0.0) -> list[EdgeView]:
         """Those that hold, with at least this confidence, in a fixed order."""
@@ -174,8 +195,13 @@ class Graph:
         return self._order.edges(self.nodes, self.sources, self.targets)
 
     def node_id(self, number: int) -> str:
-        self._order.nodes(self.nodes)
+        self._order.named(self.nodes)
         return self._order.ids[number]
+
+    def node_key(self, number: int) -> NodeKey:
+        """What puts a node into the order of nodes."""
+        self._order.named(self.nodes)
+        return self._order.keys[number]
 
     def edge_id(self, number: int) -> str:
         return f"{self.node_id(self.sources[number])}>{self.node_id(self.targets[number])}"

@@ -1,4 +1,4 @@
-"""Nodes and edges by number, in the order of their ids: kept while they grow, so that a page of them costs a page."""
+"""Nodes and edges by number, in fixed orders: kept while they grow, so that a page of them costs a page."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from collections.abc import Sequence
 
 from stream_lineage.model.graph import Node
 
+NodeKey = tuple[str, str, str, str]
+
 
 class Order:
-    """Of one graph, of which nodes and edges never leave. ``ids`` of nodes by number."""
+    """Of one graph, of which nodes and edges never leave. ``ids`` and ``keys`` of nodes by number."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
+        self.keys: list[NodeKey] = []
         self._nodes: list[int] = []
         self._edges: list[int] = []
 
     def nodes(self, nodes: Sequence[Node]) -> Sequence[int]:
         """Their numbers."""
-        self._named(nodes)
+        self.named(nodes)
         if len(self._nodes) < len(nodes):
             self._nodes += range(len(self._nodes), len(nodes))
             self._nodes.sort(key=self.ids.__getitem__)
@@ -26,7 +29,7 @@ class Order:
 
     def edges(self, nodes: Sequence[Node], sources: array[int], targets: array[int]) -> Sequence[int]:
         """The numbers of the edges between these nodes."""
-        self._named(nodes)
+        self.named(nodes)
         if len(self._edges) < len(sources):
             ids = self.ids
             self._edges += range(len(self._edges), len(sources))
@@ -34,10 +37,14 @@ class Order:
             self._edges.sort(key=lambda number: (ids[sources[number]] + ">", ids[targets[number]]))
         return self._edges
 
-    def _named(self, nodes: Sequence[Node]) -> None:
-        self.ids += [node.id for node in nodes[len(self.ids) :]]
+    def named(self, nodes: Sequence[Node]) -> None:
+        """Know the names of all of them."""
+        if len(self.ids) < len(nodes):
+            new = nodes[len(self.ids) :]
+            self.ids += [node.id for node in new]
+            self.keys += map(node_key, new)
 
 
-def node_key(node: Node) -> tuple[str, str, str, str]:
+def node_key(node: Node) -> NodeKey:
     """In the order of nodes, compared faster."""
     return node.kind.value, node.namespace, node.name, node.field or ""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-
-import numpy as np
 
 from stream_lineage.graph.codec import evidence_to_json, node_to_json, time_to_json
 from stream_lineage.graph.graph import EdgeView, Graph
 from stream_lineage.graph.known import LOW
 from stream_lineage.graph.lookup import find
-from stream_lineage.graph.order import node_key
 from stream_lineage.graph.walk import Direction, Reach, reach
 from stream_lineage.model.graph import Evidence, GraphEdge, Node
 
@@ -65,47 +62,6 @@ def reached(graph: Graph, *reaches: Reach, at: datetime | None = None) -> Pictur
     return _picture(graph, {start, *steps}, edges, start=start, steps=steps, sure=sure, at=at)
 
 
-def part(
-    graph: Graph,
-    reaches: Sequence[Reach] | None,
-    *,
-    at_least: float,
-    nodes: int,
-    edges: int,
-    at: datetime | None = None,
-) -> tuple[Picture, bool]:
-    """So many nodes of what was walked from one start, the nearest first, or of all where nothing was, with the edges
-    between them; whether any is left out. Only what is shown is looked at closely."""
-    start: Node | None = None
-    steps: dict[int, int] = {}
-    sure: dict[int, float] = {}
-    index = graph.index
-    if reaches is None:
-        chosen = graph.present_numbers()
-        [numbers] = np.nonzero((index.confidences > 0) & (index.confidences >= at_least))
-    else:
-        start = reaches[0].start
-        for each in reaches:
-            steps.update(each.nodes)
-            sure.update(each.sure)
-        first = graph.number(start)
-        chosen = set(steps) if first is None else {first, *steps}
-        numbers = np.unique(np.fromiter((n for each in reaches for n in each.edges), np.int64))
-    ordered = sorted(chosen, key=lambda n: (steps.get(n, 0), *node_key(graph.nodes[n])))[:nodes]
-    ordered.sort(key=lambda n: node_key(graph.nodes[n]))
-    rank = np.full(len(graph.nodes), -1, np.int64)
-    rank[ordered] = np.arange(len(ordered))
-    sources, targets = rank[index.sources[numbers]], rank[index.targets[numbers]]
-    between = (sources >= 0) & (targets >= 0)
-    numbers = numbers[between][np.lexsort((targets[between], sources[between]))]
-    picture = _picture(
-        graph, {graph.nodes[n] for n in ordered}, [graph.view(n) for n in numbers[:edges].tolist()], start=start, at=at,
-        steps={graph.nodes[n]: steps[n] for n in ordered if n in steps},
-        sure={graph.nodes[n]: sure[n] for n in ordered if n in sure},
-    )  # fmt: skip
-    return picture, len(ordered) < len(chosen) or len(numbers) > edges
-
-
 def document(picture: Picture) -> dict[str, Any]:
     """As JSON."""
     return {
@@ -117,10 +73,15 @@ def document(picture: Picture) -> dict[str, Any]:
 
 
 def edge_document(edge: GraphEdge, evidence: Iterable[Evidence], confidence: float) -> dict[str, Any]:
+    return edge_fields(edge.source.id, edge.target.id, evidence, confidence)
+
+
+def edge_fields(source: str, target: str, evidence: Iterable[Evidence], confidence: float) -> dict[str, Any]:
+    """The same by the ids of its nodes."""
     return {
-        "id": edge.id,
-        "from": edge.source.id,
-        "to": edge.target.id,
+        "id": f"{source}>{target}",
+        "from": source,
+        "to": target,
         "confidence": confidence,
         "evidence": [evidence_to_json(each) for each in evidence],
     }

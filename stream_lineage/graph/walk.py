@@ -39,10 +39,12 @@ def reach(graph: Graph, start: Node, direction: Direction, *, depth: int | None 
         return Reach(start, {}, (), {})
     forward = direction == "downstream"
     index = graph.index
+    floor = max(at_least, 1e-9)  # never along what was withdrawn
+    if depth == 1:
+        return _beside(graph, start, first, forward, floor)
     begins, order = (index.outgoing_begins, index.outgoing) if forward else (index.incoming_begins, index.incoming)
     ends = index.targets if forward else index.sources
     starts = index.sources if forward else index.targets
-    floor = max(at_least, 1e-9)  # never along what was withdrawn
     steps = np.full(len(graph.nodes), -1, np.int64)
     sure = np.zeros(len(graph.nodes))
     steps[first], sure[first] = 0, 1.0
@@ -68,6 +70,15 @@ def reach(graph: Graph, start: Node, direction: Direction, *, depth: int | None 
         tuple(np.concatenate(walked).tolist()) if walked else (),
         dict(zip(numbers, sure[found].tolist(), strict=True)),
     )
+
+
+def _beside(graph: Graph, start: Node, first: int, forward: bool, floor: float) -> Reach:
+    """One step, without arrays of all nodes."""
+    edges = graph.index.edges_of(first)[forward].tolist()
+    ends = graph.targets if forward else graph.sources
+    numbers = tuple(number for number in edges if graph.confidences[number] >= floor)
+    sure = {ends[number]: graph.confidences[number] for number in numbers}
+    return Reach(start, dict.fromkeys(sure, 1), numbers, sure)
 
 
 def _ranges(begins: Numbers, ends: Numbers) -> Numbers:

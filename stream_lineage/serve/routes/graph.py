@@ -12,10 +12,11 @@ from stream_lineage.errors import IndexUnusable, NotFound
 from stream_lineage.graph.codec import evidence_to_json, node_to_json
 from stream_lineage.graph.differences import changes as changes_between
 from stream_lineage.graph.differences import differences_document
+from stream_lineage.graph.excerpt import excerpt
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.known import LOW
 from stream_lineage.graph.lookup import find
-from stream_lineage.graph.picture import Picture, document, edge_document, part
+from stream_lineage.graph.picture import edge_document
 from stream_lineage.graph.walk import Direction, reach
 from stream_lineage.graph.walk import impact as impact_of
 from stream_lineage.index.pages import topic_lives
@@ -66,7 +67,7 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
         if sources.room is not None and (focus is None or steps != 1):
             raise TakesLonger
 
-        def asked(found: Graph) -> tuple[Picture, bool]:
+        def asked(found: Graph) -> Json:
             reaches = None
             if focus is not None:
                 if sources.room is not None and not found.called(focus):
@@ -75,10 +76,9 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
                 reaches = [reach(found, start, way, depth=steps, at_least=least) for way in ways]
                 if sources.room is not None and sum(len(each.edges) for each in reaches) > sources.room:
                     raise TakesLonger
-            return part(found, reaches, at_least=least, nodes=nodes, edges=_MOST_EDGES, at=at)
+            return Json(excerpt(found, reaches, at_least=least, nodes=nodes, edges=_MOST_EDGES, at=at))
 
-        picture, less = sources.ask(asked, at)
-        return Json({**document(picture), "cut": less})
+        return sources.ask(asked, at)
 
     draw = threads.shortly(lineage, drawn)
 
@@ -152,15 +152,13 @@ def graph(lineage: Lineage, threads: Threads) -> APIRouter:
     ) -> Any:
         """What is made of a node: who is hit when it breaks, the nearest first."""
 
-        counts = dict.fromkeys(NodeKind, 0)
-
-        def asked(found: Graph) -> tuple[Picture, bool]:
+        def asked(found: Graph) -> dict[str, Any]:
             hit = reach(found, find(found, node), "downstream", depth=depth, at_least=_least(candidates))
-            counts.update(impact_of(found, hit))
-            return part(found, [hit], at_least=_least(candidates), nodes=nodes, edges=_MOST_EDGES, at=at)
+            counts = {**dict.fromkeys(NodeKind, 0), **impact_of(found, hit)}
+            shown = excerpt(found, [hit], at_least=_least(candidates), nodes=nodes, edges=_MOST_EDGES, at=at)
+            return {**shown, "counts": {kind.value: n for kind, n in counts.items()}}
 
-        shown, less = lineage.ask(asked, at)
-        return Json({**document(shown), "cut": less, "counts": {kind.value: n for kind, n in counts.items()}})
+        return Json(lineage.ask(asked, at))
 
     @router.get("/columns", responses={200: {"model": Page[ColumnDocument]}}, response_class=Json)
     @threads.quickly

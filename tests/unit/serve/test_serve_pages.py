@@ -56,7 +56,7 @@ def client(lineage: MadeLineage) -> TestClient:
 def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often nodes and edges are looked at closely."""
     counted: Counter[str] = Counter()
-    for name in ("view", "view_at", "known"):
+    for name in ("view", "view_at", "known", "evidence_of"):
         whole = getattr(Graph, name)
 
         def counting(graph: Graph, *what: Any, whole: Any = whole, name: str = name) -> Any:
