@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from stream_lineage.errors import IndexBusy, IndexUnusable, NotFound
@@ -75,27 +75,36 @@ def open_writer(path: Path) -> sqlite3.Connection:
         return connection
 
 
-@contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> AbstractContextManager[None]:
     """Tells what goes wrong with the file as an error of ours.
 
     Raises:
-        IndexUnusable: it is damaged, or cannot be read or written.
+        IndexUnusable: on leaving, where it is damaged, or cannot be read or written.
     """
-    try:
-        yield
-    except sqlite3.Error as error:
-        name = getattr(error, "sqlite_errorname", "") or ""
-        if any(name.startswith(each) for each in _DAMAGED):
-            raise IndexUnusable(f"the provenance index {path} is damaged: {error}", hint=REBUILD) from error
-        raise IndexUnusable(
-            f"could not use the provenance index {path}: {error}",
-            hint=f"Check index_path, its permissions and the free space. {REBUILD}",
-        ) from error
-    except OSError as error:
-        raise IndexUnusable(
-            f"could not use the provenance index {path}: {error.strerror}", hint="Check index_path."
-        ) from error
+    return _Explained(path)
+
+
+class _Explained(AbstractContextManager[None]):
+    """No generator: it stands around each query."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            name = getattr(error, "sqlite_errorname", "") or ""
+            if any(name.startswith(each) for each in _DAMAGED):
+                raise IndexUnusable(f"the provenance index {self._path} is damaged: {error}", hint=REBUILD) from error
+            raise IndexUnusable(
+                f"could not use the provenance index {self._path}: {error}",
+                hint=f"Check index_path, its permissions and the free space. {REBUILD}",
+            ) from error
+        if isinstance(error, OSError):
+            raise IndexUnusable(
+                f"could not use the provenance index {self._path}: {error.strerror}", hint="Check index_path."
+            ) from error
 
 
 @contextmanager

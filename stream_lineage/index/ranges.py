@@ -1,4 +1,5 @@
-"""Sets of offsets as the fewest ranges that say them: every operation is on all ranges at once."""
+"""Sets of offsets as the fewest ranges that say them: every operation is on all ranges at once. Where there is one
+range on each side, as on the paths of most records, plain numbers are faster than arrays."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ class Ranges:
 
     @classmethod
     def empty(cls) -> Ranges:
-        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+        return _EMPTY
 
     def __len__(self) -> int:
         """How many ranges there are."""
@@ -65,6 +66,8 @@ class Ranges:
     @property
     def count(self) -> int:
         """How many offsets there are."""
+        if len(self.firsts) == 1:
+            return self.lasts.item() - self.firsts.item() + 1
         return int((self.lasts - self.firsts + 1).sum()) if len(self) else 0
 
     def __or__(self, other: Ranges) -> Ranges:
@@ -75,6 +78,13 @@ class Ranges:
         return Ranges.of(np.concatenate((self.firsts, other.firsts)), np.concatenate((self.lasts, other.lasts)))
 
     def __and__(self, other: Ranges) -> Ranges:
+        if len(self.firsts) == 1 == len(other.firsts):
+            (first, last), (low, high) = self._only, other._only
+            if low <= first and last <= high:
+                return self
+            return Ranges.single(max(first, low), min(last, high)) if first <= high and low <= last else _EMPTY
+        if not self or not other:
+            return _EMPTY
         return Ranges(*self._clipped(other))
 
     def __sub__(self, other: Ranges) -> Ranges:
@@ -82,6 +92,10 @@ class Ranges:
             return self
         if self.firsts[0] > other.lasts[-1] or self.lasts[-1] < other.firsts[0]:
             return self
+        if len(self.firsts) == 1 == len(other.firsts):
+            (first, last), (low, high) = self._only, other._only
+            left = [(first, low - 1)] * (first < low) + [(high + 1, last)] * (high < last)
+            return Ranges.of([each[0] for each in left], [each[1] for each in left]) if left else _EMPTY
         # What is left is what meets the gaps between the other's ranges.
         low = min(self.firsts[0], other.firsts[0]) - 1
         high = max(self.lasts[-1], other.lasts[-1]) + 1
@@ -92,9 +106,17 @@ class Ranges:
         at = int(np.searchsorted(self.firsts, offset, "right")) - 1
         return at >= 0 and offset <= int(self.lasts[at])
 
+    @property
+    def _only(self) -> tuple[int, int]:
+        """First and last offset of the only range."""
+        return self.firsts.item(), self.lasts.item()
+
     def _clipped(self, other: Ranges) -> tuple[Offsets, Offsets]:
         mine, theirs = overlapping(self.firsts, self.lasts, other)
         return np.maximum(self.firsts[mine], other.firsts[theirs]), np.minimum(self.lasts[mine], other.lasts[theirs])
+
+
+_EMPTY = Ranges(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 def overlapping(firsts: Offsets, lasts: Offsets, ranges: Ranges) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -111,6 +133,6 @@ def overlapping(firsts: Offsets, lasts: Offsets, ranges: Ranges) -> tuple[npt.ND
 def union(parts: Iterable[Ranges]) -> Ranges:
     """All of them as one."""
     given = [part for part in parts if part]
-    if not given:
-        return Ranges.empty()
+    if len(given) < 2:
+        return given[0] if given else _EMPTY
     return Ranges.of(np.concatenate([part.firsts for part in given]), np.concatenate([part.lasts for part in given]))

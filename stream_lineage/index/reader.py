@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -67,27 +67,30 @@ class ProvenanceIndex:
         self._version = -1
         self._depth = 0
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> AbstractContextManager[None]:
         """Everything that is asked within it is answered by one state of the index, whatever is written meanwhile. Who
         keeps an index open for long asks in a snapshot each time: names are looked up anew where there are new ones."""
+        return _Snapshot(self)
+
+    def _begin(self) -> None:
         if self._depth == 0:
             with self.explained():
                 self.connection.execute("BEGIN")
-                self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the state is fixed from here
+                self.connection.execute(
+                    "SELECT 1 FROM sqlite_master LIMIT 1"
+                ).fetchone()  # fixed from here
                 [version] = self.connection.execute("PRAGMA data_version").fetchone()
             if version != self._version:
                 self._version = version
                 for name in ("logs", "_references", "_resolved"):
                     self.__dict__.pop(name, None)
         self._depth += 1
-        try:
-            yield
-        finally:
-            self._depth -= 1
-            if self._depth == 0:
-                with suppress(sqlite3.Error):
-                    self.connection.execute("ROLLBACK")
+
+    def _end(self) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            with suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
 
     def close(self) -> None:
         self.connection.close()
@@ -289,6 +292,17 @@ class ProvenanceIndex:
         return len(MIGRATIONS)
 
 
+class _Snapshot(AbstractContextManager[None]):
+    def __init__(self, index: ProvenanceIndex) -> None:
+        self._index = index
+
+    def __enter__(self) -> None:
+        self._index._begin()
+
+    def __exit__(self, *_: object) -> None:
+        self._index._end()
+
+
 class Logs:
     """Partitions by number and by name, and which life of a topic is meant where nobody says so."""
 
@@ -329,12 +343,17 @@ class Logs:
         log = self._by_id[number]
         return len(self._epochs.get(log.topic, ())) if log.cluster is None else 0
 
+    def is_named(self, number: int) -> bool:
+        """Whether the life of its topic is named, or there is none to be named."""
+        log = self._by_id[number]
+        return log.topic_id is not None or log.cluster is not None or log.topic not in self._epochs
+
     def resolved(self, number: int, seen: int) -> int:
         """The partition that is meant by one of which no life is named, at a time in milliseconds: that of the life
         which was current then. The same number where a life is named or none is known."""
-        log = self._by_id[number]
-        if log.topic_id is not None or log.cluster is not None or log.topic not in self._epochs:
+        if self.is_named(number):
             return number
+        log = self._by_id[number]
         return self._by_log.get(Log(log.topic, self.life_at(log.topic, seen), log.partition), number)
 
     def life_at(self, topic: str, seen: int) -> str | None:

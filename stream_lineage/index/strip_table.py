@@ -28,6 +28,8 @@ _TEXTS = ", ".join(
 )
 _FEW = 64
 """Up to so many rows come one by one."""
+_VERY_FEW = 4
+"""Up to so many rows are cut one by one."""
 _ALIKE = 40
 """From so many ranges of one partition and one length on they are asked for together."""
 FROM_FIRST, TO_LAST = 4, 8
@@ -36,6 +38,8 @@ UNCLEAR = 16
 """Flag of a strip whose parents may be of another life of their topic than the one that stands there."""
 Table = npt.NDArray[np.int64]
 """A row for each strip, columns as above."""
+Row = tuple[int, ...]
+"""First and last offset of a range, and the strip that it meets."""
 
 
 class StripIndex:
@@ -47,16 +51,19 @@ class StripIndex:
     def leading_to(self, wanted: Mapping[int, Ranges], limit: int) -> Table:
         """Strips by which outputs have parents: each cut to the outputs wanted, so that what two ranges meet comes
         twice, in two pieces. At most ``limit`` of them."""
-        return cut_outputs(*self._found(wanted, "out", 0, limit))
+        found = self._found(wanted, "out", 0, limit)
+        return _table(map(_cut_output, found)) if isinstance(found, list) else cut_outputs(*found)
 
     def leading_from(self, wanted: Mapping[int, Ranges], limit: int) -> Table:
         """Strips by which parents have outputs: each cut to the parents wanted, as far as it can be. At most
         ``limit``."""
-        return cut_parents(*self._found(wanted, "parent", 1, limit))
+        found = self._found(wanted, "parent", 1, limit)
+        return _table(map(_cut_parent, found)) if isinstance(found, list) else cut_parents(*found)
 
     def _found(
         self, wanted: Mapping[int, Ranges], side: str, number: int, limit: int
-    ) -> tuple[Table, Offsets, Offsets]:
+    ) -> list[Row] | tuple[Table, Offsets, Offsets]:
+        """Strips with the ranges that they meet; as rows where there are very few."""
         total = sum(map(len, wanted.values()))
         index = "" if side == "out" else "INDEXED BY edge_by_parent "
         join = (
@@ -69,14 +76,13 @@ class StripIndex:
             f"SELECT ?2, ?3, {_COLUMNS} FROM edge_level l {join % ('?2', '?3')}"  # noqa: S608 - names of ours
             f" WHERE l.side = {number} AND l.log = ?1 AND e.{side}_last >= ?2 LIMIT ?4"
         )
-        rows: list[tuple[int, ...]] = []
+        rows: list[Row] = []
         for log, ranges in wanted.items():
             for first, last in ranges:
                 rows += self._connection.execute(query, (log, first, last, min(limit, _FEW) - len(rows)))
         if len(rows) == _FEW < limit:
             return self._of_many(wanted, side, number, join, limit)
-        table = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * 15).reshape(-1, 15)
-        return table[:, 2:], table[:, 0], table[:, 1]
+        return rows if len(rows) <= _VERY_FEW else _wanted(rows)
 
     def _of_many(
         self, wanted: Mapping[int, Ranges], side: str, number: int, join: str, limit: int
@@ -122,6 +128,35 @@ def _parsed(texts: tuple[str | None, ...]) -> list[Table]:
     return [np.stack([np.fromstring(text or "", np.int64, sep=",") for text in texts], axis=1)]
 
 
+def _wanted(rows: list[Row]) -> tuple[Table, Offsets, Offsets]:
+    table = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * 15).reshape(-1, 15)
+    return table[:, 2:], table[:, 0], table[:, 1]
+
+
+def _table(rows: Iterable[Iterable[int]]) -> Table:
+    return np.array([*rows], np.int64).reshape(-1, 13)
+
+
+def _cut_output(row: Row) -> Row:
+    """``cut_outputs`` for one strip."""
+    first, last, log, out_first, out_last, parent_log, parent_first, parent_last, width, *more = row
+    low, high = max(out_first, first), min(out_last, last)
+    if width > 0:
+        parent_first += (low - out_first) * width
+        parent_last = parent_first + (high - low + 1) * width - 1
+    return (log, low, high, parent_log, parent_first, parent_last, width, *more)
+
+
+def _cut_parent(row: Row) -> Row:
+    """``cut_parents`` for one strip."""
+    first, last, log, out_first, out_last, parent_log, parent_first, parent_last, width, flags, *more = row
+    low, high = max(parent_first, first), min(parent_last, last)
+    if width > 0:
+        out_first, out_last = out_first + (low - parent_first) // width, out_first + (high - parent_first) // width
+    flags |= (FROM_FIRST if low == parent_first else 0) | (TO_LAST if high == parent_last else 0)
+    return (log, out_first, out_last, parent_log, low, high, width, flags, *more)
+
+
 def cut_outputs(strips: Table, firsts: Offsets, lasts: Offsets) -> Table:
     low = np.maximum(strips[:, OUT_FIRST], firsts)
     high = np.minimum(strips[:, OUT_LAST], lasts)
@@ -155,7 +190,7 @@ def by_log(logs: Offsets, firsts: Offsets, lasts: Offsets) -> dict[int, Ranges]:
     if not len(logs):
         return {}
     if len(logs) == 1:
-        return {int(logs[0]): Ranges(firsts.copy(), lasts.copy())}
+        return {logs.item(): Ranges(firsts.copy(), lasts.copy())}
     order = np.argsort(logs, kind="stable")
     logs, firsts, lasts = logs[order], firsts[order], lasts[order]
     bounds = [0, *(np.flatnonzero(logs[1:] != logs[:-1]) + 1).tolist(), len(logs)]
@@ -180,15 +215,18 @@ def unclear(strips: Table) -> npt.NDArray[np.bool_]:
 def renamed(strips: Table, logs: Logs) -> Table:
     """Parents' partitions with the life of their topic that is meant, marked where that may be another one."""
     given = strips[:, PARENT_LOG]
+    numbers = given.tolist() if len(given) == 1 else np.unique(given).tolist()
+    if all(number < 0 or logs.is_named(number) for number in numbers):
+        return strips
     out = strips.copy()
-    for number in np.unique(given[given >= 0]).tolist():
-        at = np.flatnonzero(given == number)
+    for number in (each for each in numbers if each >= 0):
+        at = np.flatnonzero(given == number) if len(numbers) > 1 else slice(None)
         if logs.lives(number) > 1:
             times = strips[at][:, [SEEN, FIRST_TIME, LAST_TIME]].tolist()
             out[at, PARENT_LOG] = [logs.resolved(number, seen) for seen, _, _ in times]
             out[at, FLAGS] |= np.array([0 if logs.is_clear(number, *each) else UNCLEAR for each in times], np.int64)
         else:
-            out[at, PARENT_LOG] = logs.resolved(number, int(strips[at[0], SEEN]))
+            out[at, PARENT_LOG] = logs.resolved(number, int(strips[at][0, SEEN]))
     return out
 
 

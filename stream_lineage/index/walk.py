@@ -88,8 +88,9 @@ def walk(
     """
     with index.explained(), index.snapshot():
         found = _walked(index, start, direction, depth, most_strips)
-        found.unclear = _joined(found.unclear, _parents(found.strips[unclear(found.strips)]))
-        if (widened(found.strips) | unclear(found.strips)).any():
+        doubtful = unclear(found.strips)
+        found.unclear = _joined(found.unclear, _parents(found.strips[doubtful]))
+        if (widened(found.strips) | doubtful).any():
             _mark_uncertain(found)
     return found
 
@@ -152,8 +153,11 @@ def _above(
 ) -> tuple[Table, bool]:
     """What records were made from, and whether there is more than ``most`` of it; what is not known is noted."""
     strips = renamed(strips_of.leading_to(frontier, most + 1), logs)
-    found.unknown = _joined(found.unknown, _outputs(strips[incomplete(strips)]))
-    return strips[strips[:, PARENT_LOG] >= 0], len(strips) > most
+    lacking = incomplete(strips)
+    if lacking.any():
+        found.unknown = _joined(found.unknown, _outputs(strips[lacking]))
+    known = strips[:, PARENT_LOG] >= 0
+    return strips if known.all() else strips[known], len(strips) > most
 
 
 def _children(
@@ -234,11 +238,19 @@ def stacked_touching(strips: Table, wanted: Mapping[int, Ranges], direction: Dir
 
 
 def _outputs(strips: Table) -> dict[int, Ranges]:
-    return by_log(*strips[:, [OUT_LOG, OUT_FIRST, OUT_LAST]].T)
+    return _by_log(strips, OUT_LOG, OUT_FIRST, OUT_LAST)
 
 
 def _parents(strips: Table) -> dict[int, Ranges]:
-    return by_log(*strips[:, [PARENT_LOG, PARENT_FIRST, PARENT_LAST]].T)
+    return _by_log(strips, PARENT_LOG, PARENT_FIRST, PARENT_LAST)
+
+
+def _by_log(strips: Table, log: int, first: int, last: int) -> dict[int, Ranges]:
+    """Of these columns."""
+    if len(strips) != 1:
+        return by_log(strips[:, log], strips[:, first], strips[:, last])
+    [row] = strips.tolist()
+    return {row[log]: Ranges.single(row[first], row[last])}
 
 
 def _joined(one: dict[int, Ranges], other: Mapping[int, Ranges]) -> dict[int, Ranges]:
