@@ -15,8 +15,10 @@ MOST = 6
 """Readers. Each may take tens of megabytes for what it has read."""
 WAIT_SECONDS = 10.0
 """For a reader, until somebody is told to come again."""
-_MOST_STEPS = 20_000
-"""Steps of SQLite's machine that a query at once may take, a millisecond or two."""
+_STEPS = 1_000
+"""Steps of SQLite's machine between looks at how many there have been."""
+_MOST_LOOKS = 20
+"""For all that is asked at once: a millisecond or two."""
 
 
 class IndexPool:
@@ -29,6 +31,7 @@ class IndexPool:
         self._lock = threading.Lock()
         self._free: list[ProvenanceIndex] = []
         self._hasty: ProvenanceIndex | None = None
+        self._looks = 0
         self._closed = False
 
     @contextmanager
@@ -71,6 +74,7 @@ class IndexPool:
         index = self._hasty
         if index is None:
             raise TakesLonger  # whoever asks in a thread then leaves one here
+        self._looks = 0
         try:
             with index.snapshot():
                 yield index
@@ -97,11 +101,15 @@ class IndexPool:
         for index in free:
             index.close()
 
+    def _too_long(self) -> bool:
+        self._looks += 1
+        return self._looks > _MOST_LOOKS
+
     def _back(self, index: ProvenanceIndex) -> None:
         with self._lock:
             if self._hasty is None and not self._closed:
                 index.connection.execute("PRAGMA busy_timeout = 0")
-                index.connection.set_progress_handler(lambda: 1, _MOST_STEPS)
+                index.connection.set_progress_handler(self._too_long, _STEPS)
                 self._hasty = index
             else:
                 self._free.append(index)
