@@ -76,9 +76,7 @@ class ProvenanceIndex:
         if self._depth == 0:
             with self.explained():
                 self.connection.execute("BEGIN")
-                self.connection.execute(
-                    "SELECT 1 FROM sqlite_master LIMIT 1"
-                ).fetchone()  # fixed from here
+                self.connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()  # fixed from here
                 [version] = self.connection.execute("PRAGMA data_version").fetchone()
             if version != self._version:
                 self._version = version
