@@ -20,6 +20,9 @@ SOON_STEPS, _RARER = 10, 0.75
 doubling."""
 _BLIND, _MOST_BLIND = 0.1, 3
 """So much more must be seen for each node in between of which nobody knows, after the first; for so many at most."""
+_HIDES = 1.5
+"""So much more must be seen of a deviation that is explained by one of another metric, for each node in between after
+the first."""
 _EVENT_STEPS = 10
 """So many points before an onset an event still explains it."""
 _RIGHT_AT = 3
@@ -161,6 +164,7 @@ def explains(known: Symptoms, node: str, step: Step) -> tuple[Deviation, float] 
             continue
         elif among(each.measure, step.quiet):
             least, left = BOTH if among(step.first, usual) else CROSSED, _CROSSED_PASSES
+            least *= _HIDES ** max(0, step.blind - 1)
         elif among(step.first, usual):
             least = OTHER_MEASURE
         least *= _chance(step)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 from stream_lineage.explain.answer import Affected, Answer, Hop, Ranked
@@ -24,12 +25,8 @@ from stream_lineage.explain.wording import evidence_of, sentence
 
 ENOUGH = 0.5
 """The least confidence with which a cause is named."""
-_AS_MUCH = 0.4
-"""A second cause is named if its score is so large a part of the first one's, at least."""
-_BY_ITSELF = 0.7
-"""With so much confidence it is named whatever its score."""
 _BESIDE = 0.4
-"""The least confidence with which another one is named beside the first, which takes some of it."""
+"""The least confidence of a cause while all others speak against it; those that are independent do not."""
 SECOND = 0.5
 """The least confidence with which the cause of what is left is named."""
 _MOST_RANKED = 10
@@ -102,57 +99,46 @@ def _ranking(
     scores = {node: _score(descent, node) for node in (*descent.sources, *others)}
     sources = sorted(descent.sources, key=lambda node: (-scores[node], ids[node]))
     others = sorted(others, key=lambda node: (-scores[node], ids[node]))[: max(0, _MOST_RANKED - len(sources))]
-    best = max((scores[node] for node in sources), default=0.0)
     seldom = seldom_measured(recording, descent)
-    found: list[Ranked] = []
-    beside_it: list[int] = []
-    doubts: list[Doubt] = []
-    left = 1.0
-    for place, node in enumerate((*sources, *others)):
-        is_source = place < len(sources)
-        about = doubts_about(recording, known, descent, node, seldom, breach_ratio) if is_source else []
-        rival = max((scores[other] for other in sources if other != node), default=0.0)
-        features = _features(descent, known, node, scores[node], rival, breach_ratio, about)
-        sure = confidence(features)
-        serious = any(each.serious for each in about)
-        if serious:
-            sure = min(sure, ENOUGH - 0.05)
-        elif about:
-            sure = min(sure, _OF_ITSELF)
-        may = is_source and not serious and sure >= _BESIDE and (sure >= _BY_ITSELF or scores[node] >= _AS_MUCH * best)
-        named = may and sure >= ENOUGH
-        if not is_source:
-            sure = min(sure, 0.5 * left)
-        left = min(left, 1 - sure)
-        if is_source:
-            doubts += about
-        beside_it += [len(found)] if may else []
-        found.append(_ranked(recording, descent, node, scores[node], sure, named, features))
-    if any(each.named for each in found):
-        for place in beside_it:
-            found[place] = replace(found[place], named=True)
-        found = _independent(recording, known, descent, found)
-    # A cause that is named comes before what is not.
-    found.sort(key=lambda each: (not each.named, -each.score if each.named else 0))
-    return found[:_MOST_RANKED] if len(sources) <= _MOST_RANKED else found[: len(sources)], doubts
+    about = {node: doubts_about(recording, known, descent, node, seldom, breach_ratio) for node in sources}
 
+    def judged(node: int, rivals: Iterable[int]) -> tuple[float, Features]:
+        rival = max((scores[other] for other in rivals if other != node), default=0.0)
+        doubts = about.get(node, [])
+        features = _features(descent, known, node, scores[node], rival, breach_ratio, doubts)
+        most = ENOUGH - 0.05 if any(each.serious for each in doubts) else _OF_ITSELF if doubts else 1.0
+        return min(confidence(features), most), features
 
-def _independent(recording: Recording, known: Symptoms, descent: Descent, found: list[Ranked]) -> list[Ranked]:
-    """Named are the best one, and those beside it that explain something by themselves; where there are none, the cause
-    of what the best one leaves unexplained, if that can be told."""
-    number = descent.paths.number
-    best = max(
-        (each for each in found if each.named), key=lambda each: (in_kind(descent, number[each.node]), each.score)
+    sure = {node: judged(node, sources) for node in (*sources, *others)}
+    free = [node for node in sources if not any(each.serious for each in about[node]) and sure[node][0] >= _BESIDE]
+    kind = {node: in_kind(descent, node) for node in sources}
+    best = max(free, key=lambda node: (kind[node], scores[node]), default=None)
+    named: set[int] = set()
+    second: Ranked | None = None
+    if best is not None:
+        around = beside(recording, known, descent, best)
+        able = [node for node in sources if not any(each.serious for each in about[node])]
+        together = {best, *(node for node in able if around.independent(descent, node))}
+        rivals = [node for node in sources if node not in together and kind[node] >= kind[best]]
+        sure |= {node: judged(node, rivals) for node in together}
+        named = {node for node in together if sure[node][0] >= ENOUGH} if sure[best][0] >= ENOUGH else set()
+        second = _second(recording, around.search()) if len(named) == 1 else None
+    left = min((1 - sure[node][0] for node in sources), default=1.0)
+    found = []
+    for node in (*sources, *others):
+        least, features = sure[node]
+        if node not in about:
+            least = min(least, 0.5 * left)
+            left = min(left, 1 - least)
+        found.append(_ranked(recording, descent, node, scores[node], least, node in named, features))
+    if second is not None:
+        found = [*(each for each in found if each.node != second.node), second]
+    # A cause that is named comes before what is not, and the best one before others.
+    found.sort(
+        key=lambda each: (not each.named, best is None or each.node != ids[best], -each.score if each.named else 0)
     )
-    known_one = beside(recording, known, descent, number[best.node])
-    found = [
-        replace(each, named=each.named and (each is best or known_one.independent(descent, number[each.node])))
-        for each in found
-    ]
-    if sum(each.named for each in found) > 1:
-        return found
-    second = _second(recording, known_one.search())
-    return found if second is None else [*(each for each in found if each.node != second.node), second]
+    doubts = [each for node in sources for each in about[node]]
+    return found[:_MOST_RANKED] if len(sources) <= _MOST_RANKED else found[: len(sources)], doubts
 
 
 def _second(recording: Recording, rest: Descent | None) -> Ranked | None:

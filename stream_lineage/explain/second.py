@@ -13,53 +13,65 @@ from stream_lineage.explain.recording import Recording
 from stream_lineage.explain.remainder import Remainder
 from stream_lineage.explain.symptoms import STRONG, Deviation, Symptoms
 
-_SOON_OF_LEFT, _SOON_OF_HOP, _SOON_OF_OTHER = 30, 5, 3
-"""So many points at most after the one deviates what it leads to does: where nothing else explains that; for each hop,
-where something else does; and where it shows in another metric."""
+_SOON, _SOON_OF_OTHER, _SOON_OF_LATER, _SOON_OF_LEFT = 5, 3, 10, 30
+"""So many points at most, for each hop, after the one deviates what it leads to does: where the cause explains that as
+well; where it shows in another metric; where something changed once more; where nothing else explains it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What may be said beside a cause: ``below`` and ``above`` are the nodes that it leads to, and that lead to it,
-    itself in both; ``remainder`` is what it leaves unexplained."""
+    itself in both; ``causes`` is what deviates at it, ``remainder`` what that leaves unexplained."""
 
     recording: Recording
     known: Symptoms
     descent: Descent
     below: Mapping[int, int]
     above: Mapping[int, int]
+    causes: Sequence[Deviation]
     remainder: Remainder
 
     def independent(self, found: Descent, node: int) -> bool:
         """Whether a candidate, where its way comes to what the cause leads to, explains something there: what is left
         unexplained or began at that time, in the same metric and direction, or in one that could not be the same."""
-        if node in self.below or node in self.above or (found is not self.descent and found.own(node) is None):
+        if node in self.below or node in self.above:
             return False
         path, ids = found.path(node), found.paths.ids
         join = next(place for place, each in enumerate(path) if each in self.below)
         along = [(place, own) for place, each in enumerate(path[:join]) if (own := found.own(each)) is not None]
         if not along:
-            return True  # an event alone: nothing can be compared
-        place, last = along[-1]
-        before = _with(self.known, last)
-        for met in range(join, len(path)):
+            return False  # an event alone is not enough beside a cause
+        ends = {along[0][0]: along[0][1], along[-1][0]: along[-1][1]}
+        before = [(place, each) for place, own in ends.items() for each in _with(self.known, own)]
+        until = self.recording.breach.at + self.known.step
+        for met in range(1, len(path)):
             name = ids[path[met]]
-            left = self.remainder.left(name)
-            there = self.known.deviations.get(name, ())
-            soon = _SOON_OF_HOP * (met - place)
-            if any(self._explains(one, left, _SOON_OF_LEFT) or self._explains(one, there, soon) for one in before):
+            there = [each for each in self.known.deviations.get(name, ()) if each.earliest <= until]
+            known = [(place, one) for place, one in before if place < met]
+            if met >= join and any(self._explains(one, name, there, met - place) for place, one in known):
                 return True
-            measured = self.known.measured.get(name, ())
-            if any(among(one.measure, measured) for one in before):
+            quiet = self.known.measured.get(name, frozenset()) - {each.measure for each in there}
+            if any(among(one.measure, quiet) for _, one in known):
                 return False
         return found is self.descent and not self.known.measured.get(ids[found.breach])
 
-    def _explains(self, one: Deviation, others: Sequence[Deviation], soon: int) -> bool:
-        until = self.recording.breach.at + self.known.step
-        return any(
-            other.earliest <= until and _leads(self.known, one, other, soon, min(soon, _SOON_OF_OTHER))
-            for other in others
-        )
+    def _explains(self, one: Deviation, node: str, there: Sequence[Deviation], hops: int) -> bool:
+        """Whether what deviates may have led to what deviates at a node so many hops on: at once to anything, within
+        some time to what changed later, within a long time to what the cause does not explain at all."""
+        left = self.remainder.left(node)
+        for each in (*there, *(one for one in left if one not in there)):
+            other = _SOON_OF_OTHER * hops
+            if each not in left:
+                soon, other = _SOON, 0 if self._says(each) else other
+            else:
+                soon = _SOON_OF_LEFT if each in there else _SOON_OF_LATER
+            if _leads(self.known, one, each, soon * hops, other):
+                return True
+        return False
+
+    def _says(self, deviation: Deviation) -> bool:
+        """Whether the cause deviates in that metric, be it of another field."""
+        return any(deviation.name.metric == each.name.metric for each in self.causes)
 
     def search(self) -> Descent | None:
         """The way back from the breach's node round what the cause explains; its ``sources`` are independent. Null
@@ -89,14 +101,15 @@ def beside(recording: Recording, known: Symptoms, descent: Descent, cause: int) 
     below, above = reached(paths.children, [cause]), reached(paths.parents, [cause])
     own = descent.own(cause)
     deviations = known.deviations.get(paths.ids[cause], ())
+    causes = tuple(each for each in deviations if each.ratio >= STRONG or each is own)
     remainder = Remainder(
         recording,
         known,
-        tuple(each for each in deviations if each.ratio >= STRONG or each is own),
+        causes,
         frozenset(paths.ids[node] for node in below if node != cause),
         frozenset(paths.ids[node] for node in above),
     )
-    return Beside(recording, known, descent, below, above, remainder)
+    return Beside(recording, known, descent, below, above, causes, remainder)
 
 
 def in_kind(descent: Descent, node: int) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -151,8 +151,10 @@ def _judged(recording: Recording, horizon: float, step: float, keep: float) -> S
             unjudged.append(series.name)
     found: dict[str, list[Deviation]] = {}
     judged: dict[SeriesName, float] = {}
-    for row, size, silent in zip(rows, sizes(rows, by_factors=keep > 0), stops, strict=True):
-        each = _deviation(row, size, at)
+    measures = sizes(rows, by_factors=keep > 0)
+    alone = [_deviation(row, size, at) for row, size in zip(rows, measures, strict=True)]
+    _before_return(rows, alone, at, by_factors=keep > 0)
+    for row, size, silent, each in zip(rows, measures, stops, alone, strict=True):
         if silent is not None and (each is None or silent.ratio > each.ratio):
             each = _stopped(row, silent, at)
         ratio = each.ratio if each is not None else size.ratio
@@ -179,6 +181,21 @@ def _judged(recording: Recording, horizon: float, step: float, keep: float) -> S
             *_notes(f"Ended before the time looked at ({horizon:.4g} s before the breach), so not judged", ended),
         ),
     )
+
+
+def _before_return(rows: Sequence[Aligned], found: list[Deviation | None], at: float, *, by_factors: bool) -> None:
+    """What began after the breach is looked at once more without that: a series that goes back to normal may do so in
+    a larger step than the one by which it left it."""
+    places, again = [], []
+    for place, (row, each) in enumerate(zip(rows, found, strict=True)):
+        if each is not None and each.earliest > at:
+            count = int(np.searchsorted(row.timing.times, each.earliest - at, side="right"))
+            places.append(place)
+            again.append(replace(row, timing=replace(row.timing, times=row.timing.times[:count])))
+    for place, row, size in zip(places, again, sizes(again, by_factors=by_factors), strict=True):
+        each = _deviation(row, size, at)
+        if each is not None and each.ratio >= STRONG and each.earliest <= at:
+            found[place] = each
 
 
 def reach_after(horizon: float, step: float) -> float:
