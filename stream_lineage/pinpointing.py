@@ -102,6 +102,7 @@ class _Search:
                 return self._told(found, starts)
             self._notes.append("The first record with the new schema is not in the observation log any more.")
         zones, by = self._zones(seen, starts, ends)
+        self._tell_open(zones, ends)
         if not zones:
             self._notes.append(f"Nothing is known of records of {topic} of that time.")
             return self._told([], starts)
@@ -157,6 +158,19 @@ class _Search:
         self._notes.append("The observation log has not all of that time: it is told by the records' own timestamps.")
         return {number: zone for number, zone in zones.items() if zone[0] < zone[1]}, By.TIME
 
+    def _tell_open(self, zones: Mapping[int, Range], ends: Mapping[int, int]) -> None:
+        """Say where a transaction is open: what is behind its beginning can neither be read again nor be found by
+        time."""
+        near = [number for number, end in ends.items() if number not in zones or zones[number][1] + AFTER > end]
+        keys = [(self._place.topic, number) for number in near]
+        written = listed_offsets(self._admin, keys, OffsetSpec.latest(), timeout_seconds=10.0, committed=False)
+        for (_, number), end in sorted(written.items()):
+            if end > ends[number]:
+                self._notes.append(
+                    f"In partition {number} a transaction is open: its {end - ends[number]:,} offsets from"
+                    f" {ends[number]} on cannot be read yet."
+                )
+
     def _first_at(self, time_: datetime) -> dict[int, int]:
         topic = self._place.topic
         keys = [(topic, number) for number in range(self._facts.topics().get(topic, 0))]
@@ -177,6 +191,8 @@ class _Search:
         read = RowsRead()
         if ranges and not (place.sought.field or "").startswith(_KEYS):
             read = self._rows(ranges)
+        if read.trouble is not None:
+            self._notes.append(f"Not all records could be read again: {read.trouble}.")
         if read.cut:
             self._notes.append(
                 f"{read.records:,} records were read again, which is as many as may be: what is beyond is a range."

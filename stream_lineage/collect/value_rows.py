@@ -18,6 +18,7 @@ from stream_lineage.collect.schema_answers import SchemaAnswers
 from stream_lineage.collect.schema_key import SchemaCodes
 from stream_lineage.collect.schema_settling import settle_values
 from stream_lineage.collect.value_decoders import ValueDecoders
+from stream_lineage.errors import KafkaUnavailable
 from stream_lineage.explain.first_bad import Row
 from stream_lineage.wire.columns import Batch, Containers, Decoded, FieldColumn, Numbers, Part, Symbols, Texts
 from stream_lineage.wire.decoder import RecordDecoder
@@ -28,12 +29,14 @@ _MOST_HASHES = 64
 
 @dataclass(slots=True)
 class RowsRead:
-    """Rows by partition, in the order of offsets. ``cut``: not all of the ranges could be read within the bounds."""
+    """Rows by partition, in the order of offsets. ``cut``: not all of the ranges could be read within the bounds;
+    ``trouble`` says why the rest could not be read at all, where that is so."""
 
     rows: dict[int, list[Row]] = field(default_factory=dict)
     records: int = 0
     bytes: int = 0
     cut: bool = False
+    trouble: str | None = None
 
 
 class ValueRows:
@@ -49,13 +52,23 @@ class ValueRows:
         self._path, self._decodes = path, decodes or path is not None
 
     def read(self, reader: RangeReader, *, most_bytes: int, deadline: float) -> RowsRead:
-        """Until everything is read, or a bound is reached. ``deadline`` is of ``time.monotonic``.
+        """Until everything is read, a bound is reached, or Kafka does not go on: what has been read is given then, too.
+        ``deadline`` is of ``time.monotonic``.
 
         Raises:
-            KafkaUnavailable, NotFound: see ``RangeReader.batches``.
+            NotFound: see ``RangeReader.batches``.
             RegistryUnavailable: the registry does not answer for a schema.
         """
         result = RowsRead()
+        try:
+            self._read(reader, result, most_bytes, deadline)
+        except KafkaUnavailable as error:
+            result.trouble = error.message
+        for rows in result.rows.values():
+            rows.sort(key=lambda each: each.offset)
+        return result
+
+    def _read(self, reader: RangeReader, result: RowsRead, most_bytes: int, deadline: float) -> None:
         owned = {
             (reader.topic, partition): PartitionProgress(reader.topic, partition, None, first, first)
             for partition, (first, _) in reader.ranges.items()
@@ -74,9 +87,6 @@ class ValueRows:
             if result.bytes > most_bytes or time.monotonic() > deadline:
                 result.cut = True
                 break
-        for rows in result.rows.values():
-            rows.sort(key=lambda each: each.offset)
-        return result
 
     def _examine(self, flush: Flush, made: dict[tuple[int, int], Row], deadline: float) -> None:
         settle_values(flush.groups, self._answers, self._resolver, asks_registry=self._asks_registry)
@@ -110,6 +120,8 @@ class ValueRows:
             return replace(row, readable=False)
         if self._path is None:
             return row
+        if decoded.text is not None:  # bytes of which only the coordinates are known have no fields
+            return replace(row, readable=False)
         own = [column for column in decoded.columns if column.path == self._path]
         return replace(row, missing=True) if not own else _of_field(row, own)
 

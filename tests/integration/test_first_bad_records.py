@@ -17,12 +17,15 @@ from confluent_kafka import Consumer, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream_lineage.cli.main import run
+from stream_lineage.explain.first_bad import Sought
 from stream_lineage.graph.codec import encode_event, message_key
 from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent, Node, NodeKind
 from stream_lineage.model.observation import Observation, ObservationKind
 from stream_lineage.model.schema import PLAIN_JSON, Framing, SchemaReference, SchemaType
 from stream_lineage.model.span import OffsetSpan
+from stream_lineage.pinpointing import Place, pinpoint
 from stream_lineage.provenance.codec import encode_observation
+from stream_lineage.settings import load_settings
 from stream_lineage.store.ports import Point
 from stream_lineage.store.sqlite import SqliteStore
 
@@ -213,3 +216,38 @@ def test_a_new_schema_is_exact_without_reading_and_a_rate_that_was_there_before_
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
     [described] = admin.describe_topics(TopicCollection([made.topic])).values()
     assert {each["topic_id"] for each in answer["first_bad"]} == {str(described.result(30).topic_id)}
+
+
+def test_a_transaction_that_is_open_in_one_partition_hides_nothing_of_the_others_and_is_said(
+    cluster: Any, tmp_path: Path
+) -> None:
+    deployment = deployed(cluster, tmp_path, "open")
+    topic, now = f"{deployment.prefix}raw", datetime.now(UTC)
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap_servers})
+    for future in admin.create_topics([NewTopic(topic, num_partitions=3)]).values():
+        future.result(30)
+    at = int(now.timestamp() * 1000)
+    address = {"bootstrap.servers": cluster.bootstrap_servers}
+    plain = Producer(address)
+    for partition, offset in itertools.product((0, 1), range(100)):
+        amount = None if partition == 0 and offset >= 60 else SECRET
+        value = json.dumps({"amount": amount})
+        plain.produce(topic, value, partition=partition, timestamp=at + (offset - 50) * 1000)
+    assert plain.flush(30) == 0
+    writing = Producer({**address, "transactional.id": topic})
+    writing.init_transactions(30)
+    writing.begin_transaction()
+    for partition, offset in itertools.product((1, 2), range(10)):
+        writing.produce(topic, '{"amount": null}', partition=partition, timestamp=at + (offset + 55) * 1000)
+    assert writing.flush(30) == 0
+    given = {"bootstrap_servers": cluster.bootstrap_servers, "topic_prefix": deployment.prefix, "cluster": "test",
+             "sqlite_path": str(tmp_path / "metrics.sqlite")}  # fmt: skip
+    sought = Sought("null_ratio", "amount", True)
+    place = Place(topic, sought, now + timedelta(seconds=5), now + timedelta(seconds=12))
+    found = pinpoint(load_settings(given, {}), place)
+    writing.abort_transaction(30)
+    assert [(each.partition, each.offset, each.exact) for each in found.first_bad] == [(0, 60, True)]
+    said = " ".join(found.notes)
+    assert "In partition 1 a transaction is open: its 10 offsets from 100 on cannot be read yet." in said
+    assert "In partition 2 a transaction is open: its 10 offsets from 0 on cannot be read yet." in said
+    assert "In partition 0" not in said
