@@ -100,6 +100,14 @@ class Line:
             for pair in list(group.returns)[: max(0, len(group.returns) - MAX_VERSIONS)]:
                 del group.returns[pair]
 
+    def reference(self, key: str, than: str) -> SchemaReference | None:
+        """The schema of this key; where it is forgotten, the latest one of its group that is not ``than``."""
+        if key in self.versions:
+            return self.versions[key].reference
+        group = self.versions[than].group
+        others = [seen.reference for other, seen in self.versions.items() if seen.group == group and other != than]
+        return others[-1] if others else None
+
     def start_over(self) -> None:
         """A new epoch: offsets are new, and what each group is on becomes what it is expected to be."""
         kept = {group.current for group in self.groups.values()}

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from stream_lineage.agents.registry_poll import SUBJECTS_PER_ROUND
-from stream_lineage.detect import payload_structure, plugins, schema_drift
+from stream_lineage.detect import payload_structure, plugins, schema_sightings
 from stream_lineage.model.schema_files import schema_text
 from stream_lineage.testing.detector_suite import DetectorSuite
 
@@ -53,7 +53,7 @@ def test_the_numbers_of_structural_changes() -> None:
         "nine tenths": payload_structure.USUAL == 0.9,
         "half of the records": payload_structure.DENSE == 0.5,
         "400 paths": payload_structure.MAX_PATHS == 400,
-        "ten minutes": schema_drift.WINDOW_SECONDS == 600,
+        "ten minutes": schema_sightings.WINDOW_SECONDS == 600,
         "100 subjects": SUBJECTS_PER_ROUND == 100,
     }
 

@@ -335,6 +335,15 @@ WORDS: list[tuple[Any, Any, list[tuple[str, str, str | None, str | None, tuple[s
     ]),
     (obj(), obj(oneOf=[HAS_A, {"maxProperties": 0}]), [("one-of-added", "", None, "schema | schema", ("backward",))]),
     (obj(anyOf=[HAS_A, S]), obj(), [("any-of-removed", "", "schema | string", None, ("forward",))]),
+    (newer(arr(contains=INT)), newer(arr(contains=INT, maxContains=3)), [
+        ("contains-count-changed", "", "1 or more", "1 to 3", ("backward",)),
+    ]),
+    ({"anyOf": [S, INT]}, {"anyOf": [B, NULL]}, [
+        ("union-branch-removed", "", "string", None, ("backward",)),
+        ("union-branch-removed", "", "integer", None, ("backward",)),
+        ("union-branch-added", "", None, "boolean", ("forward",)),
+        ("nullability-added", "", None, "null", ("forward",)),
+    ]),
     (obj(allOf=[{"maxProperties": 3}]), obj(allOf=[{"maxProperties": 2}]), [
         ("max-properties-changed", "", "3", "2", ("backward",)),
     ]),

@@ -96,9 +96,12 @@ def test_what_is_not_known_is_said(pattern: str) -> None:
         ("^a+?b??$", "aa", True),
         ("^a{2}?$", "aa", True),
         ("^[a-c-]$", "-", True),
+        *(("^[b-d]$", each, each in "bcd") for each in "abcde"),
+        *(("a", "b" * length + "a", True if length < 10_000 else None) for length in (9_999, 10_000)),
     ],
+    ids=lambda each: ascii(each)[:30],
 )
-def test_where_ecma_differs(pattern: str, text: str, found: bool | None) -> None:
+def test_matches(pattern: str, text: str, found: bool | None) -> None:
     assert matches(pattern, text) is found
 
 
