@@ -23,7 +23,7 @@ from stream_lineage.graph.from_openlineage import claims_of_event, subject_of
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.naming import Naming
 from stream_lineage.logs import get_logger
-from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEdge, GraphEvent, Subject
+from stream_lineage.model.graph import Detail, Evidence, EvidenceClass, GraphEdge, GraphEvent, Node, Subject, detail
 from stream_lineage.wire.openlineage import PRODUCER
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ _PORTIONS = 20
 _EMPTY_PORTIONS = 10
 """A reader that begins gets nothing at first."""
 _FAILED = ("FAIL", "ABORT")
+_OF_A_RUN = ("parent", "root", "run")
+_RUN_SECONDS = timedelta(minutes=1)
+"""So long it is not told that the same job has started another run."""
 _log = get_logger("stream_lineage.agents")
 _Key = tuple[Subject, str]
 
@@ -163,7 +166,7 @@ class OpenLineageWatch:
                 self._shown_by[key] = run
             elif kind == "COMPLETE" or self._shown_by.get(key) not in (None, run):
                 self._shown_by.pop(key, None)
-            said = self._said(claim, before, at)
+            said = self._said(claim, before, at, run)
             if said is not None:
                 self._remember(key, said)
                 found.append(GraphEvent(claim.subject, said))
@@ -173,13 +176,18 @@ class OpenLineageWatch:
             self._shown_by = {key: by for key, by in self._shown_by.items() if by != run}
         return found
 
-    def _said(self, claim: Claim, before: Evidence | None, at: datetime) -> Evidence | None:
+    def _said(self, claim: Claim, before: Evidence | None, at: datetime, run: str | None) -> Evidence | None:
         if before is None:
             return Evidence(claim.by, claim.source, at, at, claim.confidence, claim.detail)
-        changed = at >= before.last_seen and claim.detail not in ((), before.detail)
+        known = claim.detail or before.detail
+        if isinstance(claim.subject, Node):
+            known = _joined(before.detail, claim.detail, run)
+        changed = at >= before.last_seen and known != before.detail
+        if changed and at - before.last_seen < _RUN_SECONDS and _of_any_run(known) == _of_any_run(before.detail):
+            changed = False  # the same job starts it again and again: a later event tells of which run
         if not changed and at - before.last_seen < self._refresh:
             return None
-        return replace(before, last_seen=at, confidence=claim.confidence, detail=claim.detail or before.detail)
+        return replace(before, last_seen=at, confidence=claim.confidence, detail=known)
 
     def _undone(
         self, run: str, still: set[Subject], at: datetime, known: Callable[[Subject], list[Evidence]]
@@ -216,6 +224,19 @@ class OpenLineageWatch:
         while len(self._known) > _MOST_KNOWN:
             forgotten, _ = self._known.popitem(last=False)
             self._shown_by.pop(forgotten, None)
+
+
+def _joined(before: Detail, said: Detail, run: str | None) -> Detail:
+    """Its owner and its parent are not said in each event. What started another run has not started this one."""
+    known = dict(before)
+    if run is not None and known.get("run") not in (None, run):
+        known = {name: value for name, value in known.items() if name not in _OF_A_RUN}
+    return detail(**known | dict(said))
+
+
+def _of_any_run(known: Detail) -> Detail:
+    """Without the ids of runs."""
+    return tuple((name, value.rpartition("/")[0] if name in _OF_A_RUN else value) for name, value in known)
 
 
 def _over(key: _Key, at: datetime, known: Callable[[Subject], list[Evidence]]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from stream_lineage.graph.claim import Claim
 from stream_lineage.graph.naming import Naming, edge
 from stream_lineage.model.graph import Detail, EvidenceClass, Node, NodeKind, Subject, detail, legal
+from stream_lineage.wire.openlineage import RunName, run_name
 
 STATED = 1.0
 _FAILED = ("FAIL", "ABORT")
@@ -23,8 +24,8 @@ def claims_of_event(event: Mapping[str, Any], naming: Naming) -> Iterator[Claim]
     job = _job(event.get("job"), naming)
     source = _source(event)
     if job is not None:
-        yield _claim(job, source)
-        yield from _owner(job, event["job"], source)
+        # At once: of two things that are said of one time only one counts.
+        yield _claim(job, source, detail(owner=_owners(event["job"]), **_started_by(event, naming)))
         for each in _list(event.get("inputs")):
             if (read := _dataset(each, naming)) is not None:
                 yield from _edge(read, job, source)
@@ -49,6 +50,29 @@ def subject_of(event: Mapping[str, Any]) -> tuple[str, str] | None:
         if isinstance(namespace, str) and isinstance(name, str) and legal(namespace) and legal(name):
             return namespace, name
     return None
+
+
+def _started_by(event: Mapping[str, Any], naming: Naming) -> dict[str, str | None]:
+    """Which run this one is part of, and which one all of it began with, as its parent facet says; and which run says
+    so. Older events call the facet ``parentRun``."""
+    run = _mapping(event.get("run"))
+    facets = _mapping(run.get("facets"))
+    facet = _mapping(facets.get("parent") or facets.get("parentRun"))
+    parent, root = (_run_name(each, naming) for each in (facet, facet.get("root")))
+    this = run.get("runId")
+    if parent is None or not isinstance(this, str) or not legal(this):
+        return {}
+    return {"parent": parent, "root": root, "run": this}
+
+
+def _run_name(found: Any, naming: Naming) -> str | None:
+    """A run of a job as ``run_name`` reads it."""
+    found = _mapping(found)
+    job, run = _job(found.get("job"), naming), _mapping(found.get("run")).get("runId")
+    if job is None or not isinstance(run, str):
+        return None
+    read = run_name(str(RunName(job.namespace, job.name, run)))
+    return None if read is None else str(read)
 
 
 def _facets(node: Node, dataset: Any, naming: Naming, source: str, job: str | None) -> Iterator[Claim]:
@@ -78,11 +102,15 @@ def _transformation(column: Any, made: Any) -> str | None:
 
 
 def _owner(node: Node, dataset: Any, source: str) -> Iterator[Claim]:
-    facet = _mapping(_mapping(_mapping(dataset).get("facets")).get("ownership"))
+    if (owners := _owners(dataset)) is not None:
+        yield _claim(node, source, detail(owner=owners))
+
+
+def _owners(found: Any) -> str | None:
+    """Of a dataset or a job."""
+    facet = _mapping(_mapping(_mapping(found).get("facets")).get("ownership"))
     names = [_mapping(each).get("name") for each in _list(facet.get("owners"))]
-    owners = sorted(name for name in names if isinstance(name, str) and legal(name))
-    if owners:
-        yield _claim(node, source, detail(owner=", ".join(owners)))
+    return ", ".join(sorted(name for name in names if isinstance(name, str) and legal(name))) or None
 
 
 def _job(found: Any, naming: Naming) -> Node | None:

@@ -21,6 +21,7 @@ from stream_lineage.graph.openlineage_events import named, streaming, told_by_us
 from stream_lineage.model.graph import Evidence, Node, NodeKind
 from stream_lineage.wire.openlineage import (
     PRODUCER,
+    RunName,
     engine_facet,
     error_facet,
     facet,
@@ -120,13 +121,19 @@ def run_id(job: Node, begun: datetime) -> UUID:
 
 
 def _parents(evidence: Iterable[Evidence]) -> dict[str, Any]:
-    """The run that has started a job, as the job itself has said last."""
+    found = started_by(evidence)
+    return {} if found is None else {"parent": parent_facet(*found)}
+
+
+def started_by(evidence: Iterable[Evidence]) -> tuple[RunName, RunName | None] | None:
+    """The run that has started a job and the one that all of it began with, as the job itself has said last, or what
+    tells of its runs."""
     for piece in sorted(evidence, key=lambda each: each.last_seen, reverse=True):
         known = dict(piece.detail)
         parent = run_name(known.get("parent"))
         if piece.holds and parent is not None:
-            return {"parent": parent_facet(parent, run_name(known.get("root")))}
-    return {}
+            return parent, run_name(known.get("root"))
+    return None
 
 
 def _input(node: Node, facts: Mapping[Node, DatasetFacts]) -> dict[str, Any]:

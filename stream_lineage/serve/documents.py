@@ -175,8 +175,18 @@ class EvidencePiece(Document):
     detail: dict[str, str]
 
 
+class RunOfJob(Document):
+    """A run of a job. ``node`` is the job's id in the graph."""
+
+    node: str
+    namespace: str
+    name: str
+    run: str
+
+
 class NodeDocument(Document):
-    """``depth`` and ``confidence`` are there where it was walked from a node."""
+    """``depth`` and ``confidence`` are there where it was walked from a node. ``parent``: the run that has started the
+    last run of a job that said so, and ``root`` the one that all of it began with."""
 
     id: str
     kind: Literal["dataset", "job", "column", "model", "dashboard"]
@@ -185,6 +195,8 @@ class NodeDocument(Document):
     field: str | None
     depth: int | None = None
     confidence: float | None = None
+    parent: RunOfJob | None = None
+    root: RunOfJob | None = None
     evidence: list[EvidencePiece]
 
 

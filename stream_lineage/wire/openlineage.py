@@ -20,6 +20,7 @@ ROOT_VARIABLE = "OPENLINEAGE_ROOT_PARENT_ID"
 """Likewise the run that all of it began with."""
 _FACETS = "https://openlineage.io/spec/facets"
 _LONGEST = 900
+_SLASH = "%2F"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class RunName:
     run_id: str
 
     def __str__(self) -> str:
-        """As ``run_name`` reads it."""
-        return f"{self.namespace}/{self.name}/{self.run_id}"
+        """As ``run_name`` reads it: slashes in the job's name are ``%2F``."""
+        return f"{self.namespace}/{self.name.replace('/', _SLASH)}/{self.run_id}"
 
     def to_json(self) -> dict[str, Any]:
         """As facets have it."""
@@ -48,7 +49,7 @@ def run_name(text: str | None) -> RunName | None:
         run_id = str(UUID(parts[2]))
     except ValueError:
         return None
-    return None if len(text or "") > _LONGEST else RunName(parts[0], parts[1], run_id)
+    return None if len(text or "") > _LONGEST else RunName(parts[0], parts[1].replace(_SLASH, "/"), run_id)
 
 
 def parents_of_process(environment: Mapping[str, str] | None = None) -> tuple[RunName | None, RunName | None]:

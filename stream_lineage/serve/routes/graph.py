@@ -16,6 +16,7 @@ from stream_lineage.graph.excerpt import excerpt
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.known import LOW
 from stream_lineage.graph.lookup import find
+from stream_lineage.graph.openlineage_runs import started_by
 from stream_lineage.graph.picture import edge_document
 from stream_lineage.graph.walk import Direction, reach
 from stream_lineage.graph.walk import impact as impact_of
@@ -44,6 +45,7 @@ from stream_lineage.serve.routes.parameters import (
     Search,
 )
 from stream_lineage.serve.threads import Threads
+from stream_lineage.wire.openlineage import RunName
 
 _CANDIDATES = 0.01
 _MOST_EDGES = 20_000
@@ -238,4 +240,15 @@ def _edge(view: Any) -> dict[str, Any]:
 
 
 def _node_document(found: Graph, node: Any) -> dict[str, Any]:
-    return {"id": node.id, **node_to_json(node), "evidence": [evidence_to_json(each) for each in found.known(node)]}
+    known = found.known(node)
+    document = {"id": node.id, **node_to_json(node), "evidence": [evidence_to_json(each) for each in known]}
+    runs = started_by(known) if node.kind is NodeKind.JOB else None
+    if runs is not None:
+        named = zip(("parent", "root"), runs, strict=True)
+        document |= {name: _run_document(each) for name, each in named if each is not None}
+    return document
+
+
+def _run_document(run: RunName) -> dict[str, Any]:
+    job = Node(NodeKind.JOB, run.namespace, run.name)
+    return {"node": job.id, "namespace": run.namespace, "name": run.name, "run": run.run_id}

@@ -214,3 +214,85 @@ def test_the_class_is_openlineage() -> None:
 def test_our_own_events_that_come_back_are_no_evidence() -> None:
     event = {**run_event("COMPLETE", inputs=[dataset("a")]), "producer": PRODUCER}
     assert caught_up(watch(Topic([Sent(event, NOW)])), Graph()) == []
+
+
+ONE, TWO, THREE = (f"0193f9b8-0000-7000-8000-00000000000{number}" for number in (1, 2, 3))
+
+
+def named_run(run: str, name: str = "nightly", namespace: str = "airflow") -> dict[str, Any]:
+    return {"run": {"runId": run}, "job": {"namespace": namespace, "name": name}}
+
+
+def started(kind: str, run: str, parent: Any = None, facet: str = "parent", **job: Any) -> dict[str, Any]:
+    event = run_event(kind, run)
+    if parent is not None:
+        event["run"]["facets"] = {facet: parent}
+    event["job"]["facets"] = job
+    return event
+
+
+def known_of_job(graph: Graph) -> dict[str, str]:
+    """What the only piece of evidence of the only job says."""
+    (node,) = graph.nodes
+    (piece,) = graph.known(node)
+    return dict(piece.detail)
+
+
+@pytest.mark.parametrize("facet", ["parent", "parentRun"])
+def test_the_run_that_has_started_a_run_and_the_first_of_all_are_kept(facet: str) -> None:
+    graph, topic = Graph(), Topic()
+    looking = watch(topic)
+    parent = {**named_run(TWO, "dag/task", "kafka://b2:9092"), "root": named_run(THREE, "dag")}
+    owner = {"owners": [{"name": "team"}]}
+    topic.events.append(Sent(started("START", ONE, parent, facet, ownership=owner), NOW))
+    caught_up(looking, graph)
+    said = {
+        "parent": f"{NAMES.namespace}/dag%2Ftask/{TWO}", "root": f"airflow/dag/{THREE}", "run": ONE, "owner": "team",
+    }  # fmt: skip
+    assert known_of_job(graph) == said
+    # What does not say it again of the same run, or of none, says nothing else.
+    topic.events += [
+        Sent(started("RUNNING", ONE), NOW + timedelta(minutes=5)),
+        Sent({"producer": "https://airflow", "job": {"namespace": "airflow", "name": "etl"}}, NOW + HOUR),
+    ]
+    caught_up(looking, graph)
+    assert known_of_job(graph) == said
+    # A run that somebody has started by hand has no parent.
+    topic.events.append(Sent(started("START", TWO), NOW + 2 * HOUR))
+    caught_up(looking, graph)
+    assert known_of_job(graph) == {"owner": "team"}
+
+
+def test_runs_that_one_job_starts_are_told_once_a_minute_and_those_of_another_at_once() -> None:
+    graph, topic = Graph(), Topic()
+    looking = watch(topic)
+    at = [NOW + timedelta(seconds=seconds) for seconds in (0, 20, 40, 60, 61)]
+    topic.events += [Sent(started("START", run, named_run(run)), at[n]) for n, run in enumerate((ONE, TWO, THREE))]
+    assert len(caught_up(looking, graph)) == 1
+    assert known_of_job(graph)["run"] == ONE
+    topic.events.append(Sent(started("COMPLETE", THREE, named_run(THREE)), at[3]))
+    caught_up(looking, graph)
+    assert known_of_job(graph) == {"parent": f"airflow/nightly/{THREE}", "run": THREE}
+    topic.events.append(Sent(started("START", ONE, named_run(TWO, "by hand")), at[4]))
+    caught_up(looking, graph)
+    assert known_of_job(graph) == {"parent": f"airflow/by hand/{TWO}", "run": ONE}
+
+
+@pytest.mark.parametrize(
+    "parent",
+    [
+        "nightly", {}, {"run": {"runId": TWO}}, named_run("no uuid"), named_run(TWO, ""), named_run(TWO, "a\nb"),
+        named_run(TWO, "x" * 950), {"run": TWO, "job": []}, {**named_run(TWO), "run": {"runId": 7}},
+    ],
+)  # fmt: skip
+def test_a_parent_that_cannot_be_read_is_left_out(parent: Any) -> None:
+    graph = Graph()
+    caught_up(watch(Topic([Sent(started("START", ONE, parent), NOW)])), graph)
+    assert known_of_job(graph) == {}
+
+
+def test_a_root_that_cannot_be_read_leaves_the_parent() -> None:
+    graph = Graph()
+    parent = {**named_run(TWO), "root": "the first"}
+    caught_up(watch(Topic([Sent(started("START", ONE, parent), NOW)])), graph)
+    assert known_of_job(graph) == {"parent": f"airflow/nightly/{TWO}", "run": ONE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,16 @@ def test_a_parent_that_is_none_is_not_told(parent: str) -> None:
     found = graph((ORDERS, JOB, 1.0, None))
     found.take(said(JOB, EvidenceClass.DECLARED, parent=parent))
     assert [set(event["run"]["facets"]) for event in run_events(found, {}, NOW)] == [{"processing_engine"}] * 2
+
+
+def test_a_parent_that_others_tell_of_counts_if_it_was_told_last() -> None:
+    found = graph((ORDERS, JOB, 1.0, None))
+    ours, theirs = (f"airflow/{name}/0193f9b8-0000-7000-8000-000000000001" for name in ("ours", "a%2Fb"))
+    found.take(said(JOB, EvidenceClass.DECLARED, parent=ours))
+    later = said(JOB, EvidenceClass.OPENLINEAGE, parent=theirs, run="r")
+    found.take(GraphEvent(JOB, replace(later.evidence, last_seen=NOW + timedelta(seconds=1))))
+    parents = [event["run"]["facets"]["parent"]["job"]["name"] for event in run_events(found, {}, NOW)]
+    assert parents == ["a/b", "a/b"]
 
 
 def test_jobs_that_only_others_tell_of_are_theirs_to_tell() -> None:

@@ -19,6 +19,7 @@ from stream_lineage.graph.picture import around, document
 from stream_lineage.index.documents import trace_document
 from stream_lineage.index.kept import Kept
 from stream_lineage.index.trace import trace
+from stream_lineage.model.graph import Evidence, EvidenceClass, GraphEvent, Node, NodeKind, detail
 from stream_lineage.provenance.documents import span_document
 from stream_lineage.serve import documents
 from stream_lineage.serve.answers import Page
@@ -236,6 +237,24 @@ def test_lists_come_in_pages(client: TestClient) -> None:
     [column] = get(client, "/columns", dataset="scored")["items"]
     documents.ColumnDocument.model_validate(column)
     assert [each["from"] for each in column["sources"]] == [NAMES.column("clicks", "a").id]
+
+
+def test_a_job_says_which_run_has_started_it(tmp_path: Path) -> None:
+    lineage = MadeLineage(tmp_path)
+    job, run = NAMES.job("score"), "0193f9b8-0000-7000-8000-000000000001"
+    said = detail(parent=f"kafka://prod/dag%2Ftask/{run}", root=f"airflow/dag/{run}", run="r1")
+    lineage.graph.take(GraphEvent(job, Evidence(EvidenceClass.OPENLINEAGE, "airflow", NOW, NOW, 1.0, said)))
+    client = TestClient(make_app(lineage, Told(), Entrance(None)))
+    [found] = get(client, "/graph/nodes", q="score", kind="job")["items"]
+    documents.NodeDocument.model_validate(found)
+    assert found["parent"] == {
+        "node": Node(NodeKind.JOB, "kafka://prod", "dag/task").id, "namespace": "kafka://prod", "name": "dag/task",
+        "run": run,
+    }  # fmt: skip
+    assert (found["root"]["name"], found["root"]["run"]) == ("dag", run)
+    others = [each for each in get(client, "/graph/nodes")["items"] if each["id"] != found["id"]]
+    assert others
+    assert all("parent" not in each and "root" not in each for each in others)
 
 
 def test_topics_and_their_schemas(client: TestClient) -> None:

@@ -20,6 +20,7 @@ RUN = "0195c2d4-7a3b-7def-8123-456789abcdef"
     [
         (f"ns/job/{RUN}", RunName("ns", "job", RUN)),
         (f" http://h/ns/job/{RUN.upper()}\n", RunName("http://h/ns", "job", RUN)),
+        (f"ns/dag%2Ftask/{RUN}", RunName("ns", "dag/task", RUN)),
         (f"ns//{RUN}", None),
         (f"job/{RUN}", None),
         ("ns/job/run", None),
@@ -34,3 +35,8 @@ def test_names_of_runs(text: str | None, found: RunName | None) -> None:
     assert run_name(text) == found
     assert parents_of_process({} if text is None else {PARENT_VARIABLE: text}) == (found, None)
     assert parents_of_process({} if text is None else {ROOT_VARIABLE: text}) == (None, found)
+
+
+def test_a_name_with_slashes_is_read_as_it_was() -> None:
+    run = RunName("kafka://b1:9092", "dag/task/", RUN)
+    assert run_name(str(run)) == run
