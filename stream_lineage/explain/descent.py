@@ -201,10 +201,10 @@ def _back(paths: Paths, known: Symptoms, breach: int, first_step: Step) -> tuple
             continue
         steps[node] = step
         late.pop(node, None)
-        for parent in paths.parents[node]:
+        for parent, sureness in paths.into(node):
             if parent in steps:
                 continue
-            following = _following(known, paths.ids[parent], node, step, paths.sureness[parent, node])
+            following = _following(known, paths.ids[parent], node, step, sureness)
             if following is None:
                 first = known.deviations.get(paths.ids[parent], ())
                 if first and first[0].earliest > step.latest:

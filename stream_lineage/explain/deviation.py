@@ -11,8 +11,9 @@ robust scores with a change point), with scales that know autocorrelation.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,12 +179,42 @@ def _batches(rows: Sequence[Aligned], order: Sequence[int]) -> Iterator[list[int
         yield batch
 
 
-def _measured(rows: Sequence[Aligned], *, by_factors: bool = False) -> list[Size]:
-    count, length = len(rows), max(len(row.timing.times) for row in rows)
-    values = np.zeros((count, length))
+@dataclass(frozen=True, slots=True)
+class _Residuals:
+    """Of many series, padded in front: the values less season and middle, and what is usual of each. ``start`` is where
+    a row begins, ``first`` where the time begins that is looked at; ``valid`` are the points there are, ``before``
+    those before that time, ``known`` how many. ``floor`` is the least that counts."""
+
+    residuals: Array
+    start: Ints
+    first: Ints
+    known: Ints
+    valid: Bools
+    before: Bools
+    spread: Array
+    floor: Array
+    memory: Array
+    seasonal: Bools
+    fallen: Bools
+
+
+def residuals_of(row: Aligned) -> tuple[Array, float, float]:
+    """Of one series what ``sizes`` says of it but how far it is off: residuals, spread and memory."""
+    with np.errstate(all="ignore"):
+        found = _residuals([row])
+    if found.fallen[0]:  # in which scale it falls farther must be looked at
+        [size] = sizes([row])
+        return size.residuals, size.spread, size.memory
+    return found.residuals[0], float(found.spread[0]), float(found.memory[0])
+
+
+def _residuals(rows: Sequence[Aligned], *, by_factors: bool = False) -> _Residuals:
+    count = len(rows)
     lengths = np.array([len(row.timing.times) for row in rows])
-    for index, row in enumerate(rows):
-        values[index, length - lengths[index] :] = row.series.values[: lengths[index]]
+    length = int(lengths.max())
+    values = np.zeros((count, length))
+    for index, (row, own) in enumerate(zip(rows, lengths.tolist(), strict=True)):
+        values[index, length - own :] = row.series.values[:own]
     # By a power of two, which is exact: neither huge nor tiny values lose digits.
     values = np.ldexp(values, -np.frexp(np.abs(values).max(axis=1))[1][:, None])
     place = np.arange(length)[None, :]
@@ -199,16 +230,15 @@ def _measured(rows: Sequence[Aligned], *, by_factors: bool = False) -> list[Size
     if logarithms.any():
         values[logarithms] = np.log(np.maximum(values[logarithms], lowest[logarithms] / 10))
     seasonal = np.zeros(count, dtype=np.bool_)
-    shortest = int(known.min())
-    repeats = again(np.stack([each[end - shortest : end] for each, end in zip(values, first[:, 0], strict=True)]))
-    for index, row in enumerate(rows):
-        times = row.timing.times
-        if repeats[index] or times[row.timing.first] - times[0] >= LEAST_SEASONS * DAY:
-            own = values[index, length - lengths[index] :]
-            curve = season(row.series.times[: lengths[index]], own, row.at + float(times[row.timing.first]))
-            if curve is not None:
-                own -= curve
-                seasonal[index] = True
+    repeats = again(_just_before(values, first[:, 0], int(known.min())))
+    long = _by_timing(rows, lambda each: each.times[each.first] - each.times[0] >= LEAST_SEASONS * DAY)
+    for index in np.flatnonzero(repeats | np.array(long)).tolist():
+        row, own_start = rows[index], int(start[index, 0])
+        times, own = row.timing.times, values[index, own_start:]
+        curve = season(row.series.times[: len(times)], own, row.at + float(times[row.timing.first]))
+        if curve is not None:
+            own -= curve
+            seasonal[index] = True
     changed = logarithms | seasonal
     ordered[changed] = np.sort(np.where(before[changed], values[changed], np.inf), axis=1)
 
@@ -217,17 +247,40 @@ def _measured(rows: Sequence[Aligned], *, by_factors: bool = False) -> list[Size
     spread, floor = _spread(residuals, before, known, middle, changed)
     clipped = np.clip(residuals, -_CLIPPED * spread[:, None], _CLIPPED * spread[:, None])
     memory = _memory(clipped, before)
+    return _Residuals(
+        residuals, start[:, 0], first[:, 0], known, valid, before, spread, floor, memory, seasonal, fallen
+    )
+
+
+def _just_before(values: Array, first: Ints, count: int) -> Array:
+    """So many columns of each row, up to where the time begins that is looked at."""
+    if first.min() == first.max():
+        return values[:, first[0] - count : first[0]]
+    return np.stack([each[end - count : end] for each, end in zip(values, first.tolist(), strict=True)])
+
+
+def _by_timing(rows: Sequence[Aligned], told: Callable[[Timing], Any]) -> list[Any]:
+    """What is told of the timing of each row: most share one, which is asked once."""
+    known: dict[int, Any] = {}
+    return [known[key] if (key := id(row.timing)) in known else known.setdefault(key, told(row.timing)) for row in rows]
+
+
+def _measured(rows: Sequence[Aligned], *, by_factors: bool = False) -> list[Size]:
+    own = _residuals(rows, by_factors=by_factors)
+    residuals, start, first, known, spread = own.residuals, own.start, own.first, own.known, own.spread
+    count, length = residuals.shape
     ratios = np.zeros((3, count))
     widths, ends = (np.zeros((3, count), dtype=np.int64) for _ in range(2))
-    calm = _without_spikes(residuals, valid, before, floor)
+    calm = _without_spikes(residuals, own.valid, own.before, own.floor)
     variation = np.abs(calm)
-    usual_variation = np.where(before, np.minimum(variation, _CLIPPED * spread[:, None]), 0.0).sum(axis=1) / known
-    off = np.where(valid, variation - usual_variation[:, None], 0.0)
-    signals = (residuals, calm, off)
-    totals = [np.concatenate((np.zeros((count, 1)), np.cumsum(each, axis=1)), axis=1) for each in signals]
+    usual = np.where(own.before, np.minimum(variation, _CLIPPED * spread[:, None]), 0.0).sum(axis=1) / known
+    off = np.where(own.valid, variation - usual[:, None], 0.0)
+    totals = [
+        np.concatenate((np.zeros((count, 1)), np.cumsum(each, axis=1)), axis=1) for each in (residuals, calm, off)
+    ]
     alike = bool(start.max() == 0 and first.min() == first.max())
-    near = np.array([int(np.searchsorted(row.timing.times, 0.0, side="right")) for row in rows]) - _NEAR
-    bounds = _Bounds(known, start[:, 0], first[:, 0], spread, memory, floor, start[:, 0] + near, alike)
+    near = start + _by_timing(rows, lambda each: int(np.searchsorted(each.times, 0.0, side="right"))) - _NEAR
+    bounds = _Bounds(known, start, first, spread, own.memory, own.floor, near, alike)
     for look in _LOOKS:
         if look.span > length // 2 + 2 or look.width > length // 3:
             continue
@@ -244,27 +297,18 @@ def _measured(rows: Sequence[Aligned], *, by_factors: bool = False) -> list[Size
     ratios[2] = np.where(single | (ratios[2] > ratios[0]), ratios[2], 0.0)
     varies = (ratios[2] >= _SURE) & single
     ratios[:2] = np.where(varies & (widths[:2] == 1), 0.0, ratios[:2])
-    wanders = memory > _WANDERS
+    wanders = own.memory > _WANDERS
     ratios[0] = np.where(wanders, np.minimum(ratios[0], ratios[1]), ratios[0])
-    ratios[0] = np.where(seasonal, ratios[0], np.minimum(ratios[0], _SLOW * ratios[1]))
+    ratios[0] = np.where(own.seasonal, ratios[0], np.minimum(ratios[0], _SLOW * ratios[1]))
     channel = ratios.argmax(axis=0)
     each = np.arange(count)
-    best, width_of, end_of = ratios[channel, each], widths[channel, each], ends[channel, each]
-    offset = start[:, 0]
+    best, width, end = ratios[channel, each], widths[channel, each], ends[channel, each] - start
+    columns = (best, channel, width, end - width + 1, end, start, spread, own.memory, own.seasonal, own.fallen)
     return [
-        Size(
-            float(best[index]),
-            CHANNELS[channel[index]],
-            int(width_of[index]),
-            int(end_of[index] - width_of[index] + 1 - offset[index]),
-            int(end_of[index] - offset[index]),
-            residuals[index, offset[index] :],
-            float(spread[index]),
-            float(memory[index]),
-            bool(seasonal[index]),
-            bool(fallen[index]),
+        Size(ratio, CHANNELS[number], wide, begins, until, row[begin:], *rest)
+        for row, (ratio, number, wide, begins, until, begin, *rest) in zip(
+            residuals, zip(*(column.tolist() for column in columns), strict=True), strict=True
         )
-        for index in range(count)
     ]
 
 

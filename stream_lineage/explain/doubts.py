@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stream_lineage.explain.descent import Descent, State, among, near
 from stream_lineage.explain.recording import Recording
-from stream_lineage.explain.symptoms import FAINT, Symptoms
+from stream_lineage.explain.symptoms import FAINT, Measure, Symptoms
 
 SELDOM, SELDOM_OF_JOBS = 0.3, 0.6
 """Kinds of nodes of which less than this part is measured are looked through: what they read tells. The second: of
@@ -33,12 +33,50 @@ class Doubt:
     serious: bool = True
 
 
+class Seldom:
+    """Kinds of nodes that hardly have any metrics, or not in what is asked about. ``measured`` are the metrics of each
+    node of a kind, none where it has none."""
+
+    def __init__(self, measured: Mapping[str, Sequence[frozenset[Measure]]]) -> None:
+        self._measured = measured
+        self._told: dict[tuple[str, Measure], bool] = {}
+        self._kinds = frozenset(
+            kind
+            for kind, nodes in measured.items()
+            if sum(map(bool, nodes)) < (SELDOM_OF_JOBS if _passes_on(kind) else SELDOM) * len(nodes)
+        )
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self._kinds
+
+    def told(self, kind: str, measure: Measure) -> bool:
+        """Whether nodes of a kind that passes on what it reads are usually measured in something."""
+        if (kind, measure) not in self._told:
+            nodes = self._measured[kind]
+            told = sum(among(measure, each) for each in nodes)
+            self._told[kind, measure] = told >= SELDOM_OF_JOBS * len(nodes)
+        return self._told[kind, measure]
+
+
+def seldom_measured(recording: Recording, descent: Descent) -> Seldom:
+    """Of what kinds nodes hardly have any metrics here."""
+    found: dict[str, list[frozenset[Measure]]] = {}
+    for name in descent.paths.ids:
+        found.setdefault(recording.nodes[name], []).append(descent.known.measured.get(name, frozenset()))
+    return Seldom(found)
+
+
+def _passes_on(kind: str) -> bool:
+    """Whether nodes of a kind hand on what they read, as jobs do."""
+    return kind.strip().lower() in _PASSES_ON
+
+
 def doubts_about(
     recording: Recording,
     known: Symptoms,
     descent: Descent,
     node: int,
-    seldom: Set[str],
+    seldom: Seldom,
     breach_ratio: float | None,
 ) -> list[Doubt]:
     """Why a source of the descent may not be the cause. ``seldom``: the kinds of nodes that are looked through;
@@ -74,7 +112,7 @@ def doubts_about(
     return found
 
 
-def _alone(recording: Recording, descent: Descent, seldom: Set[str]) -> bool:
+def _alone(recording: Recording, descent: Descent, seldom: Seldom) -> bool:
     """Whether the breach's own metric deviates for sure and for long, and all that feeds its node is measured in that
     very metric, and as usual in it: then it broke there."""
     lead = descent.own(descent.breach)
@@ -105,7 +143,7 @@ def _own_grounds(recording: Recording, known: Symptoms, descent: Descent) -> boo
     )
 
 
-def _unmeasured(recording: Recording, descent: Descent, node: int, seldom: Set[str]) -> list[int]:
+def _unmeasured(recording: Recording, descent: Descent, node: int, seldom: Seldom) -> list[int]:
     """Nodes just upstream of which nobody knows how they are, and which nothing exonerates. What is seldom measured, as
     jobs are, is looked through."""
     found, seen, waiting = [], {node}, list(descent.paths.parents[node])
@@ -124,18 +162,15 @@ def _unmeasured(recording: Recording, descent: Descent, node: int, seldom: Set[s
     return sorted(found)
 
 
-def _looked_through(recording: Recording, descent: Descent, parent: int, node: int, seldom: Set[str]) -> bool:
+def _looked_through(recording: Recording, descent: Descent, parent: int, node: int, seldom: Seldom) -> bool:
     """Whether what a node reads tells more than it does: of a kind that is seldom measured, or that passes on what it
     reads and is seldom measured in what deviates after it."""
     kind = recording.nodes[descent.paths.ids[parent]]
     if kind in seldom:
         return True
-    if kind.strip().lower() not in _PASSES_ON or descent.state(parent, node) not in (State.BARE, State.OTHERWISE):
+    if not _passes_on(kind) or descent.state(parent, node) not in (State.BARE, State.OTHERWISE):
         return False
-    first = descent.steps[node].first
-    alike = [name for name in descent.paths.ids if recording.nodes[name] == kind]
-    told = sum(among(first, descent.known.measured.get(name, ())) for name in alike)
-    return told < SELDOM_OF_JOBS * len(alike)
+    return not seldom.told(kind, descent.steps[node].first)
 
 
 def _exonerated(descent: Descent, parent: int, node: int) -> bool:
@@ -151,16 +186,3 @@ def _exonerated(descent: Descent, parent: int, node: int) -> bool:
             return False
         quiet = True
     return quiet
-
-
-def seldom_measured(recording: Recording, descent: Descent) -> set[str]:
-    """Kinds of nodes that hardly have any metrics here."""
-    counts: dict[str, list[int]] = {}
-    for name in descent.paths.ids:
-        measured = bool(descent.known.measured.get(name))
-        counts.setdefault(recording.nodes[name], []).append(measured)
-    return {
-        kind
-        for kind, each in counts.items()
-        if sum(each) < (SELDOM_OF_JOBS if kind.strip().lower() in _PASSES_ON else SELDOM) * len(each)
-    }

@@ -22,14 +22,28 @@ UNSAID, UNKNOWN = 0.9, 0.8
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Nodes are numbered in the order of their ids; neighbours are in that order too."""
+    """Nodes are numbered in the order of their ids; neighbours are in that order too. ``evidence`` has the classes that
+    the edges from the parents of each node are known by, in their order; ``sureness`` how sure these make one."""
 
     ids: Sequence[str]
     number: Mapping[str, int]
     children: Sequence[Sequence[int]]
     parents: Sequence[Sequence[int]]
-    sureness: Mapping[tuple[int, int], float]
-    evidence: Mapping[tuple[int, int], tuple[str, ...]]
+    evidence: Sequence[Sequence[tuple[str, ...]]]
+    sureness: Mapping[tuple[str, ...], float]
+
+    def into(self, node: int) -> Iterable[tuple[int, float]]:
+        """Whatever leads to a node, with how sure the edge is."""
+        sureness = self.sureness
+        return ((one, sureness[by]) for one, by in zip(self.parents[node], self.evidence[node], strict=True))
+
+    def known_by(self, one: int, other: int) -> tuple[str, ...]:
+        """The classes of evidence of an edge."""
+        return self.evidence[other][self.parents[other].index(one)]
+
+    def sure(self, one: int, other: int) -> float:
+        """How sure an edge is, 0 to 1."""
+        return self.sureness[self.known_by(one, other)]
 
 
 def paths_of(recording: Recording) -> Paths:
@@ -38,18 +52,14 @@ def paths_of(recording: Recording) -> Paths:
     number = {name: index for index, name in enumerate(ids)}
     children: list[list[int]] = [[] for _ in ids]
     parents: list[list[int]] = [[] for _ in ids]
-    sure: dict[tuple[int, int], float] = {}
-    evidence: dict[tuple[int, int], tuple[str, ...]] = {}
-    known: dict[tuple[str, ...], float] = {}
+    evidence: list[list[tuple[str, ...]]] = [[] for _ in ids]
     for edge in recording.edges:
-        pair = (number[edge.source], number[edge.target])
-        children[pair[0]].append(pair[1])
-        parents[pair[1]].append(pair[0])
-        if edge.evidence not in known:
-            known[edge.evidence] = sureness(edge.evidence)
-        sure[pair] = known[edge.evidence]
-        evidence[pair] = edge.evidence
-    return Paths(ids, number, children, parents, sure, evidence)
+        source, target = number[edge.source], number[edge.target]
+        children[source].append(target)
+        parents[target].append(source)
+        evidence[target].append(edge.evidence)
+    classes = {edge.evidence for edge in recording.edges}
+    return Paths(ids, number, children, parents, evidence, {each: sureness(each) for each in classes})
 
 
 def sureness(classes: Sequence[str]) -> float:

@@ -8,12 +8,12 @@ search can be made for the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stream_lineage.explain.descent import among
-from stream_lineage.explain.deviation import Aligned, Size, sizes, timing
+from stream_lineage.explain.deviation import Aligned, residuals_of, timing
 from stream_lineage.explain.recording import Array, Recording
 from stream_lineage.explain.symptoms import FAINT, STRONG, Deviation, Symptoms, reach_after
 
@@ -88,6 +88,15 @@ class Remainder(Mapping[str, tuple[Deviation, ...]]):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Scaled:
+    """See ``deviation.Size``."""
+
+    residuals: Array
+    spread: float
+    memory: float
+
+
 def later_changes(recording: Recording, known: Symptoms, deviation: Deviation) -> list[Deviation]:
     """Where what deviates changes once more before the breach, each as a deviation by itself from what it was until
     then."""
@@ -95,16 +104,16 @@ def later_changes(recording: Recording, known: Symptoms, deviation: Deviation) -
     when = timing(deviation.series.times, at, known.horizon, reach_after(known.horizon, known.step), keep=0.0)
     if when is None or deviation.ratio < STRONG or deviation.shape in ("silence", "spike", "spread"):
         return []
-    [size] = sizes([Aligned(deviation.series, at, when)])
+    scaled = _Scaled(*residuals_of(Aligned(deviation.series, at, when)))
     times = when.times
     first = int(np.searchsorted(times, deviation.latest - at - 1e-6))
     last = int(np.searchsorted(times, deviation.last - at + 1e-6, side="right"))
-    before = float(size.residuals[max(0, first - 8) : first].mean()) if first else 0.0
+    before = float(scaled.residuals[max(0, first - 8) : first].mean()) if first else 0.0
     found: list[Deviation] = []
     stretches = [(first, last)]
     while stretches and len(found) < _MOST_CHANGES:
         low, high = stretches.pop()
-        change = _change(size.residuals, size, low, high, before)
+        change = _change(scaled, low, high, before)
         if change is None:
             continue
         ratio, place, earliest, latest = change
@@ -127,10 +136,10 @@ def later_changes(recording: Recording, known: Symptoms, deviation: Deviation) -
     return found
 
 
-def _change(residuals: Array, size: Size, low: int, high: int, before: float) -> tuple[float, int, int, int] | None:
+def _change(scaled: _Scaled, low: int, high: int, before: float) -> tuple[float, int, int, int] | None:
     """Of a stretch the place that best parts it in two levels, with how sure that is, the last point that is surely of
     the first and the first that is surely of the second."""
-    part = residuals[low:high]
+    part = scaled.residuals[low:high]
     count = len(part)
     if count < 3:
         return None
@@ -139,8 +148,8 @@ def _change(residuals: Array, size: Size, low: int, high: int, before: float) ->
     means = sums[:-1] / left, (sums[-1] - sums[:-1]) / (count - left)
     apart = np.abs(means[1] - means[0])
     rough = float(np.median(np.abs(np.diff(part)))) / 0.954
-    noise = max(size.spread, rough)
-    inflation = (1 + size.memory) / (1 - size.memory)
+    noise = max(scaled.spread, rough)
+    inflation = (1 + scaled.memory) / (1 - scaled.memory)
     error = noise * np.sqrt(np.minimum(1, inflation / left) + np.minimum(1, inflation / (count - left)))
     gains = (apart / noise) ** 2 * left * (count - left) / count
     best = int(np.argmax(gains))

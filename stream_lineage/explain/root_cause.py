@@ -183,7 +183,7 @@ def _features(
         breach_ratio=breach_ratio,
         length=len(path),
         observed=len(along) / len(path),
-        sureness=min((descent.paths.sureness[pair] for pair in pairs), default=1.0),
+        sureness=min((descent.paths.sure(*pair) for pair in pairs), default=1.0),
         margin=score / (score + rival) if score + rival > 0 else 0.0,
         event=node in descent.events,
         doubts=len(about),
@@ -218,7 +218,7 @@ def _ranked(
     path = descent.path(node)
     ids = [paths.ids[each] for each in path]
     hops = tuple(
-        Hop(paths.ids[one], paths.ids[other], paths.evidence[one, other], round(paths.sureness[one, other], 3))
+        Hop(paths.ids[one], paths.ids[other], paths.known_by(one, other), round(paths.sure(one, other), 3))
         for one, other in itertools.pairwise(path)
     )
     lead = descent.own(node)

@@ -9,7 +9,7 @@ import numpy as np
 
 from stream_lineage.explain.deviation import LEAST_BEFORE, Aligned, Size, Timing, sizes, timing
 from stream_lineage.explain.onset import Onset, Shape, onset
-from stream_lineage.explain.recording import Recording, Series, SeriesName
+from stream_lineage.explain.recording import Array, Recording, Series, SeriesName
 from stream_lineage.explain.silence import Stop, stop
 
 FAINT, STRONG = 1.25, 1.7
@@ -239,15 +239,20 @@ def _deviation(row: Aligned, size: Size, at: float) -> Deviation | None:
         return None
     when: Onset = onset(row, size)
     times, values = row.series.times, row.series.values
-    first, last = np.searchsorted(times, [at + when.at, at + when.last])
-    before = values[: max(1, int(np.searchsorted(times, at + when.earliest, side="right")))]
+    first, last = (int(times.searchsorted(at + each)) for each in (when.at, when.last))
+    before = values[: max(1, int(times.searchsorted(at + when.earliest, side="right")))]
     if size.seasonal:
-        before = before[-max(5, int(last) - int(first) + 1) :]
+        before = before[-max(5, last - first + 1) :]
     return Deviation(
         row.series, size.ratio, when.shape, at + when.at, at + when.earliest, at + when.latest, at + when.last,
-        row.timing.step, float(np.median(before)),
-        float(np.median(values[first : max(int(first) + 1, min(int(last) + 1, len(row.timing.times)))])),
+        row.timing.step, _median(before), _median(values[first : max(first + 1, min(last + 1, len(row.timing.times)))]),
     )  # fmt: skip
+
+
+def _median(values: Array) -> float:
+    """As NumPy's, in a fifth of the time: of few values that is spent on what is around it."""
+    ordered = np.sort(values)
+    return float((ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2)
 
 
 def _stopped(row: Aligned, silent: Stop, at: float) -> Deviation:
@@ -255,7 +260,7 @@ def _stopped(row: Aligned, silent: Stop, at: float) -> Deviation:
     before = series.values[series.times <= at + silent.last]
     return Deviation(
         series, silent.ratio, "silence", at + silent.expected, at + silent.last, at + silent.expected,
-        at + silent.until, row.timing.step, float(np.median(before)), None,
+        at + silent.until, row.timing.step, _median(before), None,
     )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def evidence_of(recording: Recording, descent: Descent, node: int) -> tuple[str,
         detail = f" ({event.detail})" if event.detail else ""
         found.append(f"{event.kind} at {ids[node]} at {moment(event.at)}{detail}, in time for that.")
     for one, other in itertools.pairwise(path):
-        classes = ", ".join(descent.paths.evidence[one, other]) or "not said"
+        classes = ", ".join(descent.paths.known_by(one, other)) or "not said"
         found.append(f"{ids[one]} leads to {ids[other]} (evidence: {classes}); {_state(descent, other)}.")
     parents = descent.paths.parents[node]
     for state, what in (

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from stream_lineage.explain.descent import BOTH, CROSSED, OTHER_MEASURE, Descent, State, descend
-from stream_lineage.explain.doubts import doubts_about
+from stream_lineage.explain.doubts import Seldom, doubts_about
 from stream_lineage.explain.paths import paths_of
 from stream_lineage.explain.recording import Breach, Edge, Event, Recording, Series, SeriesName
 from stream_lineage.explain.symptoms import FAINT, STRONG, Deviation, Symptoms
 
 STEP = 10.0
 NOTHING = np.empty(0)
+JOBS = Seldom({"job": [frozenset()]})
+"""No job is measured."""
 BREACH = Breach("z", "m", None, 600.0)
 """It deviates since its 50th point, which is at 500 seconds."""
 
@@ -62,12 +64,10 @@ class World:
     def descent(self) -> Descent:
         return descend(self.recording, paths_of(self.recording), self.symptoms)
 
-    def doubts(self, node: str, seldom: Sequence[str] = (), ratio: float | None = 3.0) -> list[tuple[str, bool]]:
+    def doubts(self, node: str, ratio: float | None = 3.0) -> list[tuple[str, bool]]:
         descent = self.descent
         number = descent.paths.number[node]
-        found = doubts_about(
-            self.recording, self.symptoms, descent, node=number, seldom=set(seldom), breach_ratio=ratio
-        )
+        found = doubts_about(self.recording, self.symptoms, descent, number, Seldom({}), ratio)
         return [(each.reason, each.serious) for each in found]
 
 
@@ -241,12 +241,12 @@ def test_what_feeds_a_breach_by_two_ways_is_looked_at_once() -> None:
     world = World(["aj", "ak", "jz", "kz"], [off("z", 50)], ["a:m"])
     recording = replace(world.recording, nodes={**world.recording.nodes, "j": "job", "k": "job"})
     descent = descend(recording, paths_of(recording), world.symptoms)
-    [doubt] = doubts_about(recording, world.symptoms, descent, descent.breach, {"job"}, 3.0)
+    [doubt] = doubts_about(recording, world.symptoms, descent, descent.breach, JOBS, 3.0)
     assert not doubt.serious
     # Without the metric of a there is nothing that is as usual, and it is told once.
     bare = replace(world, usual=()).symptoms
     descent = descend(recording, paths_of(recording), bare)
-    [doubt] = doubts_about(recording, bare, descent, descent.breach, {"job"}, 3.0)
+    [doubt] = doubts_about(recording, bare, descent, descent.breach, JOBS, 3.0)
     assert doubt.reason.startswith("a, just upstream of z, is not measured")
 
 
@@ -264,7 +264,7 @@ def test_what_hardly_deviates_behind_jobs_speaks_against_a_breach_that_broke_by_
     world = World(["pk", "kj", "jz", "az"], [off("z", 50), off("p", since, 1.05 * FAINT)], ["a:m"])
     recording = replace(world.recording, nodes={**world.recording.nodes, "j": "job", "k": "job"})
     descent = descend(recording, paths_of(recording), world.symptoms)
-    [doubt] = doubts_about(recording, world.symptoms, descent, descent.breach, {"job"}, 3.0)
+    [doubt] = doubts_about(recording, world.symptoms, descent, descent.breach, JOBS, 3.0)
     assert doubt.reason.startswith("Only m of z deviates")
     assert doubt.serious == serious
 

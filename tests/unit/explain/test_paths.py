@@ -18,8 +18,10 @@ def test_nodes_are_numbered_and_know_their_neighbours() -> None:
     assert list(paths.ids) == ["a", "b", "c", "d"]
     assert [list(each) for each in paths.parents] == [[], [], [0, 1], [2]]
     assert [list(each) for each in paths.children] == [[2], [2], [3], []]
-    assert paths.sureness == {(0, 2): 1.0, (1, 2): 0.9, (2, 3): 0.8}
-    assert paths.evidence[0, 2] == ("group", "header")
+    assert list(paths.into(2)) == [(0, 1.0), (1, 0.9)]
+    assert (list(paths.into(3)), list(paths.into(0))) == ([(2, 0.8)], [])
+    assert (paths.sure(0, 2), paths.sure(1, 2)) == (1.0, 0.9)
+    assert (paths.known_by(0, 2), paths.known_by(1, 2)) == (("group", "header"), ())
 
 
 @pytest.mark.parametrize(
