@@ -22,8 +22,6 @@ class Ranks:
 
     def share_at(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The share of values that are at most each of these."""
-        if not len(self.values):
-            return np.zeros(len(values))
         found = np.searchsorted(self.values, values, side="right")
         return np.concatenate((np.zeros(1), self.shares))[found]
 

@@ -146,3 +146,64 @@ def test_what_is_no_number_is_left_out_and_the_state_is_json_and_bounded() -> No
     huge = points(np.full(40, 1e300))
     shape.learn(now + 9000, huge, 40)
     assert told(shape, np.full(40, 1e300), now + 9000).value > 0.9
+
+
+LOW = [float(number) for number in range(POINTS)]
+HIGH = [each + 100 for each in LOW]
+HOUR = 3600.0
+
+
+def hour_of(shape: Shape, hour: float, values: list[float], windows: int = 40) -> None:
+    for number in range(windows):
+        shape.learn(MIDNIGHT + HOUR * hour + 10 * number, values, RECORDS)
+
+
+def apart(shape: Shape, hour: float, values: list[float]) -> float | None:
+    found = shape.distance(MIDNIGHT + HOUR * hour, values, RECORDS, 0.0)
+    return None if found is None else found.value
+
+
+def test_the_same_hour_of_other_days_counts_or_else_the_latest_hours() -> None:
+    shape = Shape()
+    hour_of(shape, 3, LOW)
+    hour_of(shape, 12, HIGH)
+    assert apart(shape, 13, HIGH) == pytest.approx(0.5, abs=0.05), "half of what is known is low"
+    assert apart(shape, 27, LOW) == pytest.approx(0.0, abs=0.05), "three at night is low"
+    assert apart(shape, 36, LOW) == 1.0, "noon is high"
+    assert apart(shape, 12 + 24 * 7, LOW) == 1.0
+    assert apart(shape, 13 + 24 * 7, HIGH) is None, "after a week nothing is known any more"
+
+
+def test_an_hour_of_few_windows_is_not_remembered() -> None:
+    shape = Shape()
+    hour_of(shape, 3, LOW, windows=29)
+    assert apart(shape, 4, LOW) is None
+    hour_of(shape, 5, LOW, windows=30)
+    assert apart(shape, 6, LOW) is not None
+
+
+def test_an_hour_that_was_remembered_in_part_is_the_larger_part() -> None:
+    """The first reference is made within an hour; what comes of this hour after it is another part."""
+    for before, after, remembered in ((100, 40, LOW), (100, 120, HIGH)):
+        shape = Shape()
+        hour_of(shape, 3, LOW, windows=before)
+        assert apart(shape, 3.4, LOW) == pytest.approx(0.0, abs=0.05)
+        hour_of(shape, 3.4, HIGH, windows=after)
+        hour_of(shape, 4, LOW, windows=1)
+        assert apart(shape, 27, remembered) == pytest.approx(0.0, abs=0.05)
+
+
+def test_what_is_no_window_of_numbers_is_neither_compared_nor_learned() -> None:
+    shape = Shape()
+    hour_of(shape, 3, LOW)
+    apart(shape, 4, LOW)
+    before = json.dumps(shape.state())
+    for strange in ([math.nan] * POINTS, [math.inf] * POINTS, [], [1.0, 2.0]):
+        shape.learn(MIDNIGHT + 4 * HOUR, strange, RECORDS)
+        assert apart(shape, 4, strange) is None
+    for at in (math.nan, math.inf):
+        shape.learn(at, LOW, RECORDS)
+        assert shape.distance(at, LOW, RECORDS, 0.0) is None
+    assert json.dumps(shape.state()) == before
+    again = Shape(json.loads(before))
+    assert apart(again, 4, HIGH) == apart(shape, 4, HIGH) == 1.0

@@ -134,3 +134,9 @@ def test_the_weights_of_a_sketch_add_up_to_its_count() -> None:
     for value in (-80.0, 0.0, 33.0):
         share = float(ranks.share_at(np.array([value]))[0])
         assert share == pytest.approx(float(np.mean(values <= value)), abs=ranks.error)
+
+
+def test_of_no_values_none_is_below_anything() -> None:
+    ranks = ranks_of(datasketches.kll_doubles_sketch(64))
+    assert (ranks.count, ranks.error) == (0, 0.0)
+    assert ranks.share_at(np.array([-1.0, 0.0, 1e9])).tolist() == [0.0, 0.0, 0.0]
