@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 import pytest
 
-from stream_lineage.detect.edge_flow import JobFlow
+from stream_lineage.detect.edge_flow import JobFlow, flows
+from stream_lineage.detect.edge_habit import Habit
 from stream_lineage.detect.edge_minutes import Minutes
 from stream_lineage.detect.window import FieldWindow, Window
 from stream_lineage.model.edge import Edge
@@ -281,3 +282,74 @@ def test_the_state_is_bounded() -> None:
         if n % 1000 == 999:
             sizes.append(len(orjson.dumps(flow.state())))
     assert sizes[-1] < 40_000
+
+
+def test_fields_that_are_mapped_are_compared_and_no_others() -> None:
+    """Here the output calls it otherwise; ``user`` is lost as well, and nobody asked for it."""
+    edge = Edge("enrich", "orders", "enriched", fields={"user": "customer"})
+    flow = JobFlow([edge])
+    found: list[Finding] = []
+    for into, out in Job(loses=between(AT, AT + 120, 0.5, 0.0)).windows(AT + 240):
+        customer = replace(out, fields=tuple(f for each in out.fields for f in (replace(each, path="customer"), each)))
+        for window in (into, customer):
+            found += [finding for _, finding in flow.take(window)]
+    assert [(each.kind, each.phase, each.field_path) for each in found] == [
+        ("edge-nulls", "open", "customer"), ("edge-nulls", "close", "customer"),
+    ]  # fmt: skip
+    assert "orders -> enriched, user -> customer" in found[0].summary
+
+
+def test_each_job_has_its_flow_and_goes_on_from_its_state() -> None:
+    other = Edge("archive", "orders", "archived")
+    jobs = flows([EDGE, other, Edge("enrich", "users", "enriched")])
+    assert {job: flow.topics for job, flow in jobs.items()} == {
+        "enrich": {"orders", "users", "enriched"}, "archive": {"orders", "archived"},
+    }  # fmt: skip
+    alone = flows([EDGE])["enrich"]
+    for pair in Job().windows(60):
+        for window in pair:
+            alone.take(window)
+    again = flows([EDGE, other], states={"enrich": alone.state()})
+    assert again["enrich"].state() == alone.state()
+    assert again["archive"].state() == flows([other])["archive"].state()
+
+
+def test_a_minute_that_was_given_up_stays_so() -> None:
+    """A worker was away for more than an hour: the others were not waited for so long."""
+    minutes = Minutes({"orders": None, "enriched": None})
+    found = []
+    for n in range(0, 6 * 70):
+        found += minutes.add(Window("test", "orders", START + n * WINDOW, WINDOW, records=5))
+    assert [sorted(minute.sides) for minute in found] == [["orders"]] * 10
+    assert minutes.add(Window("test", "enriched", START, WINDOW, records=5)) == []
+    later = minutes.add(Window("test", "enriched", START + 6 * 12 * WINDOW, WINDOW, records=5))
+    assert all(sorted(minute.sides) == ["orders"] for minute in later)
+    assert len(orjson.dumps(minutes.state())) < 50_000
+
+
+def test_of_fields_that_nobody_named_some_are_counted() -> None:
+    minutes = Minutes({"orders": None})
+    fields = tuple(FieldWindow(f"f{number:02}", 10, 1, 2) for number in range(70))
+    found = []
+    for n in range(6):
+        found += minutes.add(Window("test", "orders", START + n * WINDOW, WINDOW, records=10, fields=fields))
+    [minute] = found
+    assert len(minute.sides["orders"].fields) == 60
+    assert minute.sides["orders"].share("f00") == (0.3, 60)
+    assert minute.sides["orders"].share("f69") is None
+
+
+def test_what_an_edge_is_like_is_learned_anew_where_it_stays_otherwise() -> None:
+    habit = Habit()
+    for _ in range(60):
+        habit.learn(0.8, off=False)
+    for minute in range(360):
+        assert habit.off(0.4, 0.05)
+        habit.learn(0.4, off=True)
+        assert habit.mean == pytest.approx(0.4 if minute == 359 else 0.8)
+    assert not habit.off(0.8, 0.05), "of which nothing is known at first"
+    for _ in range(20):
+        habit.learn(0.4, off=False)
+    assert habit.off(0.8, 0.05)
+    assert not habit.off(0.44, 0.05)
+    assert Habit(habit.state()).state() == habit.state()

@@ -210,3 +210,51 @@ def test_lag_in_seconds_is_how_long_ago_the_log_ended_there() -> None:
     still.add(GroupLook("g", "t", 0.0, False, {0: PartitionRead(0, 1000), 1: PartitionRead(7, 7)}))
     assert still.lag_seconds(0) is None
     assert still.lag_seconds(1) == 0.0
+
+
+def test_a_problem_that_was_muted_all_the_time_and_is_over_was_none() -> None:
+    group = watched()
+    group.steps(WELL)
+    for read in [*(PartitionRead(AT, END + 100 * n) for n in range(12)), PartitionRead(END + 2_000, END + 2_000)]:
+        group.at += SECONDS
+        look = GroupLook("billing", "orders", group.at, False, {0: read})
+        group.state, found = group.detector.judge(group.state, group.window, look, lambda _: True)
+        assert found == ()
+    assert group.state["episode"] is None
+
+
+def test_a_rewind_that_is_muted_is_not_told() -> None:
+    group = watched()
+    group.steps(WELL)
+    look = GroupLook("billing", "orders", group.at + SECONDS, False, {0: PartitionRead(5, END)})
+    _, found = group.detector.judge(group.state, group.window, look, lambda finding: finding.kind == "group-rewound")
+    assert found == ()
+
+
+def test_a_partition_of_which_nothing_is_known_any_more_stalls_no_longer() -> None:
+    """What a group has committed of a partition expires, or somebody deletes it."""
+    group = watched()
+    found = []
+    for n in range(40):
+        reads = [(100 * n, 100 * n + 5), (min(100 * n, 500), 100 * n + 5)]
+        found += group.look(*reads[: 1 if n > 30 else 2])
+    assert [each.phase for each in found] == ["open", "close"]
+    assert group.window.partitions.keys() == {0}
+
+
+def test_a_group_falls_behind_as_a_whole_where_no_partition_does_so_all_the_time() -> None:
+    """Of two partitions each is read more at every other look, and both together never enough."""
+    group = watched()
+    found = []
+    for n in range(30):
+        end = 100 * n
+        one, other = (int(end - 60 * n - (40 if n % 2 == side else 0)) for side in (0, 1))
+        found += group.look((max(one, 0), end + 5), (max(other, 0), end + 5))
+    assert [(each.kind, each.phase) for each in found] == [("group-lagging", "open")]
+    assert set(found[0].first_offsets) == {0, 1}
+
+
+def test_a_group_that_is_never_more_than_a_mark_behind_is_well() -> None:
+    """A lag of one is the mark of a transaction, which nobody can read, sometimes of more with what came just now."""
+    assert told([(100 * n, 100 * n + 1 + 3 * (n % 2)) for n in range(40)]) == []
+    assert told([(100, 101 + 3 * (n % 5 != 0)) for n in range(40)]) == []

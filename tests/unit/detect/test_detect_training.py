@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import datasketches
 import numpy as np
 import orjson
 import pytest
@@ -16,10 +17,11 @@ from stream_lineage.detect.training import MIN_RECORDS, compare
 from stream_lineage.detect.training_finding import TrainingComparison, TrainingKind
 from stream_lineage.model.baseline import FileSource, Sample, SchemaShare, TopicSource
 from stream_lineage.model.finding import Severity
-from stream_lineage.model.profile import Decoder, Profile
+from stream_lineage.model.profile import Decoder, FieldProfile, Profile
 from stream_lineage.profile.builder import ProfileBuilder
 from stream_lineage.profile.merge import merge_profiles
 from stream_lineage.profile.options import ProfileOptions
+from stream_lineage.profile.quantiles import new_quantiles
 from stream_lineage.testing.observations import avro_reference
 from stream_lineage.wire.columns import Batch
 from stream_lineage.wire.json_records import JsonRecords
@@ -269,3 +271,87 @@ def test_a_damaged_sketch_is_noted() -> None:
     found = compare(trained(rows(x=normal(0))), replace(live, profile=replace(live.profile, fields=(broken,))))
     assert found.findings == ()
     assert "quantile sketch" in found.notes[0]
+
+
+def field_of(given: Sample) -> FieldProfile:
+    return next(field for field in given.profile.fields if field.path == "x")
+
+
+def with_field(given: Sample, field: FieldProfile) -> Sample:
+    fields = tuple(field if each.path == field.path else each for each in given.profile.fields)
+    return replace(given, profile=replace(given.profile, fields=fields))
+
+
+def test_categories_of_which_training_kept_some_only_are_not_compared() -> None:
+    base = trained(rows(x=chosen("a", "b")))
+    sketch = datasketches.frequent_strings_sketch(3)
+    for number in range(500):
+        sketch.update(f"=c{number}", 1 + number % 7)
+    live = sample(rows(x="scroll"))
+    assert ("new-category", "x") in kinds(compare(base, live))
+    some = with_field(base, replace(field_of(base), items=bytes(sketch.serialize())))
+    assert kinds(compare(some, live)) == []
+
+
+def test_rare_categories_count_together() -> None:
+    """Fifty of three records each: of none it could be told by itself, and together they are a seventh of all."""
+    rare = [f"r{number}" for number in range(50)] * 3
+    base, same = (sample([{"x": each} for each in ["a"] * 1_500 + (rare[:100] if n else rare)]) for n in (0, 1))
+    plain = sample([{"x": "a"}] * 1_500)
+    assert kinds(compare(base, same)) == [], "a bit fewer of each"
+    assert kinds(compare(plain, sample([{"x": each} for each in ["a"] * 850 + rare]))) == [
+        ("shifted-distribution", "x")
+    ]
+    assert kinds(compare(plain, sample([{"x": each} for each in ["a"] * 1_450 + rare[:50]]))) == [], "less than a tenth"
+
+
+def test_of_many_new_categories_the_most_frequent_are_named() -> None:
+    names = [name for number in range(7) for name in [f"new{number}"] * (100 - number)]
+    live = sample([{"x": each} for each in ["a"] * 1_000 + names])
+    [found] = [each for each in compare(sample([{"x": "a"}] * 1_500), live).findings if each.kind == "new-category"]
+    assert found.given.startswith("new0, new1, new2, new3, new4 and 2 more in 40.")
+    assert found.expected == "1 categories without it"
+
+
+def test_lengths_that_are_as_they_were_and_one_that_is_not() -> None:
+    base = trained(rows(x=[1, 2, 3]))
+    assert kinds(compare(base, sample(rows(x=[3, 1, 2])))) == []
+    assert kinds(compare(base, sample([*rows(x=[1, 2, 3]), {"x": [1, 2]}]))) == [], "one record of so many"
+
+
+def test_a_feature_that_is_rare_may_not_come() -> None:
+    """One in 200 of the training records had it; of 3,000 without it the chance is e to the minus fifteen."""
+    some = sample([*rows(a=1, count=1_980), *rows(a=1, x="rare", count=20)])
+    seldom = sample([*rows(a=1, count=1_990), *rows(a=1, x="rare", count=10)])
+    assert kinds(compare(some, sample(rows(a=1)))) == [("feature-count", None), ("missing-feature", "x")]
+    assert kinds(compare(seldom, sample(rows(a=1)))) == [], "one in two hundred is not missed"
+    assert kinds(compare(some, sample(rows(a=1, count=200)))) == [], "0.99 ** 200 is a seventh"
+
+
+def test_a_field_that_came_in_no_record_at_all_has_no_ratios() -> None:
+    base, live = trained(rows(x=1)), sample(rows(x=1))
+    absent = replace(field_of(live), missing=field_of(live).slots, types=(), numeric=None)
+    assert kinds(compare(base, with_field(live, absent))) == [("feature-count", None), ("missing-feature", "x")]
+
+
+def test_numbers_of_which_nothing_is_known_are_neither_shifted_nor_beyond() -> None:
+    base, live = trained(rows(x=normal(0))), sample(rows(x=normal(900)))
+    numeric = field_of(live).numeric
+    assert numeric is not None
+    unknown = replace(numeric, count=0, min=None, max=None, quantiles=b"")
+    for one, other in ((base, with_field(live, replace(field_of(live), numeric=unknown))),
+                       (with_field(base, replace(field_of(base), numeric=unknown)), live)):  # fmt: skip
+        assert not {"shifted-distribution", "out-of-range"} & {kind for kind, _ in kinds(compare(one, other))}
+    empty = bytes(new_quantiles(64).serialize())
+    nothing = with_field(live, replace(field_of(live), numeric=replace(numeric, quantiles=empty)))
+    assert compare(base, nothing).findings == ()
+    beyond = with_field(base, replace(field_of(base), numeric=replace(numeric, count=0, min=0.0, max=1.0)))
+    assert "out-of-range" not in {kind for kind, _ in kinds(compare(beyond, live))}
+
+
+def test_not_a_number_where_there_is_nothing_else() -> None:
+    base, live = trained(rows(x=normal(0))), sample(rows(x=normal(0)))
+    numeric = field_of(live).numeric
+    assert numeric is not None
+    none = replace(numeric, count=0, not_finite=0, min=None, max=None, quantiles=b"")
+    assert compare(base, with_field(live, replace(field_of(live), numeric=none))).findings == ()

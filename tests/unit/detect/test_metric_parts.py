@@ -55,7 +55,9 @@ def test_a_fault_is_told_with_all_its_fields() -> None:
 
 
 def test_window_by_window_it_is_the_same() -> None:
-    live, state, found, expected = DETECTOR.resume({}, None), DETECTOR.initial(), [], []
+    live, state = DETECTOR.resume({}, None), DETECTOR.initial()
+    found: list[Finding] = []
+    expected: list[Finding] = []
     for each in windows():
         expected += live.judge(each)
         state, findings = DETECTOR.judge(json.loads(json.dumps(state)), each, datetime.fromtimestamp(each.end, UTC))
