@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import asyncio.tasks
 import os
-import weakref
 from asyncio import _get_running_loop as running_loop
 from asyncio import current_task
 from collections.abc import Callable, Collection
 from threading import RLock, get_ident, local
 from typing import Any
+from weakref import ref
 
-LIVE: dict[int, weakref.ref[Hand]] = {}
-"""The hands of all consumers of the process."""
-SERVING: dict[int, Serving] = {}
-"""By thread: what is serving delivery reports there."""
+SERVING: dict[int, object] = {}
+"""By thread: one for each call that is serving delivery reports there, the innermost."""
 CHANGING = RLock()
 """Held for a few assignments, where a consumer's hand is made or ends."""
 _NOBODYS: Any = RLock()  # is never acquired
@@ -60,7 +58,7 @@ class Hand:
     not polled it, whatever several threads do at once.
     """
 
-    __slots__ = ("__weakref__", "message", "owner", "task", "thread")
+    __slots__ = ("__weakref__", "message", "owner", "peers", "task", "thread")
 
     def __init__(self) -> None:
         self.message: Any = None
@@ -72,15 +70,16 @@ class Hand:
         if self.task is None:
             self.owner = RLock()
             self.owner.acquire()
-        _leaving().add(self)
-        LIVE[id(self)] = weakref.ref(self, _forget(id(self)))
+        self.peers = _hands_here()
+        """Of its thread, itself among them."""
+        self.peers[id(self)] = ref(self, _forget(self.peers, id(self)))
 
     def release(self) -> None:
         """There is nothing in it any more, and will be nothing."""
         self.message = None
         self.thread = 0
         self.owner = _NOBODYS
-        LIVE.pop(id(self), None)
+        self.peers.pop(id(self), None)
 
     def fits(self) -> bool:
         """Whether it is of the thread and the task that ask."""
@@ -91,38 +90,39 @@ class Hand:
         message = self.message
         if message is None or ((WORKING or not self.owner._is_owned()) and not self.fits()):
             return None
-        if message.error() is not None or (SERVING and get_ident() in SERVING) or (len(LIVE) > 1 and self._others()):
+        if message.error() is not None or (SERVING and get_ident() in SERVING):
             return None
-        return message
+        return None if len(self.peers) > 1 and self._another() else message
 
-    def _others(self) -> bool:
-        hands = [hand for reference in list(LIVE.values()) if (hand := reference()) is not None]
-        return any(hand is not self and hand.message is not None and hand.thread == self.thread for hand in hands)
+    def _another(self) -> bool:
+        hands = [hand for reference in list(self.peers.values()) if (hand := reference()) is not None]
+        return any(hand is not self and hand.message is not None for hand in hands)
 
 
-class _Leaving:
-    """Ends with its thread. What that had in hand is in no hand then: threads' numbers are given again."""
+class _Thread:
+    """Ends with its thread. What that had in hand is in no hand then: the numbers of threads are given again."""
+
+    __slots__ = ("hands",)
 
     def __init__(self) -> None:
-        self._hands: weakref.WeakSet[Hand] = weakref.WeakSet()
-
-    def add(self, hand: Hand) -> None:
-        self._hands.add(hand)
+        self.hands: dict[int, ref[Hand]] = {}
 
     def __del__(self) -> None:
-        for hand in list(self._hands):
-            hand.release()
+        for reference in list(self.hands.values()):
+            hand = reference()
+            if hand is not None:
+                hand.release()
 
 
 _threads = local()
 
 
-def _leaving() -> _Leaving:
+def _hands_here() -> dict[int, ref[Hand]]:
     try:
-        found: _Leaving = _threads.leaving
+        thread: _Thread = _threads.this
     except AttributeError:
-        found = _threads.leaving = _Leaving()
-    return found
+        thread = _threads.this = _Thread()
+    return thread.hands
 
 
 class Serving:
@@ -142,8 +142,8 @@ class Serving:
             SERVING[self._thread] = self._outer
 
 
-def _forget(key: int) -> Callable[[object], None]:
+def _forget(hands: dict[int, ref[Hand]], key: int) -> Callable[[object], None]:
     def forget(_: object) -> None:
-        LIVE.pop(key, None)
+        hands.pop(key, None)
 
     return forget

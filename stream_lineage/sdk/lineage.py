@@ -13,7 +13,7 @@ from typing import Any, Final
 from confluent_kafka import Message
 
 from stream_lineage.sdk.guard import Notices
-from stream_lineage.sdk.hand import CHANGING, SERVING, Hand, Serving
+from stream_lineage.sdk.hand import CHANGING, SERVING, WORKING, Hand
 from stream_lineage.sdk.parents import add_parent, named
 from stream_lineage.sdk.trace_context import Headers, trace_context
 from stream_lineage.wire.lineage_headers import (
@@ -121,7 +121,7 @@ class Entry:
 
     window: Window
     outer: Entry | None
-    serving: Serving | None
+    serving: object
     open: bool = True
 
 
@@ -146,10 +146,9 @@ class Lineage:
         self._only: Hand | None = None  # of one consumer; null where there is none, or are several
         self._outputs: set[str] = set()  # topics that are written to; only where ``cluster`` is another one
         self._windows: ContextVar[Entry | None] = ContextVar("stream_lineage_window", default=None)
-        self._entered = False
-        self._special = cluster is not None  # whether it takes more than a look at the message in hand
+        self._special = cluster is not None  # or a window was entered: it takes more than a look at the message in hand
         self._expected = False  # whether records are made from others at all
-        self._last: tuple[Any, Any, int, int, bytes, tuple[bytes, ...], bytes] = _NONE  # see _one
+        self._last: tuple[Any, Any, int, int, bytes, tuple[bytes, ...], bytes] = _NONE  # see headers
         self._run = _run_headers(os.environ.get(RUN_VARIABLE) if run_id is None else run_id)
 
     # For applications
@@ -181,7 +180,7 @@ class Lineage:
             self._only = next(iter(self._hands.values())) if len(self._hands) == 1 else None
 
     def enter(self, window: Window) -> Entry:
-        self._entered = self._special = self._expected = True
+        self._special = self._expected = True
         outer = self._windows.get()
         while outer is not None and not outer.open:
             outer = outer.outer
@@ -243,28 +242,50 @@ class Lineage:
 
         May raise anything where it is given what nobody can be asked for; clients catch it.
         """
+        if parents is not AUTOMATIC or self._special:
+            found = self._chosen(topic, parents)
+            if found is not None:
+                return found
         hand = self._only
-        if parents is AUTOMATIC and hand is not None and not self._special:
+        message = None if hand is None else hand.message
+        if hand is None or message is None:
+            return self._missing(topic)
+        # Nearly always that is all that ``held`` would say, and a call of it costs as much again.
+        if WORKING or SERVING or len(hand.peers) > 1 or not hand.owner._is_owned() or message.error() is not None:
             message = hand.held()
-            if message is not None:
-                return self._one(topic, message)
-        return self._other(topic, parents)
+            if message is None:
+                return self._missing(topic)
+        # What the last record had, of which one byte differs mostly. All of it at once: another thread may write too.
+        for_topic, of_topic, of_partition, of_offset, prefix, lowest, rest = self._last
+        number = message.offset() - of_offset
+        if (
+            not 0 <= number < _BLOCK
+            or message.partition() != of_partition
+            or message.topic() != of_topic
+            or topic != for_topic
+        ):
+            number, prefix, lowest, rest = self._next(topic, message)
+        self.counts.written += 1
+        own: Headers = [(PARENTS_HEADER, prefix + lowest[number] + rest)]
+        if self._run:
+            own += self._run
+        try:
+            # ``call`` notices where the client returns something and raises, as a call that is compiled for that
+            # method does not: see ``wire.record_headers``.
+            return own if call(_headers, message) is None else own + trace_context(message)
+        except (SystemError, UnicodeDecodeError):
+            return own + self._trace(message)
 
-    def _other(self, topic: str, parents: Any) -> Headers:
-        """Where it is not just the message in hand."""
+    def _chosen(self, topic: str, parents: Any) -> Headers | None:
+        """The headers of a record whose parents are named or those of a window; null: neither."""
         if self._cluster is not None:
             self._outputs.add(topic)
         if parents is AUTOMATIC:
-            window = self._window() if self._entered else None
-            if window is not None:
-                found = self._many(topic, window.ranges)
-                return found if window.only is None else found + self._trace(window)
-            hand = self._only
-            message = None if hand is None else hand.held()
-            if message is not None:
-                return self._one(topic, message)
-            self.unnamed(1)
-            return [*self.unknown(topic), *self._run]
+            window = self._window()
+            if window is None:
+                return None
+            found = self._many(topic, window.ranges)
+            return found if window.only is None else found + self._trace(window)
         if parents is None:
             return self._run
         several = list(named(parents))
@@ -273,6 +294,19 @@ class Lineage:
             self.add(ranges, parent)
         found = self._many(topic, ranges)
         return found if len(several) != 1 else found + self._trace(several[0])
+
+    def _missing(self, topic: str) -> Headers:
+        self.unnamed(1)
+        return [*self.unknown(topic), *self._run]
+
+    def _next(self, topic: str, message: Message) -> tuple[int, bytes, tuple[bytes, ...], bytes]:
+        """Where in its block of offsets a message is, and what the headers of a block have in common."""
+        parent, partition, (block, number) = message.topic(), message.partition(), divmod(message.offset(), _BLOCK)
+        prefix = one_parent_prefix(topic, parent, partition, self._cluster)
+        # Below 128 an offset is one byte, which is not followed by others.
+        lowest, rest = (_LOW, varint(block) + b"\0") if block else (_ONLY, b"\0")
+        self._last = topic, parent, partition, block * _BLOCK, prefix, lowest, rest
+        return number, prefix, lowest, rest
 
     def unknown(self, topic: str, parents: Any = AUTOMATIC) -> Headers:
         """The header of a record whose parents cannot be told, where some were named or records are made from others at
@@ -295,34 +329,6 @@ class Lineage:
         value = encode_parents(ranges, topic, most_bytes=self._most)
         self.counts.written += 1
         return [(PARENTS_HEADER, value), *self._run]
-
-    def _one(self, topic: str, message: Message) -> Headers:
-        """All but the lowest bits of the offset is mostly as it was for the record before."""
-        # All of that at once: another thread may be writing the next.
-        for_topic, of_topic, of_partition, of_offset, prefix, lowest, rest = self._last
-        number = message.offset() - of_offset
-        if (
-            not 0 <= number < _BLOCK
-            or message.partition() != of_partition
-            or message.topic() != of_topic
-            or topic != for_topic
-        ):
-            number, prefix, lowest, rest = self._next(topic, message)
-        self.counts.written += 1
-        found: Headers = [(PARENTS_HEADER, prefix + lowest[number] + rest)]
-        if self._run:
-            found += self._run
-        # ``call`` notices where the client returns something and raises, as a call that is compiled for it does not:
-        # see ``wire.record_headers``.
-        return found if call(_headers, message) is None else found + trace_context(message)
-
-    def _next(self, topic: str, message: Message) -> tuple[int, bytes, tuple[bytes, ...], bytes]:
-        parent, partition, (block, number) = message.topic(), message.partition(), divmod(message.offset(), _BLOCK)
-        prefix = one_parent_prefix(topic, parent, partition, self._cluster)
-        # Below 128 an offset is one byte, which is not followed by others.
-        lowest, rest = (_LOW, varint(block) + b"\0") if block else (_ONLY, b"\0")
-        self._last = topic, parent, partition, block * _BLOCK, prefix, lowest, rest
-        return number, prefix, lowest, rest
 
     def _trace(self, parent: Any) -> Headers:
         """The trace context that came with the only parent goes on with what is made from it."""
