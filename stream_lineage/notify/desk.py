@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from stream_lineage.notify.delivery import Delivery, DeliveryState
 from stream_lineage.notify.matching import About, OwnersOf, about
@@ -31,6 +32,17 @@ class Counts:
     failed: int = 0
     refused: int = 0
     dead: int = 0
+
+
+class Parcel(NamedTuple):
+    """A letter, and whom it is for."""
+
+    target: Target
+    letter: Letter
+
+    @property
+    def name(self) -> str:
+        return self.target.name
 
 
 @dataclass(slots=True)
@@ -86,9 +98,9 @@ class Desk:
         """Nothing is kept of a pair any more."""
         self.deliveries.pop((target, incident), None)
 
-    def let_go(self, target: Target) -> None:
+    def let_go(self, parcel: Parcel) -> None:
         """What was begun was not sent: it could not be noted."""
-        self._busy.discard(target.name)
+        self._busy.discard(parcel.name)
 
     def take(self, heard: Heard) -> None:
         """What is told of an incident."""
@@ -100,7 +112,7 @@ class Desk:
         """Whose an incident is was not known so far."""
         self._about.clear()
 
-    def due(self, now: datetime) -> list[tuple[Target, Letter]]:
+    def due(self, now: datetime) -> list[Parcel]:
         """The next letter for each target that is free, the longest due first."""
         first: dict[str, _Wanted] = {}
         self._waiting = dict.fromkeys(self.counts, 0)
@@ -115,7 +127,7 @@ class Desk:
                 if each.at <= now and (best is None or _order(each) < _order(best)):
                     first[each.target.name] = each
         return [
-            (each.target, _letter(each))
+            Parcel(each.target, _letter(each))
             for name, each in first.items()
             if name not in self._busy and self._held[name].until <= now.timestamp()
         ]
@@ -125,8 +137,9 @@ class Desk:
         """Messages that each target is to hear and has not, as of when ``due`` was asked last."""
         return self._waiting
 
-    def begun(self, target: Target, letter: Letter, now: datetime) -> Delivery:
+    def begun(self, parcel: Parcel, now: datetime) -> Delivery:
         """What is to be kept before it is sent: whoever goes on after a crash knows that it may have arrived."""
+        target, letter = parcel
         self._busy.add(target.name)
         before = self.deliveries.get((target.name, letter.heard.id))
         made = replace(
@@ -137,8 +150,9 @@ class Desk:
         self.load(made)
         return made
 
-    def ended(self, target: Target, letter: Letter, outcome: Outcome, now: datetime) -> Delivery:
+    def ended(self, parcel: Parcel, outcome: Outcome, now: datetime) -> Delivery:
         """What is to be kept after it was sent, or was not."""
+        target, letter = parcel
         self._busy.discard(target.name)
         before = self.deliveries[target.name, letter.heard.id]
         counts, held = self.counts[target.name], self._held[target.name]

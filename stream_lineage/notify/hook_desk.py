@@ -29,6 +29,11 @@ class Act:
     record: ActionRecord
 
     @property
+    def name(self) -> str:
+        """Of the hook."""
+        return self.hook.name
+
+    @property
     def live(self) -> bool:
         return self.hook.mode == "live"
 

@@ -51,6 +51,10 @@ class ActionRecord:
         """Of the action: the same for all that is noted of it."""
         return f"{self.hook}/{self.incident}/{self.change}/{self.round}"
 
+    @property
+    def key(self) -> bytes:
+        return self.id.encode()
+
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {

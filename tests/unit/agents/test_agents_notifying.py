@@ -62,6 +62,9 @@ class Log:
     def records(self) -> list[tuple[bytes, Delivery | None]]:
         return list(self.newest.items())
 
+    def newer(self) -> list[tuple[bytes, Delivery | None]]:
+        raise NotImplementedError
+
     def write(self, key: bytes, value: bytes | None) -> None:
         if self.away:
             raise KafkaUnavailable("away")
@@ -141,6 +144,29 @@ def test_a_worker_that_does_not_have_the_partition_tells_nothing(targets: dict[s
     worker.here, worker.ready = True, False  # nor does one that does not know the owners
     worker.notifying.turn()
     assert log.newest == {}
+
+
+def test_owners_that_become_known_while_incidents_are_read_count(targets: dict[str, Target]) -> None:
+    routes = [{"owners": ["team"], "targets": ["one"]}]
+    file = TARGETS.model_dump(exclude_defaults=True) | {"routes": routes, "otherwise": ["two"]}
+    known = False
+
+    def owners(_: Any) -> tuple[str, ...]:
+        nonlocal known
+        was, known = known, True
+        return ("team",) if was else ()
+
+    log = Log()
+    notifying = Notifying(
+        lambda: Desk(Notifications.model_validate(file), owners, timedelta(days=3), NOW - timedelta(days=1)),
+        targets, Topic(heard("a")), log, here=lambda: True, ready=lambda: known, now=lambda: NOW,
+    )  # fmt: skip
+    for _ in range(3000):
+        notifying.turn()
+        if sent(log, 1)():
+            break
+        threading.Event().wait(0.01)
+    assert {name: len(target.letters) for name, target in targets.items()} == {"one": 1, "two": 0}
 
 
 def test_it_is_noted_before_it_is_sent_so_that_the_next_one_knows(targets: dict[str, Target]) -> None:

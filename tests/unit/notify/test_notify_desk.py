@@ -42,10 +42,11 @@ def desk(*targets: dict[str, Any], since: float = -10, **file: Any) -> Desk:
 def sent(made: Desk, seconds: float, outcome: Outcome | None = None) -> list[str]:
     """Send what is due; whose it was, and of which revision."""
     said = []
-    for target, letter in made.due(at(seconds)):
-        made.begun(target, letter, at(seconds))
-        made.ended(target, letter, outcome or Sent({"ts": "1"}), at(seconds))
-        said.append(f"{target.name} {letter.heard.id}-{letter.heard.revision} {letter.event}")
+    for parcel in made.due(at(seconds)):
+        letter = parcel.letter
+        made.begun(parcel, at(seconds))
+        made.ended(parcel, outcome or Sent({"ts": "1"}), at(seconds))
+        said.append(f"{parcel.name} {letter.heard.id}-{letter.heard.revision} {letter.event}")
     return said
 
 
@@ -124,11 +125,11 @@ def test_after_a_restart_nothing_is_told_again_and_what_was_begun_may_have_arriv
     before = desk(SLACK, WEBHOOK)
     before.take(heard(1, "open"))
     kept: dict[bytes, Delivery] = {}
-    for target, letter in before.due(at(1)):
-        begun = before.begun(target, letter, at(1))
+    for parcel in before.due(at(1)):
+        begun = before.begun(parcel, at(1))
         kept[begun.key] = begun
-        if target.name == "hook":
-            ended = before.ended(target, letter, Sent(), at(1))
+        if parcel.name == "hook":
+            ended = before.ended(parcel, Sent(), at(1))
             kept[ended.key] = ended
     after = desk(SLACK, WEBHOOK)
     for each in kept.values():
@@ -165,11 +166,11 @@ def test_one_message_that_fails_for_ever_holds_up_no_other() -> None:
     for number in range(6):
         if number == 3:  # later than the last attempt on the other one
             made.take(heard(1, "open", name="good", opened=now - 1))
-        for target, letter in made.due(at(now)):
-            made.begun(target, letter, at(now))
-            bad = letter.heard.id == "bad"
-            made.ended(target, letter, Later("500") if bad else Sent(), at(now))
-            said.append(letter.heard.id)
+        for parcel in made.due(at(now)):
+            made.begun(parcel, at(now))
+            name = parcel.letter.heard.id
+            made.ended(parcel, Later("500") if name == "bad" else Sent(), at(now))
+            said.append(name)
         now += 400
     assert said == ["bad", "bad", "bad", "good", "bad", "bad"]
 
@@ -214,11 +215,11 @@ def test_a_target_has_one_message_at_a_time_and_others_do_not_wait_for_it() -> N
         made.take(heard(1, "open", name=name))
     first = made.due(at(1))
     assert sorted(target.name for target, _ in first) == ["hook", "other"]
-    hook = next(pair for pair in first if pair[0].name == "hook")
-    made.begun(*hook, at(1))
+    hook = next(parcel for parcel in first if parcel.name == "hook")
+    made.begun(hook, at(1))
     assert [target.name for target, _ in made.due(at(2))] == ["other"]
     assert made.waiting == {"hook": 2, "other": 2}
-    made.let_go(hook[0])
+    made.let_go(hook)
     assert sorted(target.name for target, _ in made.due(at(2))) == ["hook", "other"]
 
 
