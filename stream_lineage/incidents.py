@@ -26,7 +26,8 @@ from stream_lineage.provenance.incident_codec import incident_of, remains
 from stream_lineage.provenance.log import Progress as OnRead
 from stream_lineage.provenance.log import read_messages
 from stream_lineage.provenance.topics import INCIDENTS, STATE
-from stream_lineage.replaying import Question, plan_replay
+from stream_lineage.replay_survey import Question
+from stream_lineage.replaying import plan_replay
 from stream_lineage.settings import Settings
 from stream_lineage.wire import acknowledged
 

@@ -15,7 +15,8 @@ from stream_lineage.graph.naming import naming
 from stream_lineage.graph.walk import reach
 from stream_lineage.model.graph import NodeKind
 from stream_lineage.pinpointing import Place, pinpoint
-from stream_lineage.replaying import Question, plan_replay
+from stream_lineage.replay_survey import Question
+from stream_lineage.replaying import plan_replay
 from stream_lineage.settings import Settings
 
 NO_TOPIC = "What broke first is no topic of this cluster, and leads to none that deviates: there are no records of it."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stream_lineage.explain.replay import Plan
     from stream_lineage.graph.graph import Graph
     from stream_lineage.index.reader import ProvenanceIndex
-    from stream_lineage.replaying import Question
+    from stream_lineage.replay_survey import Question
 
 CSV, SCRIPT = "csv", "script"
 
@@ -120,7 +120,8 @@ def _plan(
 
 def _question(index: ProvenanceIndex | None, name: str, pairs: dict[int, int], when: datetime | None) -> Question:
     from stream_lineage.index.alert_onset import onset_of
-    from stream_lineage.replaying import Question, question_of
+    from stream_lineage.replay_survey import Question
+    from stream_lineage.replaying import question_of
 
     if pairs:
         said = ", ".join(f"{partition}:{offset}" for partition, offset in pairs.items())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stream_lineage.errors import NotFound
-from stream_lineage.replaying import Question, _Asked
+from stream_lineage.replay_survey import Question, Survey
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -48,7 +48,7 @@ class Index:
 def test_offsets_of_an_earlier_topic_mean_nothing(
     said: str | None, then: str | None, now: str | None, same: bool
 ) -> None:
-    cluster: Any = object.__new__(_Asked)
+    cluster: Any = object.__new__(Survey)
     cluster._facts, cluster._index = Facts(now), Index(then)
     question = Question("why", "orders", {0: 3}, observed_at=NOW, topic_id=said)
     if same:
@@ -59,6 +59,6 @@ def test_offsets_of_an_earlier_topic_mean_nothing(
 
 
 def test_where_no_alert_is_asked_about_nothing_is_known_of_its_time() -> None:
-    cluster: Any = object.__new__(_Asked)
+    cluster: Any = object.__new__(Survey)
     cluster._facts, cluster._index = Facts("b"), Index("a")
     cluster._same_life(Question("why", "orders", {0: 3}))
