@@ -14,8 +14,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from stream_lineage.graph.claim import Claim
-from stream_lineage.graph.naming import Naming, edge
-from stream_lineage.model.graph import Detail, EvidenceClass, Node, NodeKind, detail, legal
+from stream_lineage.graph.naming import Naming
+from stream_lineage.model.graph import Detail, EvidenceClass, GraphEdge, Node, NodeKind, detail, legal
 
 SOURCE = "connect/"
 _JDBC = re.compile(r"jdbc:(?P<kind>[a-z0-9]+):(?://)?(?P<rest>[^?;]*)")
@@ -108,6 +108,4 @@ def _dataset(namespace: str, name: str) -> Iterator[Node]:
 
 
 def _edge(source: Node, target: Node, connector: Connector, known: Detail) -> Iterator[Claim]:
-    found = edge(source, target)
-    if found is not None:
-        yield Claim(found, EvidenceClass.DECLARED, SOURCE + connector.name, 1.0, known)
+    yield Claim(GraphEdge(source, target), EvidenceClass.DECLARED, SOURCE + connector.name, 1.0, known)

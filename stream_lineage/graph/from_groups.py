@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stream_lineage.graph.claim import Claim
-from stream_lineage.graph.naming import Naming, edge
-from stream_lineage.model.graph import Detail, EvidenceClass, detail, legal
+from stream_lineage.graph.naming import Naming
+from stream_lineage.model.graph import Detail, EvidenceClass, GraphEdge, detail, legal
 
 READS = 0.95
 """A group that has committed offsets of the topic, or is assigned partitions of it. Kafka forgets what a group without
@@ -60,10 +60,9 @@ def claims_of_groups(groups: Iterable[GroupFacts], topics: Iterable[str], naming
     by_application = internal_topics(topics, streams)
     for group, names in sorted(by_application.items()):
         for name in sorted(names):
-            written = edge(naming.group(group), naming.topic(name))
-            if written is not None:
-                known = detail(application="kafka-streams", internal="true")
-                yield Claim(written, EvidenceClass.GROUP, SOURCE + group, INTERNAL, known)
+            written = GraphEdge(naming.group(group), naming.topic(name))
+            known = detail(application="kafka-streams", internal="true")
+            yield Claim(written, EvidenceClass.GROUP, SOURCE + group, INTERNAL, known)
 
 
 def internal_topics(topics: Iterable[str], streams: Mapping[str, frozenset[str]]) -> dict[str, set[str]]:
@@ -102,9 +101,7 @@ def _reads(facts: GroupFacts, naming: Naming) -> Iterator[Claim]:
     known = _known(facts)
     job = naming.group(facts.group)
     for topic in sorted(facts.topics | assigned):
-        found = edge(naming.topic(topic), job)
-        if found is not None:
-            yield Claim(found, EvidenceClass.GROUP, SOURCE + facts.group, READS, known)
+        yield Claim(GraphEdge(naming.topic(topic), job), EvidenceClass.GROUP, SOURCE + facts.group, READS, known)
 
 
 def _known(facts: GroupFacts) -> Detail:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from stream_lineage.graph.claim import Claim
-from stream_lineage.graph.naming import Naming, edge
-from stream_lineage.model.graph import EvidenceClass, legal
+from stream_lineage.graph.naming import Naming
+from stream_lineage.model.graph import EvidenceClass, GraphEdge, legal
 
 WRITES = 0.95
 SOURCE = "transaction/"
@@ -41,6 +41,5 @@ def _writes(group: str, topics: Iterable[str], naming: Naming) -> Iterator[Claim
     if not legal(SOURCE + group):
         return
     for topic in sorted(topics):
-        written = edge(naming.group(group), naming.topic(topic))
-        if written is not None:
-            yield Claim(written, EvidenceClass.TRANSACTION, SOURCE + group, WRITES)
+        written = GraphEdge(naming.group(group), naming.topic(topic))
+        yield Claim(written, EvidenceClass.TRANSACTION, SOURCE + group, WRITES)

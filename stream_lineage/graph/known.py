@@ -67,10 +67,6 @@ class Known:
         found = [self._piece(piece, at) for piece in self._span if at is None or piece[2] <= at]
         return sorted(found, key=lambda each: (_RANK[each.by], each.source, each.first_seen))
 
-    def holding(self, at: datetime | None = None) -> list[Evidence]:
-        """Those that were not withdrawn."""
-        return [each for each in self.evidence(at) if each.holds]
-
     def holds(self, at: datetime | None = None) -> bool:
         """Whether there is any that was not withdrawn."""
         for (_, _, first_seen), (last, withdrawn) in self._span.items():

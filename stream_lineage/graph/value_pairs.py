@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from stream_lineage.graph.from_values import FieldValues, Match, comparable, matched
 from stream_lineage.graph.graph import Graph
 from stream_lineage.graph.known import LOW
-from stream_lineage.model.graph import EvidenceClass, NodeKind
+from stream_lineage.model.graph import NodeKind
 
 MOST_COMPARED = 2_000
 """Comparisons of two sketches in one look, some tenths of a millisecond each."""
@@ -20,12 +20,11 @@ MOST_PAIRS = 200_000
 
 
 def read_and_unmade(graph: Graph, topics: Iterable[str], namespace: str) -> tuple[set[str], set[str]]:
-    """Of these topics those that some job reads, and those that nobody is known to make."""
+    """Of these topics those that some job reads, and those that nobody is known to make. What only values say is too
+    unsure for either."""
     read: set[str] = set()
     made: set[str] = set()
     for view in graph.edges(LOW):
-        if all(each.by is EvidenceClass.VALUES or not each.holds for each in view.evidence):
-            continue
         source, target = view.edge.source, view.edge.target
         if source.kind is NodeKind.DATASET and source.namespace == namespace and target.kind is NodeKind.JOB:
             read.add(source.name)

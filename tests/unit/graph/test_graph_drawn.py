@@ -1,4 +1,4 @@
-"""If this failed, a picture of the graph would not show what is known, or show it where somebody else reads something."""
+"""If this failed, a picture of the graph would not show what is known, or be read as something else."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ GRAPH = Graph([
 
 
 def test_graphviz_draws_nodes_by_kind_and_guesses_dashed() -> None:
-    assert dot(around(GRAPH, "scores", ("upstream", "downstream"), at_least=0.0)) == """digraph lineage {
+    assert (
+        dot(around(GRAPH, "scores", ("upstream", "downstream"), at_least=0.0))
+        == """digraph lineage {
     rankdir=LR;
     "dataset:kafka://prod/or%22ders" [label="or\\"ders", shape=cylinder];
     "dataset:kafka://prod/scores" [label="scores", shape=cylinder, penwidth=3];
@@ -59,10 +61,13 @@ def test_graphviz_draws_nodes_by_kind_and_guesses_dashed() -> None:
     "job:kafka://prod/it%27s" -> "dataset:kafka://prod/scores" [label="declared"];
 }
 """
+    )
 
 
 def test_mermaid_draws_nodes_by_kind_and_guesses_dotted() -> None:
-    assert mermaid(around(GRAPH, "scores", ("upstream", "downstream"), at_least=0.0)) == """flowchart LR
+    assert (
+        mermaid(around(GRAPH, "scores", ("upstream", "downstream"), at_least=0.0))
+        == """flowchart LR
     n0[("or#34;ders")]
     n1[("scores")]
     n2["guess"]
@@ -72,6 +77,7 @@ def test_mermaid_draws_nodes_by_kind_and_guesses_dotted() -> None:
     n3 -->|"declared"| n1
     style n1 stroke-width:4px
 """
+    )
     assert "style" not in mermaid(whole(GRAPH)), "all of the graph begins nowhere"
 
 
