@@ -11,8 +11,8 @@ PROFILE ?=
 # Unit tests of the pure packages: they are run by themselves, so that nothing that ran before hides what they reach.
 MEASURED := $(addprefix tests/unit/,detect explain graph model profile provenance sdk wire)
 # Of this not every branch has its test yet; which share has is not to shrink.
-UNFINISHED := stream_lineage/detect/*,stream_lineage/graph/*
-REACHED := 88
+UNFINISHED := stream_lineage/detect/*
+REACHED := 97
 
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
