@@ -61,7 +61,13 @@ class ServeSettings(BaseModel):
         description="Whether it keeps the provenance index up to date itself; else `stream-lineage index update "
         "--follow` has to.",
     )
-
+    serve_index_most_age_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        description="The API is not ready while its provenance index lacks something that was written so long ago; 0: "
+        "it is ready however old the index is.",
+        examples=[60, 3600],
+    )
     serve_share_port: bool = Field(
         default=False,
         description="Whether several of them on one machine may answer at the same serve_listen: the system shares "

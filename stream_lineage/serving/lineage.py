@@ -31,6 +31,7 @@ from stream_lineage.provenance.topics import OPENLINEAGE
 from stream_lineage.serve.live import LiveAlerts
 from stream_lineage.serve.ports import Ends, Sources
 from stream_lineage.serving.at_once import AtOnce
+from stream_lineage.serving.index_age import IndexState
 from stream_lineage.serving.index_pool import IndexPool
 from stream_lineage.serving.own_ends import OwnEnds
 from stream_lineage.settings import Settings
@@ -44,6 +45,7 @@ _log = get_logger("stream_lineage.serve")
 _PAST = 4
 """Graphs of past times that are kept for the next question."""
 _ANSWER_SECONDS = 30.0
+_ENDS_SECONDS = 60.0
 _LOOK_SECONDS = 0.02
 """Between looks at whether the index has caught up."""
 
@@ -98,6 +100,27 @@ class LiveLineage:
         while ends is not None and not self._has_read(ends) and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
         return ends
+
+    def ends(self) -> Ends:
+        """Where our own topics end at present.
+
+        Raises:
+            KafkaUnavailable: no broker answered.
+        """
+        found = self._ends.asked(_ENDS_SECONDS)
+        if found is None:
+            raise KafkaUnavailable("where our own topics end is not known")
+        return found
+
+    def index_state(self) -> IndexState:
+        """What the index says of itself.
+
+        Raises:
+            IndexUnusable, Overloaded: it cannot be asked.
+        """
+        with self._pool.open() as index:
+            whole = index.whole_at()
+            return IndexState(index.positions(), None if whole is None else datetime.fromisoformat(whole))
 
     def doubts(
         self, index: ProvenanceIndex, direction: Direction, begun: datetime, ends: Ends | None = None

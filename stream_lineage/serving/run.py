@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 
 import uvicorn
 from fastapi import FastAPI
@@ -22,7 +23,8 @@ from stream_lineage.provenance.topics import GRAPH, ensure_topics
 from stream_lineage.serve.app import make_app
 from stream_lineage.serve.endpoint import answering
 from stream_lineage.serve.guard import Entrance, is_local
-from stream_lineage.serving.followers import alert_follower, graph_follower, index_follower
+from stream_lineage.serving.followers import Follower, alert_follower, graph_follower, index_follower
+from stream_lineage.serving.index_age import LOOK_SECONDS, IndexAge
 from stream_lineage.serving.index_pool import IndexPool
 from stream_lineage.serving.lineage import LiveLineage
 from stream_lineage.serving.telemetry import ServeTelemetry
@@ -68,7 +70,9 @@ def application(settings: Settings, entrance: Entrance) -> Iterator[tuple[FastAP
         followers = [graph, alert_follower(settings, lineage.alerts)]
         if settings.serve.serve_index:
             followers.append(index_follower(settings))
-        telemetry = ServeTelemetry(lineage, fold, pool, graph)
+        age = IndexAge(lineage.ends, lineage.index_state, lambda: datetime.now(UTC))
+        followers.append(Follower("the age of the index", lambda _: age.look(), LOOK_SECONDS))
+        telemetry = ServeTelemetry(lineage, fold, pool, graph, age, settings.serve.serve_index_most_age_seconds)
         stack.callback(reader.close)
         for follower in followers:
             stack.callback(follower.join)

@@ -63,3 +63,12 @@ def test_what_was_there_when_the_question_came_is_in_an_exact_answer(cluster: An
             assert [(each["topic"], each["ranges"]) for each in found["records"]] == [("made", [[0, offset]])]
         for _ in range(3):  # nothing comes any more, and it stays so
             assert asked()["exact"]
+        # It says that it has all of that, too.
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while "stream_lineage_serve_index_missing_messages 0.0" not in (text := client.get("/metrics").text):
+            assert time.monotonic() < deadline, text
+            time.sleep(0.1)
+        index = client.get("/readyz").json()["conditions"]["index"]
+        assert index["holds"]
+        assert index["detail"].startswith("as of ")
+        assert "stream_lineage_serve_index_age_seconds " in text
