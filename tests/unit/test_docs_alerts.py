@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from stream_lineage.agents.registry_poll import SUBJECTS_PER_ROUND
-from stream_lineage.detect import payload_structure, plugins, schema_sightings
+from stream_lineage.detect import payload_state, payload_suspects, payload_watch, plugins, schema_sightings
 from stream_lineage.model.schema_files import schema_text
 from stream_lineage.testing.detector_suite import DetectorSuite
 
@@ -34,7 +34,7 @@ def test_every_kind_is_told_and_none_besides() -> None:
 
 
 def test_the_kinds_of_structural_changes() -> None:
-    tree = ast.parse(Path(payload_structure.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(payload_watch.__file__).read_text(encoding="utf-8"))
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     made = {text for text in texts if re.fullmatch(r"(field|type|required|nullability)-[a-z]+", text)}
 
@@ -43,16 +43,16 @@ def test_the_kinds_of_structural_changes() -> None:
 
 def test_the_numbers_of_structural_changes() -> None:
     words = {
-        "300 of them": payload_structure.WARM_UP_RECORDS == 300,
-        "at least a minute": payload_structure.WARM_UP_SECONDS == 60,
-        "at least ten minutes": payload_structure.PRESENCE_SECONDS == 600,
-        "20 values in a row": payload_structure.SURE == 20,
-        "missing 50 times": payload_structure.ENOUGH == 50,
-        "a twentieth of the values": payload_structure.MIXED_RATIO == 0.05,
-        "over three flushes": payload_structure.MIXED_FLUSHES == 3,
-        "nine tenths": payload_structure.USUAL == 0.9,
-        "half of the records": payload_structure.DENSE == 0.5,
-        "400 paths": payload_structure.MAX_PATHS == 400,
+        "300 of them": payload_watch.WARM_UP_RECORDS == 300,
+        "at least a minute": payload_watch.WARM_UP_SECONDS == 60,
+        "at least ten minutes": payload_watch.PRESENCE_SECONDS == 600,
+        "20 values in a row": payload_watch.SURE == 20,
+        "missing 50 times": payload_suspects.ENOUGH == 50,
+        "a twentieth of the values": payload_suspects.MIXED_RATIO == 0.05,
+        "over three flushes": payload_suspects.MIXED_FLUSHES == 3,
+        "nine tenths": payload_watch.USUAL == 0.9,
+        "half of the records": payload_watch.DENSE == 0.5,
+        "400 paths": payload_state.MAX_PATHS == 400,
         "ten minutes": schema_sightings.WINDOW_SECONDS == 600,
         "100 subjects": SUBJECTS_PER_ROUND == 100,
     }
