@@ -371,21 +371,32 @@ def _without_spikes(residuals: Array, valid: Bools, before: Bools, floor: Array)
     return calm
 
 
+def _averages(total: Array, width: int) -> Array:
+    """Of each window of so many points, from sums from the begin on."""
+    found: Array = total[:, width:] - total[:, :-width]
+    if width > 1:
+        found /= width
+    return found
+
+
 def _ratios(total: Array, look: _Look, bounds: _Bounds) -> tuple[Array, Ints]:
     """The largest deviation of one look since ``first``, in what is usual for it, and where its window ends."""
     width, base = look.width, look.base
     rows, length = total.shape[0], total.shape[1] - 1
-    averages = (total[:, width:] - total[:, :-width]) / width
+    averages = _averages(total, width)
     if base:
-        averages = averages[:, base * (2 if look.straight else 1) :]
-        just = (total[:, base:] - total[:, :-base]) / base
+        just = _averages(total, base)
         if look.straight:
             far = (width + base) / (2 * base)
-            steady = just[:, base:-width] * (1 + far) - just[:, : -width - base] * far
+            steady = just[:, base:-width] * (1 + far)
+            steady -= just[:, : -width - base] * far
+            averages = averages[:, 2 * base :]
         else:
-            steady = just[:, :-width]
-        averages = averages - steady
-    size = averages if look.channel == "spread" else np.abs(averages)
+            steady, averages = just[:, :-width], averages[:, base:]
+        averages -= steady
+    if look.channel != "spread":
+        np.abs(averages, out=averages)
+    size = averages
     ends = np.arange(look.span - 1, length)
     windows = np.maximum(bounds.first - bounds.start - look.span + 1, 0)
     known, spread = bounds.known, bounds.spread
@@ -400,7 +411,9 @@ def _ratios(total: Array, look: _Look, bounds: _Bounds) -> tuple[Array, Ints]:
         past = np.where(begun & (ends[None, :] < bounds.first[:, None]), np.abs(size), 0.0)
         size = np.where(begun & (ends[None, :] - width + 1 >= bounds.first[:, None]), size, -np.inf)
     largest = past.max(axis=1, initial=0.0)
-    squares = (np.minimum(past, _CLIPPED * spread[:, None]) ** 2).sum(axis=1) / np.maximum(windows, 1)
+    np.minimum(past, _CLIPPED * spread[:, None], out=past)
+    np.square(past, out=past)
+    squares = past.sum(axis=1) / np.maximum(windows, 1)
     inflation = (1 + bounds.memory) / (1 - bounds.memory)
     if base:
         # What was seen of such steps says it all, if there were enough.
