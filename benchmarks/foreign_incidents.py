@@ -78,20 +78,29 @@ class Times:
 
 def incident(seed: int) -> tuple[dict[str, Any], Truth]:
     """A bundle and what is true of it."""
-    random = np.random.default_rng([seed, 4711])
+    return _made(np.random.default_rng([seed, 4711]), SCENARIOS)
+
+
+def incident_of_two(seed: int) -> tuple[dict[str, Any], Truth]:
+    """The same with two causes that reach the breach, or, in a third, with one."""
+    random = np.random.default_rng([seed, 4712])
+    return _made(random, {"two causes" if random.random() < 2 / 3 else "cause": 1.0})
+
+
+def _made(random: Random, scenarios: dict[str, float]) -> tuple[dict[str, Any], Truth]:
     while True:
-        made = _attempt(random)
+        made = _attempt(random, scenarios)
         if made is not None:
             return made
 
 
-def _attempt(random: Random) -> tuple[dict[str, Any], Truth] | None:
+def _attempt(random: Random, scenarios: dict[str, float]) -> tuple[dict[str, Any], Truth] | None:
     nodes = _graph(random)
     when = _times(random, len(nodes))
     breach = _breach(random, nodes)
     if breach is None:
         return None
-    above, scenario = _above(nodes, breach), str(random.choice(list(SCENARIOS), p=list(SCENARIOS.values())))
+    above, scenario = _above(nodes, breach), str(random.choice(list(scenarios), p=list(scenarios.values())))
     fault = str(random.choice(list(FAULTS)))
     causes = _causes(random, nodes, breach, above, scenario, fault)
     if causes is None:

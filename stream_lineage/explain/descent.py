@@ -12,9 +12,9 @@ from stream_lineage.explain.paths import Paths, reached, rings
 from stream_lineage.explain.recording import Event, Recording
 from stream_lineage.explain.symptoms import FAINT, STRONG, Deviation, Measure, Symptoms
 
-OTHER_MEASURE, CROSSED, BOTH = 2.5, 8.0, 16.0
-"""What a deviation must be, at least, to explain one in another metric: if that is as usual at its own node; if its own
-metric is as usual where it leads to; if both are so."""
+ANOTHER, OTHER_MEASURE, CROSSED, BOTH = 2.0, 2.5, 8.0, 16.0
+"""What a deviation must be, at least, to explain one in another metric, which more of a node's metrics do by chance; if
+that one is as usual at its own node; if its own metric is as usual where it leads to; if both are so."""
 SOON_STEPS, _RARER = 10, 0.75
 """So many points before its effect a cause is expected at most; of an earlier one more must be seen, this much for each
 doubling."""
@@ -157,7 +157,7 @@ def explains(known: Symptoms, node: str, step: Step) -> tuple[Deviation, float] 
         if each.last < step.earliest - _OVER_STEPS * tolerance:
             continue
         ahead = (step.earliest - each.latest) / (SOON_STEPS * tolerance)
-        least, left = STRONG, 0.9
+        least, left = ANOTHER, 0.9
         if by is not None or among(each.measure, step.wanted):
             least, left = FAINT, 1.0 if each.ratio >= STRONG else _FAINT_PASSES
         elif each.last < step.earliest - _OVER_STEPS_OF_OTHER * tolerance:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from stream_lineage.explain.descent import BOTH, CROSSED, OTHER_MEASURE, Descent, State, descend
+from stream_lineage.explain.descent import ANOTHER, BOTH, CROSSED, OTHER_MEASURE, Descent, State, descend
 from stream_lineage.explain.doubts import Seldom, doubts_about
 from stream_lineage.explain.paths import paths_of
 from stream_lineage.explain.recording import Breach, Edge, Event, Recording, Series, SeriesName
@@ -89,7 +89,7 @@ TABLE = [
     pytest.param(off("a", 53), [], False, id="later than its effect"),
     pytest.param(off("a", 42, until=39), [], True, id="over ten points before"),
     pytest.param(off("a", 42, until=38), [], False, id="over longer before"),
-    pytest.param(off("a", 45, STRONG, metric="x"), [], True, id="in another metric what deviates for sure"),
+    pytest.param(off("a", 45, ANOTHER, metric="x"), [], True, id="in another metric what deviates for sure"),
     pytest.param(off("a", 45, UNDER * STRONG, metric="x"), [], False, id="and no less"),
     pytest.param(off("a", 42, metric="x", until=45), [], True, id="in another metric: over four points before"),
     pytest.param(off("a", 42, metric="x", until=44), [], False, id="in another metric: over longer before"),
