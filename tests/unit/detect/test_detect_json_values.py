@@ -55,6 +55,8 @@ TABLE: list[tuple[Any, Any, bool | None, str]] = [
     (INT, True, False, "true is no number"),
     ({"type": ["null", "array"]}, None, True, "one of the types"),
     ({"type": ["null", "array"]}, {}, False, "none of the types"),
+    ({"enum": [1, 2], "const": 2.0}, 2, True, "in the enum, and the constant"),
+    ({"enum": [1, 2], "const": 3}, 3, False, "not in the enum"),
     # numbers
     ({"minimum": 1}, 1, True, "the minimum itself"),
     ({"exclusiveMinimum": 1}, 1, False, "but where it is exclusive"),
