@@ -6,18 +6,18 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 
 import numpy as np
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
 from stream_lineage.collect.batch import TopicBatch
+from stream_lineage.collect.batch_parts import without_stale
 from stream_lineage.collect.dead_letters import DeadLetter
+from stream_lineage.collect.null_codes import settle_nulls
 from stream_lineage.collect.payloads import Payloads
 from stream_lineage.collect.progress import PartitionId, PartitionProgress
 from stream_lineage.collect.record_edges import FlushEdges
-from stream_lineage.collect.schema_key import NULL_CODE, OPAQUE_CODE
 
 _LINK_BYTES = 68  # two hashes and a partition
 _RUN_BYTES = 13  # partition, two offsets, count, number of gaps; or a gap with its reason
@@ -162,11 +162,11 @@ class Flush:
         Records of partitions that are not owned and records that a span covers already are left out, so that nothing
         is counted twice whatever the client still had in its queues.
         """
-        kept = _without_stale(batch, progress)
+        kept = without_stale(batch, progress)
         if kept is None:
             return []
         batch = kept
-        bounds = _settle_nulls(batch, progress)
+        bounds = settle_nulls(batch, progress)
         touched: dict[GroupKey, list[tuple[int, int]]] = {}
         edges = bounds.tolist()
         partitions = batch.partitions[bounds[:-1]].tolist()
@@ -307,127 +307,6 @@ def _see_producers(group: Group, producer_of: Callable[[int], bytes | None], sam
         name = producer_of(index)
         if name is not None and (name in seen or len(seen) < _MOST_PRODUCERS):
             seen[name] = seen.get(name, 0) + 1
-
-
-def slices(batch: TopicBatch, pieces: int) -> list[TopicBatch]:
-    """The batch in parts that add at most ``pieces`` runs and gaps to a flush."""
-    if len(batch) <= pieces:
-        return [batch]
-    cuts = batch.change_points()[1:-1]
-    jumps = np.flatnonzero(np.diff(batch.offsets) != 1) + 1
-    places = np.union1d(cuts, jumps)[pieces - 1 :: pieces].tolist()
-    if not places:
-        return [batch]
-    return [_subset(batch, [edge]) for edge in pairwise([0, *places, len(batch)])]
-
-
-def _without_stale(batch: TopicBatch, progress: Mapping[PartitionId, PartitionProgress]) -> TopicBatch | None:
-    """The batch without what a span covers already and without partitions that are not ours; null if all is."""
-    bounds = np.concatenate(([0], np.flatnonzero(np.diff(batch.partitions)) + 1, [len(batch)])).tolist()
-    keep: list[tuple[int, int]] = []
-    complete = True
-    seen: dict[int, int] = {}
-    for start, stop in pairwise(bounds):
-        partition = int(batch.partitions[start])
-        state = progress.get((batch.topic, partition))
-        if state is None:
-            complete = False
-            continue
-        floor = max(state.expected or 0, state.position or 0, seen.get(partition, 0))
-        offsets = batch.offsets[start:stop]
-        if int(offsets[0]) < floor or (stop - start > 1 and not bool(np.all(offsets[1:] > offsets[:-1]))):
-            complete = False
-            fresh, highest = [], floor - 1
-            for index, offset in enumerate(offsets.tolist(), start):
-                if offset > highest:
-                    fresh.append(index)
-                    highest = offset
-            keep += _ranges(fresh)
-            seen[partition] = highest + 1
-        else:
-            keep.append((start, stop))
-            seen[partition] = int(offsets[-1]) + 1
-    if complete:
-        return batch
-    return _subset(batch, keep) if keep else None
-
-
-def _ranges(indices: Iterable[int]) -> list[tuple[int, int]]:
-    out: list[tuple[int, int]] = []
-    for index in indices:
-        if out and out[-1][1] == index:
-            out[-1] = (out[-1][0], index + 1)
-        else:
-            out.append((index, index + 1))
-    return out
-
-
-def _subset(batch: TopicBatch, keep: list[tuple[int, int]]) -> TopicBatch:
-    indices = np.concatenate([np.arange(a, b) for a, b in keep])
-    place = np.full(len(batch), -1, np.int64)
-    place[indices] = np.arange(len(indices))
-    sampled = place[batch.sample] >= 0
-    whole = batch.producer_of
-    return TopicBatch(
-        topic=batch.topic,
-        partitions=batch.partitions[indices],
-        offsets=batch.offsets[indices],
-        values=batch.values.segments(keep),
-        keys=batch.keys.segments(keep),
-        value_codes=batch.value_codes[indices],
-        key_codes=batch.key_codes[indices],
-        sample=place[batch.sample][sampled],
-        timestamps=batch.timestamps[sampled],
-        messages=None if batch.messages is None else [batch.messages[i] for i in indices.tolist()],
-        producer_of=None if whole is None else lambda index: whole(int(indices[index])),
-        descendants=[
-            each._replace(place=int(place[each.place])) for each in batch.descendants if place[each.place] >= 0
-        ],
-    )
-
-
-def _settle_nulls(batch: TopicBatch, progress: Mapping[PartitionId, PartitionProgress]) -> NDArray[np.int64]:
-    """Give nulls the schema of their neighbours in the partition, so that tombstones do not cut spans; the change
-    points after that."""
-    _settle_all_null_keys(batch, progress)
-    bounds = batch.change_points()
-    firsts = bounds[:-1]
-    if bool(((batch.value_codes[firsts] == NULL_CODE) | (batch.key_codes[firsts] == NULL_CODE)).any()):
-        for partition in np.unique(batch.partitions[firsts]).tolist():
-            own = np.flatnonzero(batch.partitions == partition)
-            state = progress[(batch.topic, partition)]
-            _fill_nulls(batch.value_codes, own, state.value_code)
-            _fill_nulls(batch.key_codes, own, state.key_code)
-        bounds = batch.change_points()
-    return bounds
-
-
-def _settle_all_null_keys(batch: TopicBatch, progress: Mapping[PartitionId, PartitionProgress]) -> None:
-    """Topics without keys are common: then there is nothing to look for record by record."""
-    if not batch.keys.all_null:
-        return
-    ends = np.flatnonzero(np.diff(batch.partitions))
-    partitions = {int(batch.partitions[-1]), *batch.partitions[ends].tolist()}
-    known = {progress[(batch.topic, partition)].key_code for partition in partitions}
-    if len(known) == 1:
-        code = known.pop()
-        batch.key_codes[:] = np.uint64(OPAQUE_CODE if code is None else code)
-
-
-def _fill_nulls(codes: NDArray[np.uint64], own: NDArray[np.int64], last: int | None) -> None:
-    """In place: a null takes the code before it, else the one after it, else opaque."""
-    mine = codes[own]
-    known = np.flatnonzero(mine != NULL_CODE)
-    if len(known) == len(own):
-        return
-    if not len(known):
-        codes[own] = np.uint64(OPAQUE_CODE if last is None else last)
-        return
-    before = np.searchsorted(known, np.arange(len(own)), side="right") - 1
-    filled = mine[known[np.maximum(before, 0)]]
-    if last is not None:
-        filled[before < 0] = np.uint64(last)
-    codes[own] = filled
 
 
 def _out_of_order(batch: TopicBatch, progress: Mapping[PartitionId, PartitionProgress]) -> NDArray[np.bool_]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from confluent_kafka import Message
 
 from stream_lineage.collect.batch import topic_batches
+from stream_lineage.collect.batch_parts import slices
 from stream_lineage.collect.dead_letters import DeadLetter
-from stream_lineage.collect.flush import PIECE_BYTES, Flush, Group, GroupKey, slices
+from stream_lineage.collect.flush import PIECE_BYTES, Flush, Group, GroupKey
 from stream_lineage.collect.ledger import Ledger
 from stream_lineage.collect.pipeline import Pipeline
 from stream_lineage.collect.progress import PartitionId, PartitionProgress

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from stream_lineage.collect.batch import TopicBatch
-from stream_lineage.collect.flush import Flush, slices
+from stream_lineage.collect.batch_parts import slices
+from stream_lineage.collect.flush import Flush
 from stream_lineage.collect.payloads import joined
 from stream_lineage.collect.progress import PartitionProgress
 from stream_lineage.collect.record_edges import EdgeCounts, FlushEdges, descendants_in
