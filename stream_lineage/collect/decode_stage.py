@@ -12,39 +12,38 @@ profile. Whatever happens here, the flush goes on.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from stream_lineage.collect.decode_process import (
     MOST_FINISHES,
-    BatchAnswer,
-    BatchRequest,
-    DecodeSchema,
-    FieldHashes,
     FinishRequest,
     Undecodable,
 )
-from stream_lineage.collect.flush import Flush, Group, GroupKey, Piece
-from stream_lineage.collect.group_result import FoundKeys, GroupResult
-from stream_lineage.collect.payloads import Payloads, chosen, concatenated, joined
+from stream_lineage.collect.decode_work import (
+    MAX_BATCH_BYTES,
+    WORKER_LOST,
+    DecodeWork,
+    Plan,
+    Worker,
+    merged,
+    portions,
+)
+from stream_lineage.collect.flush import Flush, Group, GroupKey
+from stream_lineage.collect.group_result import GroupResult
+from stream_lineage.collect.payloads import chosen, joined
 from stream_lineage.errors import WorkerLost
 from stream_lineage.logs import get_logger
 
 _log = get_logger("stream_lineage.collect")
-WORKER_LOST = "worker-lost"
-"""The kind of dead letter for records that the decoder does not survive."""
 _PROBE_SECONDS = 1.0
 _CONFIRM_SECONDS = 5.0
 _RETRY_SECONDS = 0.2
 _GRACE = 0.2
 """After the recovery time, this share of it is left to profile what does not kill the worker."""
 _FINISH_ATTEMPTS = 5
-_MAX_BATCH_BYTES = 4 * 1024 * 1024
-"""A batch is no larger, but for a single record: objects made of JSON take ten times the room of its text."""
 _SMALL_BYTES = 256 * 1024
 """A piece up to this size is sent together with others: it is decoded in milliseconds."""
 _MOST_TOGETHER = 128
@@ -53,60 +52,6 @@ _LOST_BEFORE_BLAME = 5
 """How often the worker itself, and not its child, must be lost with a range of records before it is cut in halves
 untried, and with a single one before it is blamed: it may be too large even to be received."""
 _NO_TIME = "the decoder did not survive its batch, and no time was left to find out why"
-
-
-class Worker(Protocol):
-    """What is needed of the decode worker: see ``DecodeProcess``. Any call may raise ``WorkerLost``."""
-
-    @property
-    def restarts(self) -> int: ...
-
-    def start(self) -> None: ...
-
-    def work_until(self, void: Callable[[], bool]) -> None: ...
-
-    def batch(self, batch: BatchRequest) -> BatchAnswer: ...
-
-    def probe(self, batch: BatchRequest, *, seconds: float) -> str | None: ...
-
-    def batches(self, batches: Sequence[BatchRequest]) -> list[BatchAnswer]: ...
-
-    def finish(self, group: int, budget: int, left_out: int) -> bytes | None: ...
-
-    def finishes(self, requests: Sequence[FinishRequest]) -> Iterator[bytes | None]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How the records of a group are decoded: schemas of value and key, and the bytes of framing before each."""
-
-    value: DecodeSchema
-    key: DecodeSchema
-    skips: tuple[int, int]
-
-
-@dataclass(slots=True)
-class _Work:
-    """A group's share of the flush: ``careful`` pieces, that a worker was lost with, and ``excluded`` records."""
-
-    number: int
-    plan: Plan
-    bad: list[tuple[int, Undecodable]] = field(default_factory=list)  # piece, record
-    keys: list[tuple[int, FieldHashes]] = field(default_factory=list)  # by piece, with places in it
-    excluded: dict[int, set[int]] = field(default_factory=dict)
-    careful: set[int] = field(default_factory=set)
-    lost: Counter[tuple[int, int, int]] = field(default_factory=Counter)  # by piece, first and last record tried
-    last_words: str | None = None
-
-    def request(self, topic: str, values: Payloads, keys: Payloads) -> BatchRequest:
-        """What the worker is asked with these records."""
-        plan = self.plan
-        return BatchRequest(self.number, topic, values, keys, plan.value, plan.key, plan.skips)
-
-    def blame(self, piece: int, place: int, role: str, reason: str) -> None:
-        """Leave a record out, and say why."""
-        self.excluded.setdefault(piece, set()).add(place)
-        self.bad.append((piece, Undecodable(place, role, WORKER_LOST, reason)))
 
 
 class DecodeStage:
@@ -121,7 +66,7 @@ class DecodeStage:
         self._seconds_left = recovery_seconds
         self._given_up = False
         self._worker_is_dirty = False
-        self._work: dict[GroupKey, _Work] = {}
+        self._work: dict[GroupKey, DecodeWork] = {}
         self._numbers = 0
         self._void: Callable[[], bool] = lambda: False
 
@@ -151,7 +96,7 @@ class DecodeStage:
         group.sent += 1
         if self._given_up:
             if not self._void():
-                self._leave_out(group, work, piece, _NO_TIME)
+                work.leave_out(group, piece, _NO_TIME)
             return
         try:
             self._send(group, work, piece)
@@ -162,7 +107,7 @@ class DecodeStage:
     def feed_together(self, flush: Flush, plans: Iterable[tuple[Group, Plan]]) -> None:
         """The same for several groups: what is small goes in one go. Where the worker is lost with that, each is sent
         by itself."""
-        portion: list[tuple[Group, _Work]] = []
+        portion: list[tuple[Group, DecodeWork]] = []
         size = 0
         for group, plan in plans:
             work = self._prepared(flush, group, plan)
@@ -174,12 +119,12 @@ class DecodeStage:
                 continue
             portion.append((group, work))
             size += more
-            if size > _MAX_BATCH_BYTES or len(portion) >= _MOST_TOGETHER:
+            if size > MAX_BATCH_BYTES or len(portion) >= _MOST_TOGETHER:
                 self._feed_portion(flush, portion)
                 portion, size = [], 0
         self._feed_portion(flush, portion)
 
-    def _feed_portion(self, flush: Flush, portion: list[tuple[Group, _Work]]) -> None:
+    def _feed_portion(self, flush: Flush, portion: list[tuple[Group, DecodeWork]]) -> None:
         if len(portion) < 2 or self._given_up:
             for group, work in portion:
                 self.feed(flush, group, work.plan)
@@ -198,7 +143,7 @@ class DecodeStage:
             work.bad += [(group.sent - 1, record) for record in answer.bad]
             work.keys += [(group.sent - 1, found) for found in answer.keys]
 
-    def _prepared(self, flush: Flush, group: Group, plan: Plan) -> _Work | None:
+    def _prepared(self, flush: Flush, group: Group, plan: Plan) -> DecodeWork | None:
         """What is fresh of a group as one piece; null where nothing is."""
         work = self._work.get(group.key)
         if work is not None and work.plan != plan:
@@ -207,10 +152,10 @@ class DecodeStage:
         if not fresh:
             return None
         if len(fresh) > 1:
-            group.pieces[group.sent :] = [_merged(fresh)]
+            group.pieces[group.sent :] = [merged(fresh)]
         if work is None:
             self._numbers += 1
-            work = self._work[group.key] = _Work(self._numbers, plan)
+            work = self._work[group.key] = DecodeWork(self._numbers, plan)
         return work
 
     def finish_together(self, flush: Flush, groups: Sequence[tuple[Group, int]]) -> list[GroupResult]:
@@ -220,7 +165,7 @@ class DecodeStage:
             portion = groups[len(found) : len(found) + MOST_FINISHES]
             known = [(group, budget, work) for group, budget in portion if (work := self._work.get(group.key))]
             if len(known) == len(portion) and not self._given_up:
-                requests = [FinishRequest(work.number, budget, _left_out(group, work)) for group, budget, work in known]
+                requests = [FinishRequest(work.number, budget, work.left_out(group)) for group, budget, work in known]
                 try:
                     for (group, _, work), profile in zip(known, self._worker.finishes(requests), strict=True):
                         found.append(self._finished(group, work, profile))
@@ -237,7 +182,7 @@ class DecodeStage:
             return GroupResult(None, [])
         return self._finished(group, work, self._profile(flush, group, work, budget))
 
-    def _finished(self, group: Group, work: _Work, profile: bytes | None) -> GroupResult:
+    def _finished(self, group: Group, work: DecodeWork, profile: bytes | None) -> GroupResult:
         bad = []
         for piece, record in work.bad:
             at = group.pieces[piece]
@@ -245,21 +190,21 @@ class DecodeStage:
             size = max(int(payloads.lengths[record.index]), 0)
             bad.append((int(at.partitions[record.index]), int(at.offsets[record.index]), size, record))
         del self._work[group.key]
-        return GroupResult(profile, bad, [_found(group.pieces[piece], keys) for piece, keys in work.keys])
+        return GroupResult(profile, bad, work.found(group))
 
-    def _profile(self, flush: Flush, group: Group, work: _Work, budget: int) -> bytes | None:
+    def _profile(self, flush: Flush, group: Group, work: DecodeWork, budget: int) -> bytes | None:
         for _ in range(_FINISH_ATTEMPTS):
             if self._given_up:
                 return None
             try:
-                return self._worker.finish(work.number, budget, _left_out(group, work))
+                return self._worker.finish(work.number, budget, work.left_out(group))
             except WorkerLost as lost:
                 self._recover(flush, lost)
         _log.error("a profile cannot be made: the decode worker does not survive it", topic=group.topic)
         self._worker_is_dirty = True
         return None
 
-    def _change(self, flush: Flush, work: _Work, plan: Plan) -> None:
+    def _change(self, flush: Flush, work: DecodeWork, plan: Plan) -> None:
         """What is known of a schema has changed since the group's first pieces: they are decoded again."""
         work.plan = plan
         work.bad.clear()
@@ -268,15 +213,15 @@ class DecodeStage:
         work.careful.clear()
         self._recover(flush, None)
 
-    def _send(self, group: Group, work: _Work, piece: int) -> None:
+    def _send(self, group: Group, work: DecodeWork, piece: int) -> None:
         """Send a piece as one batch, or as several if it is large."""
-        if group.pieces[piece].byte_count <= _MAX_BATCH_BYTES:
+        if group.pieces[piece].byte_count <= MAX_BATCH_BYTES:
             self._batch(group, work, piece, None)
             return
-        for places in reversed(_portions(group.pieces[piece], range(len(group.pieces[piece])))):
+        for places in reversed(portions(group.pieces[piece], range(len(group.pieces[piece])))):
             self._batch(group, work, piece, places)
 
-    def _batch(self, group: Group, work: _Work, piece: int, places: list[int] | None) -> None:
+    def _batch(self, group: Group, work: DecodeWork, piece: int, places: list[int] | None) -> None:
         """Send a piece, or some records of it, as one batch."""
         whole = group.pieces[piece]
         values, keys = whole.values, whole.keys
@@ -324,20 +269,20 @@ class DecodeStage:
                     elif time.monotonic() < deadline:
                         self._send_with_care(group, work, piece, deadline)
                     else:
-                        self._leave_out(group, work, piece, _NO_TIME)
+                        work.leave_out(group, piece, _NO_TIME)
                 except WorkerLost:
                     work.careful.add(piece)
                     return False
         return True
 
-    def _send_with_care(self, group: Group, work: _Work, piece: int, deadline: float) -> None:
+    def _send_with_care(self, group: Group, work: DecodeWork, piece: int, deadline: float) -> None:
         """Send what the worker survives of a piece, and leave out what it does not.
 
         Raises:
             WorkerLost: the worker itself is gone, or there is no time left.
         """
         whole, excluded = group.pieces[piece], work.excluded.get(piece, set())
-        pending = _portions(whole, (place for place in range(len(whole)) if place not in excluded))
+        pending = portions(whole, (place for place in range(len(whole)) if place not in excluded))
         while pending:
             if time.monotonic() > deadline or self._void():
                 raise WorkerLost("no time is left to find the records that end the decoder")
@@ -365,7 +310,7 @@ class DecodeStage:
             _log.error("a record ends the decoder and is left out", topic=group.topic, reason=reason)
 
     def _dies(
-        self, group: Group, work: _Work, piece: int, places: list[int], seconds: float, *, keys_alone: bool = False
+        self, group: Group, work: DecodeWork, piece: int, places: list[int], seconds: float, *, keys_alone: bool = False
     ) -> str | None:
         """How a decoder ends that is given these records now; null where it lives."""
         whole = group.pieces[piece]
@@ -381,7 +326,7 @@ class DecodeStage:
         work.lost[key] -= 1  # it was not
         return reason
 
-    def _role(self, group: Group, work: _Work, piece: int, places: list[int]) -> str:
+    def _role(self, group: Group, work: DecodeWork, piece: int, places: list[int]) -> str:
         """Whether the value or the key of a record is at fault: the key, if the decoder dies of that alone."""
         if int(group.pieces[piece].keys.lengths[places[0]]) < 0:
             return "value"
@@ -395,53 +340,4 @@ class DecodeStage:
         _log.error("the decode worker keeps dying: records of this flush are left out of the profile")
         for key, work in self._work.items():
             for piece in range(flush.groups[key].sent):
-                self._leave_out(flush.groups[key], work, piece, _NO_TIME)
-
-    @staticmethod
-    def _leave_out(group: Group, work: _Work, piece: int, reason: str) -> None:
-        """Leave out all records of a piece."""
-        whole = group.pieces[piece]
-        excluded = work.excluded.get(piece, set())
-        work.bad = [row for row in work.bad if row[0] != piece or row[1].index in excluded]
-        values, keys = whole.values.lengths.tolist(), whole.keys.lengths.tolist()
-        for place in range(len(whole)):
-            if place not in excluded and (values[place] >= 0 or keys[place] >= 0):
-                work.blame(piece, place, "value" if values[place] >= 0 else "key", reason)
-
-
-def _found(piece: Piece, keys: FieldHashes) -> FoundKeys:
-    at = keys.places
-    return FoundKeys(keys.path, piece.partitions[at], piece.offsets[at], keys.hashes, keys.left_out)
-
-
-def _left_out(group: Group, work: _Work) -> int:
-    """Values of a group that are not sent."""
-    return sum(
-        int(np.count_nonzero(group.pieces[piece].values.lengths[sorted(places)] >= 0))
-        for piece, places in work.excluded.items()
-    )
-
-
-def _merged(pieces: list[Piece]) -> Piece:
-    return Piece(
-        concatenated([piece.values for piece in pieces]),
-        concatenated([piece.keys for piece in pieces]),
-        np.concatenate([piece.partitions for piece in pieces]),
-        np.concatenate([piece.offsets for piece in pieces]),
-        # Kept for all pieces of a topic or for none.
-        None if pieces[0].messages is None else [m for piece in pieces for m in piece.messages or ()],
-    )
-
-
-def _portions(piece: Piece, places: Iterable[int]) -> list[list[int]]:
-    """The records of a piece in portions of a bounded size, the last one first."""
-    sizes = np.maximum(piece.values.lengths, 0) + np.maximum(piece.keys.lengths, 0)
-    out: list[list[int]] = []
-    room = 0
-    for place, size in ((place, int(sizes[place])) for place in places):
-        if not out or size > room:
-            out.append([])
-            room = _MAX_BATCH_BYTES
-        out[-1].append(place)
-        room -= size
-    return out[::-1]
+                work.leave_out(flush.groups[key], piece, _NO_TIME)

@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from itertools import chain
 
 from stream_lineage.collect.cluster_facts import ClusterFacts
-from stream_lineage.collect.decode_stage import DecodeStage, Plan
+from stream_lineage.collect.decode_stage import DecodeStage
+from stream_lineage.collect.decode_work import Plan
 from stream_lineage.collect.flush import Flush, Group, GroupKey, Piece
 from stream_lineage.collect.group_result import GroupResult
 from stream_lineage.collect.key_messages import KeyCounts

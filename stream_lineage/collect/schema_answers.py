@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stream_lineage.collect.decode_process import DecodeSchema
-from stream_lineage.collect.decode_stage import Plan
+from stream_lineage.collect.decode_work import Plan
 from stream_lineage.collect.flush import Group, GroupKey
 from stream_lineage.collect.resolver import Question, SchemaResolver
 from stream_lineage.collect.schema_key import SchemaCodes

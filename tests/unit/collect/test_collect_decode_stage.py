@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_lineage.collect import decode_stage
+from stream_lineage.collect import decode_stage, decode_work
 from stream_lineage.collect.decode_process import (
     BatchAnswer,
     BatchRequest,
@@ -22,7 +22,8 @@ from stream_lineage.collect.decode_process import (
     FinishRequest,
     Undecodable,
 )
-from stream_lineage.collect.decode_stage import DecodeStage, Plan
+from stream_lineage.collect.decode_stage import DecodeStage
+from stream_lineage.collect.decode_work import Plan
 from stream_lineage.collect.flush import Flush, Group, Piece
 from stream_lineage.collect.group_result import GroupResult
 from stream_lineage.collect.payloads import Payloads, joined
@@ -268,7 +269,8 @@ def test_a_record_that_is_too_large_to_be_received_is_told_from_ends_by_others()
 
 
 def test_large_pieces_go_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_stage, "_MAX_BATCH_BYTES", 100)
+    for module in (decode_stage, decode_work):
+        monkeypatch.setattr(module, "MAX_BATCH_BYTES", 100)
     worker = FakeWorker()
     result = run(worker, [(0, 100)])[0]
     assert profiled(result) == [f"0/{i}" for i in range(100)]
