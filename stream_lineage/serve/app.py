@@ -25,7 +25,7 @@ from stream_lineage.serve.routes.openlineage import openlineage
 from stream_lineage.serve.routes.records import records
 from stream_lineage.serve.routes.schemas import schemas
 from stream_lineage.serve.routes.trends import trends
-from stream_lineage.serve.shortcut import Shortcut
+from stream_lineage.serve.shortcut import Shortcut, ways
 from stream_lineage.serve.threads import Threads
 
 PREFIX = "/api/v1"
@@ -53,7 +53,7 @@ def make_app(lineage: Lineage, telemetry: Telemetry, entrance: Entrance) -> Fast
     app.include_router(health(telemetry, Exposition(telemetry, role="serve", version=ours)))
     problems.install(app)
     routes = [(PREFIX + each.path, each) for router in made for each in router.routes if isinstance(each, APIRoute)]
-    app.add_middleware(Shortcut, routes=routes)
+    app.add_middleware(Shortcut, ways=ways(routes))
     app.add_middleware(Guard, entrance=entrance)
     if (traces := tracer()) is not None:
         templates = Templates([*(path for path, _ in routes), f"{PREFIX}/openapi.json"])

@@ -58,16 +58,26 @@ class Plain:
             return None
 
 
-class Shortcut:
-    """In front of an app. ``routes`` with their whole paths, in the order in which the app looks at them."""
+Ways = dict[str, list[tuple[re.Pattern[str], Plain | None]]]
+"""Patterns of paths in the order in which an app looks at them, by where paths begin."""
 
-    def __init__(self, app: ASGIApp, routes: Iterable[tuple[str, APIRoute]]) -> None:
+
+def ways(routes: Iterable[tuple[str, APIRoute]]) -> Ways:
+    """Of the routes of an app, with their whole paths."""
+    found: Ways = {}
+    for path, route in routes:
+        if "GET" in (route.methods or ()):
+            pattern, _, _ = compile_path(path)
+            found.setdefault(_begin(path), []).append((pattern, plain(route.endpoint)))
+    return found
+
+
+class Shortcut:
+    """In front of an app."""
+
+    def __init__(self, app: ASGIApp, ways: Ways) -> None:
         self._app = app
-        self._ways: dict[str, list[tuple[re.Pattern[str], Plain | None]]] = {}
-        for path, route in routes:
-            if "GET" in (route.methods or ()):
-                pattern, _, _ = compile_path(path)
-                self._ways.setdefault(_begin(path), []).append((pattern, plain(route.endpoint)))
+        self._ways = ways
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         found = self._found(scope) if scope["type"] == "http" and scope["method"] == "GET" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -65,8 +66,17 @@ class Follower:
             self._stop.wait(pause)
 
 
-def graph_follower(fold: GraphFold, known: Callable[[], tuple[Graph, int] | None]) -> Follower:
-    """Reads the graph's events, from where on they are not ``known``."""
+def settle() -> None:
+    """What is in memory by now stays: to look for garbage in a large graph again and again would hold up everybody for
+    a good part of a second each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def graph_follower(
+    fold: GraphFold, known: Callable[[], tuple[Graph, int] | None], whole: Callable[[], None] = lambda: None
+) -> Follower:
+    """Reads the graph's events, from where on they are not ``known``; says once when it has read all there are."""
     begun = False
 
     def work(running: Callable[[], bool]) -> None:
@@ -75,8 +85,11 @@ def graph_follower(fold: GraphFold, known: Callable[[], tuple[Graph, int] | None
             if (found := known()) is not None:
                 fold.start_from(*found)
             begun = True
+        first = not fold.whole
         while running() and not fold.catch_up():
             pass
+        if first and fold.whole:
+            whole()
 
     return Follower("graph", work, GRAPH_SECONDS)
 

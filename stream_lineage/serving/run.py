@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
@@ -23,7 +25,8 @@ from stream_lineage.provenance.topics import GRAPH, ensure_topics
 from stream_lineage.serve.app import make_app
 from stream_lineage.serve.endpoint import answering
 from stream_lineage.serve.guard import Entrance, is_local
-from stream_lineage.serving.followers import Follower, alert_follower, graph_follower, index_follower
+from stream_lineage.serving.door import Door
+from stream_lineage.serving.followers import Follower, alert_follower, graph_follower, index_follower, settle
 from stream_lineage.serving.index_age import LOOK_SECONDS, IndexAge
 from stream_lineage.serving.index_pool import IndexPool
 from stream_lineage.serving.lineage import LiveLineage
@@ -66,7 +69,7 @@ def application(settings: Settings, entrance: Entrance) -> Iterator[tuple[FastAP
         pool = IndexPool(settings.index.index_path)
         lineage = LiveLineage(settings, fold, names, pool)
         stack.callback(lineage.close)
-        graph = graph_follower(fold, lambda: known_graph(settings))
+        graph = graph_follower(fold, lambda: known_graph(settings), settle)
         followers = [graph, alert_follower(settings, lineage.alerts)]
         if settings.serve.serve_index:
             followers.append(index_follower(settings))
@@ -153,6 +156,14 @@ class Server(uvicorn.Server):
             )
         )  # fmt: skip
         self._before_end = before_end
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup([])
+        self.servers += [cast(asyncio.Server, Door(each, self._welcome)) for each in sockets or ()]
+
+    def _welcome(self) -> asyncio.Protocol:
+        kind = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -45,13 +45,17 @@ def test_it_begins_with_what_the_index_knows_once_and_reads_on_from_there() -> N
         times.append(NOW)
         return Graph([said("a"), said("b")]), 2
 
-    follower = graph_follower(fold, known)
+    read: list[int] = []
+    follower = graph_follower(fold, known, lambda: read.append(fold.offset))
     work = follower._work
+    work(lambda: False)
+    assert read == []
     work(lambda: True)
     topic.events.append(said("e"))
     work(lambda: True)
     assert [each.name for each in fold.graph.nodes] == ["a", "b", "c", "d", "e"]
     assert (topic.asked, len(times)) == ([2, 4], 1)
+    assert read == [4]  # once, with all there was
 
 
 def test_without_an_index_all_is_read() -> None:
