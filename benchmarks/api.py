@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
 from trace import built
@@ -36,6 +37,7 @@ from stream_lineage.serve.app import make_app
 from stream_lineage.serve.guard import Entrance
 from stream_lineage.serve.tokens import Token, issued, token_from
 from stream_lineage.serving.followers import graph_follower, settle
+from stream_lineage.serving.index_age import IndexAge
 from stream_lineage.serving.index_pool import IndexPool
 from stream_lineage.serving.lineage import LiveLineage
 from stream_lineage.serving.run import Server, listen
@@ -84,7 +86,9 @@ def serve(index: Path, port: int, key: bytes, value: bytes) -> None:
     known = token_from(key, value)
     assert known is not None
     assert known[1] is not None
-    app = make_app(lineage, ServeTelemetry(lineage, fold, pool, follower), Entrance(Tokens(known[1])))
+    age = IndexAge(lineage.ends, lineage.index_state, lambda: datetime.now(UTC))
+    telemetry = ServeTelemetry(lineage, fold, pool, follower, age, 0.0)
+    app = make_app(lineage, telemetry, Entrance(Tokens(known[1])))
     with listen("127.0.0.1", port, shared=True) as listening:
         print(listening.getsockname()[1], flush=True)
         server = Server(app, lineage.close)
