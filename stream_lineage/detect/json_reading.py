@@ -12,6 +12,8 @@ from stream_lineage.detect.json_types import TYPES, Bound, Node, Rest, frozen
 from stream_lineage.errors import SchemaError
 from stream_lineage.wire.json_references import Located
 
+_ALL_TYPES = frozenset(TYPES) - {"integer"}
+
 
 class Nodes(Protocol):
     """The other schemas of the document and of those that it refers to. ``digest`` is the same for the same texts."""
@@ -69,7 +71,7 @@ class Reading:
                 raise place.wrong("type")
             types = frozenset(names)
             types -= {"integer"} if "number" in types else frozenset()
-            node.types = None if len(types) == len(TYPES) - 1 else types
+            node.types = None if types == _ALL_TYPES else types
         if place.has("enum"):
             node.values = _distinct(place.listed("enum"))
         if place.has("const"):

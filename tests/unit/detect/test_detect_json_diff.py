@@ -105,6 +105,7 @@ TABLE: list[tuple[Any, Any, str, str]] = [
     (S, False, "forward", "something to nothing"),
     (False, {"not": {}}, "full", "nothing, in two ways"),
     ({"type": ["null", "boolean", "number", "string", "array", "object"]}, {}, "full", "all types are anything"),
+    ({"type": ["null", "boolean", "integer", "string", "array", "object"]}, {}, "backward", "but for other numbers"),
     # values
     ({"enum": ["a", "b"]}, {"enum": ["a", "b", "c"]}, "backward", "a value added"),
     ({"enum": ["a", "b"]}, {"enum": ["a"]}, "forward", "a value removed"),

@@ -57,6 +57,7 @@ TABLE: list[tuple[Any, Any, bool | None, str]] = [
     ({"type": ["null", "array"]}, {}, False, "none of the types"),
     ({"enum": [1, 2], "const": 2.0}, 2, True, "in the enum, and the constant"),
     ({"enum": [1, 2], "const": 3}, 3, False, "not in the enum"),
+    ({"type": ["null", "boolean", "integer", "string", "array", "object"]}, 1.5, False, "the only type that is not"),
     # numbers
     ({"minimum": 1}, 1, True, "the minimum itself"),
     ({"exclusiveMinimum": 1}, 1, False, "but where it is exclusive"),

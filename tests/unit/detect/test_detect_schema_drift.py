@@ -580,6 +580,29 @@ def test_a_mix_that_ended_is_told_again_when_it_comes_back() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("seconds", "kind"),
+    [
+        ((10, 310, 610), "mixed-versions"),
+        ((10, 310, 610.5), "schema-version-returned"),
+        ((10, 310, 610, 1210), None),
+        ((10, 310, 610, 1210.5), "schema-version-returned"),
+    ],
+    ids=[
+        "three within ten minutes",
+        "three in more",
+        "the mix goes on within ten minutes",
+        "it is told anew after more",
+    ],
+)
+def test_the_window_of_a_mix(seconds: tuple[float, ...], kind: str | None) -> None:
+    flushes = [observation(V1, span(0, 0, 9)), observation(V2, span(0, 10, 19), at=later(1))]
+    for n, second in enumerate(seconds):
+        flushes.append(observation((V1, V2)[n % 2], span(0, 20 + n * 10, 29 + n * 10), at=later(second)))
+
+    assert [finding.kind for finding in run(flushes)[1][-1]] == ([] if kind is None else [kind])
+
+
 def test_versions_told_apart_by_guid_and_without_a_fingerprint() -> None:
     one, two = (SchemaReference(SchemaType.AVRO, Framing.GUID_HEADER, guid=guid) for guid in "ab")
     _, found = run(
