@@ -1,14 +1,16 @@
-"""A frame as it is at one moment, to be looked at later.
+"""A frame as it is at one moment, of which the key is hashed later.
 
-Frames that cannot change (PyArrow's), and those of which a cheap copy keeps what it has (Polars' clones, pandas' with
-copy-on-write), are looked at by whoever has time. Others, lists of dicts among them, are looked at on the spot.
+Rows, columns and nulls are counted when it is given: they are known, or a fraction of a millisecond away. Of the key is
+kept what nothing else writes into: a copy where values have a fixed width, which may lie in memory that is somebody
+else's (a NumPy array that Polars or Arrow looks at, a pandas frame that a table was made of); texts are where their
+library has put them, and nobody writes there.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import itemgetter
 from typing import Any
@@ -22,14 +24,13 @@ EVALUATED_ROWS = 10_000
 repeats at regular distances is met, too."""
 _SPREAD = 0x9E3779B1
 _FEW_COLUMNS = 200
-_COPY_ON_WRITE = 3
-"""The major version of pandas since which copies of frames are lazy, always."""
+_TEXTS_OF_POLARS = frozenset(("String", "Binary"))
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """``bytes`` are kept in memory as long as it is held, if the application lets go of the frame; 0: nothing is.
-    ``measure`` counts everything, ``describe`` only rows and columns."""
+    """``bytes`` are kept in memory as long as it is held; 0: nothing is. ``measure`` has everything, ``describe`` all
+    but the key."""
 
     bytes: int
     measure: Callable[[], Measure]
@@ -37,21 +38,30 @@ class Held:
 
 
 def held(value: Any, library: Library, key: Sequence[str] = ()) -> Held:
-    """Hold a frame of this library. ``key``: the columns of which a checksum is wanted."""
-    wanted = tuple(key)
+    """Hold a frame of this library. ``key``: the columns of which a checksum is wanted.
+
+    Raises:
+        Exception: whatever its library raises; a panic of Polars, which is none, as one.
+    """
+    try:
+        return _held(value, library, tuple(key))
+    except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"{library.value} panics") from error
+
+
+def _held(value: Any, library: Library, wanted: tuple[str, ...]) -> Held:
     if wanted:  # here and not where it is needed: an import that is under way in a thread does not outlive a fork
         from stream_lineage.frames import checksum  # noqa: F401
     if library is Library.PANDAS:
         return _pandas(value, wanted)
     if library is Library.POLARS:
-        copy = value.clone()
-        return Held(
-            int(copy.estimated_size()), lambda: _measured_polars(copy, wanted), lambda: _described_polars(copy, wanted)
-        )
+        return _polars(value, wanted)
     if library is Library.POLARS_LAZY:
         return _now(_schema_only(library, value.collect_schema().items(), wanted))
     if library is Library.PYARROW:
-        return Held(int(value.nbytes), lambda: _measured_arrow(value, wanted), lambda: _described_arrow(value, wanted))
+        return _arrow(value, wanted)
     if library is Library.SPARK:
         # Of pandas' interface on Spark ``schema`` would be a column.
         on_spark = type(value).__module__.startswith("pyspark.pandas")
@@ -86,39 +96,32 @@ def _checksum(columns: Sequence[Any], rows: int, library: Library) -> int | None
         return None
 
 
+def _later(plain: Measure, columns: Sequence[Any], size: int) -> Held:
+    """What is known, and the checksum of key columns once somebody has time."""
+    if not columns or not plain.rows:
+        return _now(replace(plain, checksum=_checksum(columns, plain.rows or 0, plain.library)))
+    rows = plain.rows
+
+    def measured() -> Measure:
+        return replace(plain, checksum=_checksum(columns, rows, plain.library))
+
+    return Held(size, measured, lambda: plain)
+
+
 # pandas
 
 
 def _pandas(frame: Any, key: tuple[str, ...]) -> Held:
-    if not _copies_on_write():
-        return _now(_measured_pandas(frame, key))
-    copy = frame.copy(deep=False)
-    size = int(copy.memory_usage(index=False).sum())
-    return Held(size, lambda: _measured_pandas(copy, key), lambda: _described_pandas(copy, key))
-
-
-def _copies_on_write() -> bool:
-    pandas = sys.modules.get("pandas")
-    try:
-        major = int(str(getattr(pandas, "__version__", "0")).split(".", maxsplit=1)[0])
-        return major >= _COPY_ON_WRITE or getattr(pandas, "options").mode.copy_on_write is True  # noqa: B009
-    except (AttributeError, ValueError):
-        return False
-
-
-def _described_pandas(frame: Any, key: tuple[str, ...]) -> Measure:
-    columns = tuple(Column(str(name), type_name(kind)) for name, kind in zip(frame.columns, frame.dtypes, strict=True))
-    return Measure(Library.PANDAS, len(frame), columns, None, key)
-
-
-def _measured_pandas(frame: Any, key: tuple[str, ...]) -> Measure:
     """By position: columns may have the same name."""
-    rows, columns = len(frame), []
-    for place, (name, kind) in enumerate(zip(frame.columns, frame.dtypes, strict=True)):
-        columns.append(Column(str(name), type_name(kind), _nulls_of_pandas(frame.iloc[:, place])))
     names = [str(name) for name in frame.columns]
-    keys = [frame.iloc[:, names.index(name)] for name in key] if set(key) <= set(names) else ()
-    return Measure(Library.PANDAS, rows, tuple(columns), rows, key, _checksum(keys, rows, Library.PANDAS))
+    columns = tuple(
+        Column(name, type_name(kind), _nulls_of_pandas(frame.iloc[:, place]))
+        for place, (name, kind) in enumerate(zip(names, frame.dtypes, strict=True))
+    )
+    plain = Measure(Library.PANDAS, len(frame), columns, len(frame), key)
+    # Of Arrow's texts, which cannot be changed, a deep copy copies nothing; of objects it copies where they are.
+    keys = [frame.iloc[:, names.index(name)].copy() for name in key] if set(key) <= set(names) else []
+    return _later(plain, keys, sum(int(each.memory_usage(index=False)) for each in keys))
 
 
 def _nulls_of_pandas(column: Any) -> int:
@@ -131,34 +134,41 @@ def _nulls_of_pandas(column: Any) -> int:
 # Polars
 
 
-def _described_polars(frame: Any, key: tuple[str, ...]) -> Measure:
-    columns = tuple(Column(name, type_name(kind)) for name, kind in frame.schema.items())
-    return Measure(Library.POLARS, frame.height, columns, None, key)
-
-
-def _measured_polars(frame: Any, key: tuple[str, ...]) -> Measure:
-    rows = frame.height
+def _polars(frame: Any, key: tuple[str, ...]) -> Held:
     columns = tuple(Column(each.name, type_name(each.dtype), each.null_count()) for each in frame.get_columns())
-    keys = [frame.get_column(name) for name in key] if set(key) <= set(frame.columns) else ()
-    return Measure(Library.POLARS, rows, columns, rows, key, _checksum(keys, rows, Library.POLARS))
+    plain = Measure(Library.POLARS, frame.height, columns, frame.height, key)
+    keys = [_own_series(frame.get_column(name)) for name in key] if set(key) <= set(frame.columns) else []
+    return _later(plain, keys, sum(int(each.estimated_size()) for each in keys))
+
+
+def _own_series(column: Any) -> Any:
+    """Put together of two parts, which copies: a clone has the same memory."""
+    if str(column.dtype) in _TEXTS_OF_POLARS or not len(column):
+        return column.clone()
+    return sys.modules["polars"].concat([column, column[:1]], rechunk=True)[: len(column)]
 
 
 # PyArrow
 
 
-def _described_arrow(table: Any, key: tuple[str, ...]) -> Measure:
-    columns = tuple(Column(field.name, type_name(field.type)) for field in table.schema)
-    return Measure(Library.PYARROW, table.num_rows, columns, None, key)
-
-
-def _measured_arrow(table: Any, key: tuple[str, ...]) -> Measure:
-    rows, names = table.num_rows, table.schema.names
+def _arrow(table: Any, key: tuple[str, ...]) -> Held:
+    names = table.schema.names
     columns = tuple(
         Column(field.name, type_name(field.type), each.null_count)
         for field, each in zip(table.schema, table.columns, strict=True)
     )
-    keys = [table.column(names.index(name)) for name in key] if set(key) <= set(names) else ()
-    return Measure(Library.PYARROW, rows, columns, rows, key, _checksum(keys, rows, Library.PYARROW))
+    plain = Measure(Library.PYARROW, table.num_rows, columns, table.num_rows, key)
+    keys = [_own_array(table.column(names.index(name))) for name in key] if set(key) <= set(names) else []
+    return _later(plain, keys, sum(int(each.nbytes) for each in keys))
+
+
+def _own_array(column: Any) -> Any:
+    """Likewise."""
+    if type_name(column.type) in ("string", "binary") or not len(column):
+        return column
+    chunks = getattr(column, "chunks", [column])
+    first = next(each for each in chunks if len(each))
+    return sys.modules["pyarrow"].concat_arrays([*chunks, first.slice(0, 1)])[: len(column)]
 
 
 # Lists of dicts

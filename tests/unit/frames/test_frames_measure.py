@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import math
 import struct
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -262,6 +263,79 @@ def test_lists_are_as_they_were_when_they_were_given() -> None:
     rows[0].update(k=2, n=3)
     rows.append({"k": 3})
     assert kept.measure() == measure([{"k": 1, "n": None}], "k")
+
+
+COUNT = 1_000
+Sharing = Callable[[Any], Any]
+SHARING: dict[str, Sharing] = {
+    "Polars of an array": lambda values: pl.DataFrame({"k": pl.Series(values)}),
+    "Polars of a part of it": lambda values: pl.DataFrame({"k": pl.Series(values)})[3:-3],
+    "Polars of a table": lambda values: pl.from_arrow(pa.table({"k": values})),
+    "a table": lambda values: pa.table({"k": values}),
+    "a part of a table": lambda values: pa.table({"k": values}).slice(5, 600),
+    "a table of several parts": lambda values: pa.table(
+        {"k": pa.chunked_array([pa.array(values[:7]), pa.array(values[:0]), pa.array(values[7:])])}
+    ),
+    "a batch": lambda values: pa.record_batch({"k": values}),
+    "pandas of an array": lambda values: pd.DataFrame({"k": values}, copy=False),
+    "pandas of a Series": lambda values: pd.Series(values, copy=False).to_frame("k"),
+}
+MEMORY: dict[str, Callable[[], Any]] = {
+    "integers": lambda: np.arange(COUNT),
+    "small ones": lambda: (np.arange(COUNT) % 200).astype(np.uint8),
+    "floats": lambda: np.arange(COUNT) / 7,
+    "times": lambda: np.datetime64("2026-01-01", "us") + np.arange(COUNT).astype("timedelta64[s]"),
+}
+
+
+@pytest.mark.parametrize("kind", MEMORY)
+@pytest.mark.parametrize("way", SHARING)
+def test_a_key_is_as_it_was_whoever_writes_into_its_memory_meanwhile(way: str, kind: str) -> None:
+    """Polars and Arrow look at the memory of arrays, where others may write."""
+    values = MEMORY[kind]()
+    frame = SHARING[way](values)
+    expected, library = measure(frame, "k"), library_of(frame)
+    assert library is not None
+    kept = held(frame, library, ["k"])
+    values[10:20] = values[30]
+    if way == "a table":  # others may have copied it
+        assert measure(frame, "k").checksum != expected.checksum
+    assert kept.measure() == expected
+
+
+def test_a_table_is_as_it_was_whatever_becomes_of_the_frame_that_it_was_made_of() -> None:
+    pandas = pd.DataFrame({"k": np.arange(COUNT), "f": np.linspace(0, 1, COUNT), "name": ["x"] * COUNT})
+    for frame in (pa.Table.from_pandas(pandas), pl.from_pandas(pandas), pandas, pandas.astype(object)):
+        library = library_of(frame)
+        assert library is not None
+        expected = measure(frame, "k", "name", "f")
+        kept = held(frame, library, ["k", "name", "f"])
+        pandas.iloc[5, 0] -= 1
+        pandas.loc[7, "f"] = math.nan
+        pandas.loc[8, "name"] = "y"
+        if frame is not pandas and isinstance(frame, pd.DataFrame):
+            frame.iloc[5, 0] = frame.loc[8, "name"] = None
+        assert kept.measure() == expected
+
+
+@pytest.mark.parametrize("make", [lambda: np.arange(4.0), lambda: np.array(["2026"] * 4, "datetime64[us]")])
+def test_nulls_are_those_that_there_were(make: Callable[[], Any]) -> None:
+    values = make()
+    frame = pd.DataFrame({"f": values}, copy=False)
+    library = library_of(frame)
+    assert library is not None
+    kept = held(frame, library)
+    values[1] = None
+    assert [each.nulls for each in measure(frame).columns] == [1]
+    assert [each.nulls for each in kept.measure().columns] == [0]
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_frames_of_a_row_or_none(rows: int) -> None:
+    table = pa.table({"k": pa.array([7][:rows], pa.int64()), "t": pa.array(["x"][:rows], pa.string())})
+    frames = [table, pl.from_arrow(table), table.to_pandas(), *table.to_batches()]
+    expected = measure([{"k": 7, "t": "x"}], "k", "t").checksum if rows else 0
+    assert {measure(each, "k", "t").checksum for each in frames} == {expected}
 
 
 def test_values_of_odd_kinds_are_hashed_by_their_text() -> None:

@@ -301,14 +301,20 @@ def test_a_panic_is_told_as_less(told: Told, monkeypatch: pytest.MonkeyPatch) ->
     def panics(*_: Any) -> Any:
         raise Panic
 
-    monkeypatch.setattr(held, "_measured_polars", panics)
-    with run("nightly") as this:
+    monkeypatch.setattr(held, "_checksum", panics)
+    with run("nightly", key="id") as this:
         this.input("orders", pl.DataFrame(ROWS))
     assert told.sender.wait(SECONDS)
     assert [event["eventType"] for event in told.kept.events] == ["START", "COMPLETE"]
     assert told.sender.counts.failed == 1
     facet = frame_facet(told.kept.events[1]["inputs"][0])
-    assert (facet["rows"], facet["columns"], facet["nullRatios"], facet["whole"]) == (8, 2, {}, False)
+    assert (facet["rows"], facet["columns"], facet["keyChecksum"], facet["whole"]) == (8, 2, None, False)
+    monkeypatch.setattr(held, "_polars", panics)  # in the application's own time
+    with run("nightly") as this:
+        this.input("orders", pl.DataFrame(ROWS))
+    assert told.sender.wait(SECONDS)
+    assert told.sender.counts.failed == 2
+    assert told.kept.events[-1]["inputs"][0]["facets"] == {}
 
 
 def test_runs_inside_runs_are_its_children(told: Told) -> None:
@@ -559,8 +565,9 @@ class Broken(pd.DataFrame):  # type: ignore[misc]
     def _constructor(self) -> Callable[..., Broken]:
         return Broken
 
-    def copy(self, *_: Any, **__: Any) -> Any:
-        raise RuntimeError("cannot be copied")
+    @property
+    def iloc(self) -> Any:
+        raise RuntimeError("cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -644,7 +651,12 @@ def test_frames_that_wait_have_bounded_memory(told: Told, monkeypatch: pytest.Mo
     one, two = kept.events[-1]["inputs"]
     assert sender.counts.unmeasured == 1
     assert (frame_facet(one)["whole"], frame_facet(one)["nullRatios"]) == (True, {"id": 0.0})
-    assert (frame_facet(two)["whole"], frame_facet(two)["rows"], frame_facet(two)["nullRatios"]) == (False, 1_000, {})
+    assert (frame_facet(two)["whole"], frame_facet(two)["rows"], frame_facet(two)["keyChecksum"]) == (
+        False,
+        1_000,
+        None,
+    )
+    assert frame_facet(one)["keyChecksum"] is not None
 
 
 def test_what_did_not_arrive_is_sent_again(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
