@@ -100,7 +100,7 @@ class Watch:
     def _look(self) -> None:
         """Count a flush that is learned from, and take in the paths that are new: they were in no object so far."""
         structure = self._structure
-        before, records = structure.records, self._seen[ROOT].slots if ROOT in self._seen else 0
+        before = structure.records
         objects = {path: tally.types.get("object", 0) for path, tally in structure.paths.items()}
         for path in self._seen:
             if path not in structure.paths and len(structure.paths) < MAX_PATHS:
@@ -112,7 +112,7 @@ class Watch:
         fold(structure, maps_among(structure.paths, structure.maps))
         structure.since_ms = self._now_ms if structure.since_ms is None else structure.since_ms
         structure.last_ms = max(structure.last_ms, self._now_ms)
-        structure.records += records
+        structure.records += self._seen[ROOT].slots
         structure.looks += 1
         self._learned = True
 

@@ -132,6 +132,26 @@ def test_what_is_told(row: tuple[str, Fields, Fields, int, list[tuple[str, str]]
     assert told(topic.see([then] * 10)) == [], "it is usual now"
 
 
+@pytest.mark.parametrize(
+    ("flushes", "then", "expected"),
+    [
+        (2, of(nulls=10), [("nullability-added", "note")]),
+        (1, of(nulls=10), []),
+        (2, of(missing=10), [("required-removed", "note")]),
+        (1, of(missing=10), []),
+    ],
+    ids=["familiar", "new", "familiar and missing", "new and missing"],
+)
+def test_what_is_new_is_watched_once_it_was_seen_300_times(
+    flushes: int, then: Field, expected: list[tuple[str, str]]
+) -> None:
+    topic = Topic({}).settle()
+    assert told(topic.see([{"note": of()}] * 3)) == [("field-added", "note")], "a hundred times in the last of them"
+    assert topic.see([{"note": of()}] * flushes) == []
+
+    assert told(topic.see([{"note": then}] * 5)) == expected
+
+
 def test_what_is_missing_all_over_is_nothing_to_write_down() -> None:
     topic = Topic({"name": of(missing=97)}).settle()
     item = topic.observation({"name": of(missing=100)})
