@@ -198,14 +198,31 @@ class _Residuals:
     fallen: Bools
 
 
-def residuals_of(row: Aligned) -> tuple[Array, float, float]:
-    """Of one series what ``sizes`` says of it but how far it is off: residuals, spread and memory."""
-    with np.errstate(all="ignore"):
-        found = _residuals([row])
-    if found.fallen[0]:  # in which scale it falls farther must be looked at
-        [size] = sizes([row])
-        return size.residuals, size.spread, size.memory
-    return found.residuals[0], float(found.spread[0]), float(found.memory[0])
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """A series in its own scale, whether it deviates or not: see ``Size``."""
+
+    residuals: Array
+    spread: float
+    memory: float
+
+
+def scaled(rows: Sequence[Aligned]) -> list[Scaled]:
+    """What ``sizes`` says of series but how far they are off, which takes most of its time. In their order."""
+    found: list[Scaled] = []
+    for batch in _batches(rows, range(len(rows))):
+        with np.errstate(all="ignore"):
+            own = _residuals([rows[index] for index in batch])
+        columns = (own.start, own.spread, own.memory, own.fallen)
+        for index, residuals, (start, spread, memory, fallen) in zip(
+            batch, own.residuals, zip(*(column.tolist() for column in columns), strict=True), strict=True
+        ):
+            if fallen:  # in which scale it falls farther must be looked at
+                [size] = sizes([rows[index]])
+                found.append(Scaled(size.residuals, size.spread, size.memory))
+            else:
+                found.append(Scaled(residuals[start:], spread, memory))
+    return found
 
 
 def _residuals(rows: Sequence[Aligned], *, by_factors: bool = False) -> _Residuals:

@@ -8,14 +8,15 @@ search can be made for the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from stream_lineage.explain.descent import among
-from stream_lineage.explain.deviation import Aligned, residuals_of, timing
-from stream_lineage.explain.recording import Array, Recording
-from stream_lineage.explain.symptoms import FAINT, STRONG, Deviation, Symptoms, reach_after
+from stream_lineage.explain.deviation import Scaled
+from stream_lineage.explain.recording import Recording
+from stream_lineage.explain.scales import Scales
+from stream_lineage.explain.symptoms import FAINT, STRONG, Deviation, Symptoms
 
 _MOST_CHANGES = 3
 """So many later changes of a series at most."""
@@ -46,6 +47,8 @@ class Remainder(Mapping[str, tuple[Deviation, ...]]):
         self._recording, self._known = recording, known
         self._causes, self._led_to, self._without = causes, led_to, without
         self._left: dict[str, tuple[Deviation, ...]] = {}
+        likely = (each for node in sorted(led_to - without) for each in known.deviations.get(node, ()))
+        self._scales = Scales(recording, known, filter(_may_change, likely))
 
     def __getitem__(self, node: str) -> tuple[Deviation, ...]:
         if node in self._without:
@@ -68,7 +71,7 @@ class Remainder(Mapping[str, tuple[Deviation, ...]]):
         if node not in self._left:
             found: list[Deviation] = []
             for each in self._known.deviations.get(node, ()):
-                found += later_changes(self._recording, self._known, each)
+                found += later_changes(self._recording, self._known, each, self._scales)
                 found += [] if self._explained(each) else [each]
             self._left[node] = tuple(each for each in found if each.ratio >= STRONG)
         return self._left[node]
@@ -88,23 +91,13 @@ class Remainder(Mapping[str, tuple[Deviation, ...]]):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Scaled:
-    """See ``deviation.Size``."""
-
-    residuals: Array
-    spread: float
-    memory: float
-
-
-def later_changes(recording: Recording, known: Symptoms, deviation: Deviation) -> list[Deviation]:
+def later_changes(recording: Recording, known: Symptoms, deviation: Deviation, scales: Scales) -> list[Deviation]:
     """Where what deviates changes once more before the breach, each as a deviation by itself from what it was until
     then."""
-    at = recording.breach.at
-    when = timing(deviation.series.times, at, known.horizon, reach_after(known.horizon, known.step), keep=0.0)
-    if when is None or deviation.ratio < STRONG or deviation.shape in ("silence", "spike", "spread"):
+    if not _may_change(deviation) or (in_scale := scales.of(deviation)) is None:
         return []
-    scaled = _Scaled(*residuals_of(Aligned(deviation.series, at, when)))
+    at, (row, scaled) = recording.breach.at, in_scale
+    when = row.timing
     times = when.times
     first = int(np.searchsorted(times, deviation.latest - at - 1e-6))
     last = int(np.searchsorted(times, deviation.last - at + 1e-6, side="right"))
@@ -136,7 +129,11 @@ def later_changes(recording: Recording, known: Symptoms, deviation: Deviation) -
     return found
 
 
-def _change(scaled: _Scaled, low: int, high: int, before: float) -> tuple[float, int, int, int] | None:
+def _may_change(deviation: Deviation) -> bool:
+    return deviation.ratio >= STRONG and deviation.shape not in ("silence", "spike", "spread")
+
+
+def _change(scaled: Scaled, low: int, high: int, before: float) -> tuple[float, int, int, int] | None:
     """Of a stretch the place that best parts it in two levels, with how sure that is, the last point that is surely of
     the first and the first that is surely of the second."""
     part = scaled.residuals[low:high]

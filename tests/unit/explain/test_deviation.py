@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from stream_lineage.explain.deviation import Aligned, residuals_of, sizes, timing
+from stream_lineage.explain.deviation import Aligned, scaled, sizes, timing
 from stream_lineage.explain.recording import Array, Series, SeriesName
 
 AT = 1_767_571_200.0
@@ -40,7 +40,8 @@ SHIFT = np.arange(100) >= 85
     ],
 )  # fmt: skip
 def test_residuals_are_in_the_scale_of_the_series(values: Array, after: float, tolerance: float) -> None:
-    residuals, spread, memory = residuals_of(row(values))
+    [found] = scaled([row(values)])
+    residuals, spread, memory = found.residuals, found.spread, found.memory
     assert abs(float(np.median(residuals[:80]))) < 1e-12
     assert float(np.median(residuals[85:])) == pytest.approx(after, abs=tolerance)
     assert 0.8 < spread / residuals[:80].std() < 1.3  # robust, so not quite the same
@@ -65,3 +66,13 @@ def test_a_series_is_judged_alike_beside_others() -> None:
                 other.fallen,
             )
             assert one.ratio == pytest.approx(other.ratio, rel=1e-9)
+
+
+def test_series_of_several_lengths_are_scaled_alike() -> None:
+    """One of them falls, which is looked at by itself."""
+    every = [row(64 + NOISE), row((64 + NOISE)[10:]), row(np.exp(6 + 0.3 * NOISE) * np.where(SHIFT, 1e-3, 1))]
+    for one, found in zip(every, scaled(every), strict=True):
+        [alone] = scaled([one])
+        assert len(found.residuals) == len(one.timing.times)
+        assert np.allclose(found.residuals, alone.residuals, rtol=0, atol=1e-12)
+        assert (found.spread, found.memory) == pytest.approx((alone.spread, alone.memory))

@@ -15,6 +15,7 @@ from stream_lineage.explain.paths import paths_of
 from stream_lineage.explain.recording import Recording
 from stream_lineage.explain.remainder import Remainder, later_changes
 from stream_lineage.explain.root_cause import explain
+from stream_lineage.explain.scales import AT_ONCE, Scales
 from stream_lineage.explain.second import beside
 from stream_lineage.explain.symptoms import Deviation, symptoms
 
@@ -173,7 +174,7 @@ def known_of(parts: dict[str, Any], edges: str = MEETING, breach: str = "e") -> 
 def changed(*changes: tuple[int, float]) -> list[Deviation]:
     recording, known = known_of({"a.m": [], "e.m": list(changes)})
     [own] = known.deviations["e"]
-    return later_changes(recording, known, own)
+    return later_changes(recording, known, own, Scales(recording, known))
 
 
 def test_each_later_change_is_found_with_its_time() -> None:
@@ -197,7 +198,7 @@ def test_what_began_two_points_before_the_end_has_not_changed_again() -> None:
     recording = replace(recording, series=tuple(cut))
     known = symptoms(recording)
     [own] = known.deviations["e"]
-    assert later_changes(recording, known, own) == []
+    assert later_changes(recording, known, own, Scales(recording, known)) == []
 
 
 def test_what_changes_step_by_step_does_so_between_two_times() -> None:
@@ -208,8 +209,28 @@ def test_what_changes_step_by_step_does_so_between_two_times() -> None:
 def test_what_hardly_deviates_or_has_stopped_does_not_change_again() -> None:
     recording, known = known_of({"a.m": [], "e.m": [(60, 40), (70, 40)]})
     [own] = known.deviations["e"]
-    assert later_changes(recording, known, replace(own, ratio=1.5)) == []
-    assert later_changes(recording, known, replace(own, shape="silence")) == []
+    assert later_changes(recording, known, replace(own, ratio=1.5), Scales(recording, known)) == []
+    assert later_changes(recording, known, replace(own, shape="silence"), Scales(recording, known)) == []
+
+
+def test_of_many_deviations_each_is_in_the_scale_that_it_has_alone() -> None:
+    """More than are worked out at once, of two lengths."""
+    count = AT_ONCE + 30
+    nodes = [f"n{number:03}" for number in range(count)]
+    recording, known = known_of({f"{node}.m": [(60, 30 + place)] for place, node in enumerate(nodes)}, "ae")
+    deviations = [known.deviations[node][0] for node in nodes]
+    together = Scales(recording, known, deviations)
+    for each in (deviations[-1], deviations[0], deviations[-5], deviations[7]):
+        alone, among = Scales(recording, known).of(each), together.of(each)
+        assert alone is not None
+        assert among is not None
+        assert among[0].series is each.series
+        assert np.allclose(among[1].residuals, alone[1].residuals, rtol=0, atol=1e-12)
+        assert (among[1].spread, among[1].memory) == pytest.approx((alone[1].spread, alone[1].memory))
+    [begun] = [
+        replace(deviations[3], series=replace(each.series, times=each.series.times + 1e6)) for each in deviations[3:4]
+    ]
+    assert Scales(recording, known).of(begun) is None  # nothing of it is before the breach
 
 
 def test_the_remainder_leaves_out_the_cause_and_what_is_upstream_of_it() -> None:
