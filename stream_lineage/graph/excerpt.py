@@ -50,8 +50,9 @@ def excerpt(
             sure.update(each.sure)
         chosen = set(steps) if start is None else {start, *steps}
         numbers = np.unique(np.fromiter((n for each in reaches for n in each.edges), np.int64))
-    ordered = sorted(chosen, key=lambda n: (steps.get(n, 0), graph.node_key(n)))[:nodes]
-    ordered.sort(key=graph.node_key)
+    keys = graph.node_keys()
+    shown = chosen if len(chosen) <= nodes else sorted(chosen, key=lambda n: (steps.get(n, 0), keys[n]))[:nodes]
+    ordered = sorted(shown, key=keys.__getitem__)
     rank = np.full(len(graph.nodes), -1, np.int64)
     rank[ordered] = np.arange(len(ordered))
     sources, targets = rank[index.sources[numbers]], rank[index.targets[numbers]]

@@ -198,10 +198,10 @@ class Graph:
         self._order.named(self.nodes)
         return self._order.ids[number]
 
-    def node_key(self, number: int) -> NodeKey:
-        """What puts a node into the order of nodes."""
+    def node_keys(self) -> Sequence[NodeKey]:
+        """What puts nodes into the order of nodes, by number."""
         self._order.named(self.nodes)
-        return self._order.keys[number]
+        return self._order.keys
 
     def edge_id(self, number: int) -> str:
         return f"{self.node_id(self.sources[number])}>{self.node_id(self.targets[number])}"

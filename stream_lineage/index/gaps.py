@@ -32,7 +32,7 @@ def gaps_of(index: ProvenanceIndex, found: Walk) -> Gaps:
     notes: list[str] = []
     ends: dict[int, Ranges] = {}
     upstream = found.direction == "upstream"
-    for topic, topic_id, why, count, first, last in index.rows(
+    for topic, topic_id, why, count, first, last in index.unchanging(
         "SELECT topic, topic_id, why, count, first_seen, last_seen FROM gap ORDER BY topic, topic_id, why"
     ):
         concerned = _unrecorded(index) if why == "removed" else _of_topic(topic, topic_id)

@@ -80,7 +80,7 @@ class ProvenanceIndex:
                 [version] = self.connection.execute("PRAGMA data_version").fetchone()
             if version != self._version:
                 self._version = version
-                for name in ("logs", "_references", "_resolved"):
+                for name in ("logs", "_references", "_resolved", "_of_state"):
                     self.__dict__.pop(name, None)
         self._depth += 1
 
@@ -252,13 +252,27 @@ class ProvenanceIndex:
 
     # As a whole
 
+    def unchanging(self, query: str) -> list[Any]:
+        """What a query without values gives: within a snapshot it is not asked again until something was written. What
+        it answers is few rows."""
+        if self._depth == 0:
+            return self.rows(query)
+        known = self._of_state.get(query)
+        if known is None:
+            known = self._of_state[query] = self.rows(query)
+        return known
+
+    @cached_property
+    def _of_state(self) -> dict[str, list[Any]]:
+        return {}
+
     def positions(self) -> dict[tuple[str, int], int]:
         """The next offset of each partition of our own topics that was read."""
-        return {(row[0], row[1]): row[2] for row in self.rows("SELECT topic, number, next_offset FROM position")}
+        return {(row[0], row[1]): row[2] for row in self.unchanging("SELECT topic, number, next_offset FROM position")}
 
     def whole_at(self) -> str | None:
         """The moment up to which all of our topics were read; null where one of them was read further than another."""
-        rows = self.rows("SELECT value FROM fact WHERE name = ?", (WHOLE_AT,))
+        rows = self.unchanging(f"SELECT value FROM fact WHERE name = '{WHOLE_AT}'")  # noqa: S608 - a name of ours
         return str(rows[0][0]) or None if rows else None
 
     def status(self) -> Status:
@@ -311,6 +325,7 @@ class Logs:
             id_: Log(topic, topic_id or None, number, cluster or None) for id_, cluster, topic, topic_id, number in rows
         }
         self._by_log = {log: id_ for id_, log in self._by_id.items()}
+        self._resolved: dict[int, int] = {}
         self._epochs: dict[str, list[tuple[int, int, str | None]]] = {}
         for topic, topic_id, first, last in epochs:
             self._epochs.setdefault(topic, []).append((first, last, topic_id or None))
@@ -349,10 +364,16 @@ class Logs:
     def resolved(self, number: int, seen: int) -> int:
         """The partition that is meant by one of which no life is named, at a time in milliseconds: that of the life
         which was current then. The same number where a life is named or none is known."""
-        if self.is_named(number):
-            return number
+        known = self._resolved.get(number)
+        if known is not None:
+            return known
         log = self._by_id[number]
-        return self._by_log.get(Log(log.topic, self.life_at(log.topic, seen), log.partition), number)
+        found = number
+        if not self.is_named(number):
+            found = self._by_log.get(Log(log.topic, self.life_at(log.topic, seen), log.partition), number)
+        if self.lives(number) < 2:  # whenever that is
+            self._resolved[number] = found
+        return found
 
     def life_at(self, topic: str, seen: int) -> str | None:
         """The topic id that was current at a time in milliseconds; null where none is known."""

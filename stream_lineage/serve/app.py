@@ -44,6 +44,8 @@ def make_app(lineage: Lineage, telemetry: Telemetry, entrance: Entrance) -> Fast
         redoc_url=None,
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        # Ours has no paths in it, and is not looked for with each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     api, threads = APIRouter(prefix=PREFIX), Threads()
     made = [router(lineage, threads) for router in _ROUTERS]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stream_lineage.errors import IndexUnusable, NotFound, Overloaded
+from stream_lineage.index.file import BUSY_SECONDS
 from stream_lineage.index.reader import ProvenanceIndex
 from stream_lineage.serve.ports import TakesLonger
 
@@ -79,9 +80,11 @@ class IndexPool:
             with index.snapshot():
                 yield index
         except IndexUnusable as error:
-            if getattr(error.__cause__, "sqlite_errorname", None) != "SQLITE_INTERRUPT":
-                self._hasty = None  # another file may be there by now
-                index.close()
+            self._hasty = None
+            if getattr(error.__cause__, "sqlite_errorname", None) == "SQLITE_INTERRUPT":
+                self._in_no_haste(index)
+            else:
+                index.close()  # another file may be there by now
             raise TakesLonger from error
 
     def usable(self) -> bool:
@@ -100,6 +103,14 @@ class IndexPool:
             self._hasty, self._closed = None, True
         for index in free:
             index.close()
+
+    def _in_no_haste(self, index: ProvenanceIndex) -> None:
+        """The next who asks in a thread gets this one, and leaves it here again with all names that it has read, which
+        of very many partitions takes too long at once."""
+        index.connection.set_progress_handler(None, 0)
+        index.connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+        with self._lock:
+            self._free.append(index)
 
     def _too_long(self) -> bool:
         self._looks += 1

@@ -38,6 +38,14 @@ def test_a_long_query_is_left_to_others(path: Path) -> None:
     for _ in range(2):
         with pytest.raises(TakesLonger), pool.open_at_once() as hasty:
             hasty.rows(ENDLESS)
+        with pytest.raises(TakesLonger), pool.open_at_once():
+            pass
+        with pool.open() as other:  # that very one has time now, and what it reads meanwhile is known at once then
+            assert other is index
+            assert len(other.rows(f"{ENDLESS} LIMIT 100000")) == 100_000
+            assert other.rows("PRAGMA busy_timeout") == [(10_000,)]
+        with pool.open_at_once() as hasty:
+            assert hasty.rows("PRAGMA busy_timeout") == [(0,)]
     with pool.open_at_once() as hasty, pool.open() as other:
         assert hasty is index
         assert other is not index
