@@ -681,6 +681,7 @@ def test_a_mix_names_the_older_version_first() -> None:
     for order in (stay, stay[::-1]):
         finding = mixed(run([*both, *order])[1])
         assert (finding.before, finding.after, finding.first_offsets) == (V1, V2, {1: 10})
+        assert f"writers with {V1.label()} and {V2.label()} as value write" in finding.summary, "nobody is named"
 
 
 def test_many_ways_back_are_bounded() -> None:
@@ -716,6 +717,9 @@ def test_an_unknown_id_says_where_and_how_bad() -> None:
     assert finding.summary.endswith("partition 0 from offset 10")
     _, found = run([observation(unresolved_reference(500), span(0, 10, 19))])
     assert found[0][0].severity is Severity.WARNING
+    types = [observation(ORDER, span(0, 0, 9)), observation(PAYMENT, span(0, 10, 19))]
+    _, found = run([*types, observation(unresolved_reference(500), span(0, 20, 29))])
+    assert found[-1][0].before == PAYMENT, "the type that was there last"
 
 
 def test_a_wrong_subject_is_a_warning_though_it_reads() -> None:
