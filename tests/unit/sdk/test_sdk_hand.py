@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
 import sys
 import threading
 import time
@@ -362,6 +363,32 @@ def test_a_consumer_keeps_one_message_and_ends_when_it_is_forgotten(broker: Brok
         assert in_hand(producer.lineage) is None
     finally:
         gc.enable()
+
+
+FORKING = """
+import os, threading
+from stream_lineage.sdk.hand import CHANGING
+
+held, over = threading.Event(), threading.Event()
+
+def hold():
+    with CHANGING:
+        held.set()
+        over.wait()
+
+threading.Thread(target=hold).start()
+held.wait()
+child = os.fork()
+if child == 0:
+    os._exit(0 if CHANGING.acquire(blocking=False) else 1)
+status = os.waitpid(child, 0)[1]
+over.set()
+raise SystemExit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_child_of_a_process_waits_for_nobody_who_is_not_in_it() -> None:
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", FORKING], check=False).returncode == 0
 
 
 def test_both_clients_take_whatever_an_application_puts_on_them(broker: Broker) -> None:
