@@ -156,6 +156,17 @@ def test_an_upcoming_schema_says_against_what_and_what_breaks() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("gone", "breaks"), [(GONE, ()), (GONE_FOR_GOOD, ("backward", "forward"))], ids=["softly", "for good"]
+)
+def test_a_deletion_breaks_readers_where_it_is_for_good(gone: Holding, breaks: tuple[str, ...]) -> None:
+    [[finding]] = [each for each in looks([holding(1), gone, gone])[1] if each]
+
+    assert [(change.kind, change.new, change.breaks) for change in finding.changes] == [
+        ("subject-deleted", None, breaks)
+    ]
+
+
 def test_keys_have_kinds_of_their_own() -> None:
     _, found = looks([holding(1), holding(1, 2)], subject(role="key"))
 
