@@ -43,14 +43,57 @@ def row_hashes(columns: Sequence[Any], rows: int, library: Library) -> Iterator[
         found: Hashes = np.zeros(size, np.uint64)
         for column in columns:
             found ^= _hashes(_portion(column, first, size, library), library)
-            found *= _STEP
-            found ^= found >> np.uint64(29)
+            _stir(found)
         yield found
+
+
+def _stir(hashes: Hashes) -> None:
+    """After each column of a row: which value is in which column matters."""
+    hashes *= _STEP
+    hashes ^= hashes >> np.uint64(29)
 
 
 def checksum(columns: Sequence[Any], rows: int, library: Library) -> int:
     """The sum of the hashes of all rows, modulo 2 ** 64."""
+    if library is Library.POLARS and len(columns) == 1:
+        found = _sum_by_place(columns[0])
+        if found is not None:
+            return found
     return sum(int(each.sum(dtype=np.uint64)) for each in row_hashes(columns, rows, library)) % _MODULUS
+
+
+def _sum_by_place(column: Any) -> int | None:
+    """Likewise of texts of one length that lie in one buffer, but in another order, or more than once, as filters,
+    joins and sorts leave them: places are hashed in the order of memory, and each counts as often as there are views on
+    it. To look at them in the order of rows would be to wait for memory each time. Null where it is not so."""
+    rows = len(column)
+    views = _views_of(column) if str(column.dtype) in _VIEWED and rows and not column.null_count() else None
+    if views is None:
+        return None
+    held, buffers = views
+    length, buffer, first = int(held[0, 0]), int(held[0, 2]), int(held[:, 3].min())
+    if not _LONGEST_IN_VIEW < length <= WHOLLY_HASHED_BYTES or (held[:, 0] != length).any():
+        return None
+    if (held[:, 2] != buffer).any() or int(held[-1, 3]) == int(held[0, 3]) + (rows - 1) * length:
+        return None
+    places = held[:, 3] - np.int32(first)
+    numbers = places // np.int32(length)
+    size = int(numbers.max()) + 1
+    if size > _SPARSE * rows or (numbers * np.int32(length) != places).any():
+        return None
+    counts = np.zeros(size, np.uint64)
+    for start in range(0, rows, PORTION):
+        np.add.at(counts, numbers[start : start + PORTION], np.uint64(1))
+    total = 0
+    for start in range(0, size, PORTION):
+        often = counts[start : start + PORTION]
+        low = first + start * length
+        text = _padded(buffers[2 + buffer], low, low + len(often) * length)
+        found = _HASHER.even_texts(text, length, length, len(often))
+        _stir(found)
+        found *= often
+        total += int(found.sum(dtype=np.uint64))
+    return total % _MODULUS
 
 
 def double_checksum(columns: Sequence[Any], rows: int, library: Library) -> tuple[int, int]:
@@ -180,6 +223,8 @@ _WIDE_TEXTS = frozenset(("large_string", "large_binary"))
 _TEXTS = _NARROW_TEXTS | _WIDE_TEXTS | {"string_view", "binary_view"}
 _LONGEST_IN_VIEW = 12
 _PADDING = 8
+_SPARSE = 2
+"""Places for each row, at most: between those that are looked at others are hashed in vain."""
 _SIMPLE = frozenset([f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)] + ["Float32", "Float64"])
 """Types of Polars that NumPy has, too."""
 _VIEWED = frozenset(("String", "Binary"))
@@ -219,7 +264,7 @@ def _views(column: Any) -> Hashes | None:
     rows, buffers = len(column), column.buffers()
     if column.null_count or rows == 0:
         return None
-    held = np.frombuffer(buffers[1], np.uint8)[16 * column.offset : 16 * (column.offset + rows)]
+    held = _held_views(column, buffers)
     views = held.view("<i4").reshape(rows, 4)
     length = int(views[0, 0])
     if (views[:, 0] != length).any():
@@ -232,6 +277,22 @@ def _views(column: Any) -> Hashes | None:
     if (views[:, 2] != buffer).any() or (np.diff(views[:, 3]) != length).any():
         return None
     return _HASHER.even_texts(_padded(buffers[2 + buffer], first, first + rows * length), length, length, rows)
+
+
+def _held_views(column: Any, buffers: Sequence[Any]) -> NDArray[np.uint8]:
+    return np.frombuffer(buffers[1], np.uint8)[16 * column.offset : 16 * (column.offset + len(column))]
+
+
+def _views_of(column: Any) -> tuple[NDArray[np.int32], Sequence[Any]] | None:
+    """Of Polars' texts: four numbers each, and the buffers. Null where Polars has no way to give them."""
+    try:
+        array = column.to_arrow(compat_level=sys.modules["polars"].CompatLevel.newest())
+    except (ImportError, AttributeError, TypeError):  # without PyArrow; and older ones
+        return None
+    if not str(array.type).endswith("_view"):
+        return None
+    buffers = array.buffers()
+    return _held_views(array, buffers).view("<i4").reshape(len(array), 4), buffers
 
 
 def _padded(buffer: Any, low: int, high: int) -> NDArray[np.uint8]:

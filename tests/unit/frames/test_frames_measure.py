@@ -146,9 +146,24 @@ def test_views_of_texts_wherever_these_are() -> None:
         texts = [(one, other)[which][at : at + 13].decode() for which, at in places]
         assert table.column("k").to_pylist() == texts
         assert measure(table, "k").checksum == measure([{"k": each} for each in texts], "k").checksum
-    frame = pl.DataFrame({"k": [f"user-{number:08d}" for number in range(100)]})
-    swapped = frame[[0, *range(98, 0, -1), 99]]
-    assert measure(swapped, "k").checksum == measure(frame, "k").checksum
+
+
+def test_a_checksum_of_texts_of_polars_is_the_same_whichever_rows_are_left_in_whatever_order() -> None:
+    """They stay where they were, and only which of them there are changes."""
+    frame = pl.DataFrame({"k": [f"user-{number:08d}" for number in range(300)]})
+    others = pl.DataFrame({"k": [f"{number:013d}" for number in range(300)]})
+    for rows in (
+        [*range(299, -1, -1)], [0, *range(298, 0, -1), 299], [7, 7, 3, 7, 3], [299, 0], [5], [250, 251, 250],
+        [*range(150, 0, -1), *range(150, 300)], [0, 2, 4], [*range(100, 50, -1)] * 3,
+    ):  # fmt: skip
+        found = frame[rows]
+        assert measure(found, "k").checksum == measure(found.to_dicts(), "k").checksum
+    both = pl.concat([frame, others, others])[[599, 3, 700, 300, 3]]  # of several buffers
+    uneven = pl.DataFrame({"k": ["z" * 14, *frame["k"]]})[1:].reverse()
+    mixed = pl.DataFrame({"k": [f"{number:0{14 if number % 5 == 2 else 13}d}" for number in range(300)]})
+    between = mixed.filter(pl.col("k").str.len_bytes() == 13).reverse()  # others lie between them
+    for found in (both, between, uneven, uneven[3:50], pl.concat([uneven, pl.DataFrame({"k": [None]})])):
+        assert measure(found, "k").checksum == measure(found.to_dicts(), "k").checksum
 
 
 def test_whole_floats_are_integers() -> None:
