@@ -223,16 +223,18 @@ def _nodes(bundle: _Bundle, notes: list[str]) -> dict[str, str]:
 
 
 def _edges(bundle: _Bundle, notes: list[str]) -> tuple[Edge, ...]:
-    found: dict[tuple[str, str], set[str]] = {}
+    found: dict[tuple[str, str], tuple[str, ...]] = {}
     loops = set()
     for edge in bundle.graph.edges:
         if edge.source == edge.target:
             loops.add(edge.source)
         else:
-            found.setdefault((edge.source, edge.target), set()).update(edge.evidence or ())
+            pair = (edge.source, edge.target)
+            found[pair] = (*found.get(pair, ()), *(edge.evidence or ()))
     if loops:
         notes.append(f"Edges from a node to itself say nothing: {_listed(sorted(loops))}.")
-    return tuple(Edge(source, target, tuple(sorted(found[source, target]))) for source, target in sorted(found))
+    classes = {each: tuple(sorted(set(each))) for each in set(found.values())}
+    return tuple(Edge(source, target, classes[found[source, target]]) for source, target in sorted(found))
 
 
 def _all_series(bundle: _Bundle, notes: list[str]) -> tuple[Series, ...]:
@@ -283,6 +285,8 @@ def _point(point: Any, place: str) -> tuple[float, float]:
 
 def _ordered(name: SeriesName, points: Array, counts: dict[str, int]) -> Series:
     finite = (np.abs(points) <= _LARGEST).all(axis=1)  # what is no number is not, either
+    if finite.all() and (points[1:, 0] > points[:-1, 0]).all():  # as almost all are, and nothing is to be done
+        return Series(name, points[:, 0].copy(), points[:, 1].copy())
     counts["no number"] += int(np.count_nonzero(~finite))
     points = points[finite]
     counts["out of order"] += int(np.count_nonzero(np.diff(points[:, 0]) < 0))
@@ -300,7 +304,7 @@ def _in_seconds(bundle: _Bundle, series: Iterable[Series], notes: list[str]) -> 
     mended: list[Series] = []
     places = set()
     for each in series:
-        if len(each.times) and np.median(each.times) >= _MILLISECONDS:
+        if len(each.times) and _middle(each.times) >= _MILLISECONDS:
             places.add("series")
             mended.append(Series(each.name, each.times / 1000, each.values))
         else:
@@ -314,6 +318,11 @@ def _in_seconds(bundle: _Bundle, series: Iterable[Series], notes: list[str]) -> 
     if places:
         notes.append(f"Times of {_listed(sorted(places))} are milliseconds, taken as such.")
     return tuple(mended)
+
+
+def _middle(ascending: Array) -> float:
+    """The median of what is in order."""
+    return float((ascending[(len(ascending) - 1) // 2] + ascending[len(ascending) // 2]) / 2)
 
 
 def _shown_detail(detail: Any) -> str:

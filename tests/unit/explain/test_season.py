@@ -54,7 +54,8 @@ def test_what_comes_again_after_any_other_time_is_learnt(slots: float) -> None:
     assert (expected[values == 160].mean() - expected[values == 100].mean()) > 45
 
 
-NOISE = np.random.default_rng(2)
+def noise(count: int) -> Array:
+    return np.random.default_rng(2).normal(size=count)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +64,14 @@ NOISE = np.random.default_rng(2)
         pytest.param(every(6 * HOUR, 15), day, id="fifteen points are too few"),
         pytest.param(every(12 * HOUR, 40), day, id="twice a day tells of no hour"),
         pytest.param(every(600, 720), lambda times: np.full(len(times), 7.0), id="it never moves"),
-        pytest.param(every(600, 720), lambda times: 50 + NOISE.normal(size=len(times)), id="it is as any other hour"),
+        pytest.param(every(600, 720), lambda times: 50 + noise(len(times)), id="it is as any other hour"),
         pytest.param(every(600, 144), day, id="one day alone comes again never"),
         pytest.param(
             (every(600, 720).reshape(5, 144)[:, 54:102]).ravel(), day, id="from nine to five tells nothing of the night"
         ),
         pytest.param(
             np.concatenate([every(600, 720).reshape(5, 144)[each, 72 * (each % 2) :][:72] for each in range(5)]),
-            lambda times: 50 + NOISE.normal(size=len(times)),
+            lambda times: 50 + noise(len(times)),
             id="of no hour are there two days",
         ),
         pytest.param(
@@ -85,6 +86,6 @@ def test_what_the_history_does_not_tell_is_not_expected(times: Array, of: Callab
 
 def test_which_of_many_series_repeat_themselves() -> None:
     places = np.arange(120)
-    rows = np.stack([places % 12 < 4, NOISE.normal(size=120), places / 10, np.zeros(120), places % 60 < 20])
+    rows = np.stack([places % 12 < 4, noise(120), places / 10, np.zeros(120), places % 60 < 20])
     assert again(rows).tolist() == [True, False, False, False, False]  # the last was seen twice only
     assert again(rows[:, :47]).tolist() == [False] * 5
