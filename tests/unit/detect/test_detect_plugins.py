@@ -167,6 +167,8 @@ def test_what_switches_a_plugin_off(caplog: pytest.LogCaptureFixture, row: tuple
     said = vars(line)
     assert (line.message, line.levelname, said["plugin"]) == ("detector plugin switched off", "ERROR", "counting")
     assert why in said["error"], said
+    if why in ("boom", "no dictionary"):
+        assert bool(line.exc_info and line.exc_info[0]) == (why == "boom"), "where it was, if the plugin raised"
 
 
 def test_what_is_asked_quietly_is_not_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
