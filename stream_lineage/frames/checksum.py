@@ -63,35 +63,41 @@ def checksum(columns: Sequence[Any], rows: int, library: Library) -> int:
 
 
 def _sum_by_place(column: Any) -> int | None:
-    """Likewise of texts of one length that lie in one buffer, but in another order, or more than once, as filters,
-    joins and sorts leave them: places are hashed in the order of memory, and each counts as often as there are views on
-    it. To look at them in the order of rows would be to wait for memory each time. Null where it is not so."""
+    """Likewise of texts of one length that lie in one buffer, one behind the other, or in another order, or more than
+    once, as filters, joins and sorts leave them: places are hashed in the order of memory, and each counts as often as
+    there are views on it. To look at them in the order of rows would be to wait for memory each time. Null where it is
+    not so."""
     rows = len(column)
     views = _views_of(column) if str(column.dtype) in _VIEWED and rows and not column.null_count() else None
     if views is None:
         return None
     held, buffers = views
-    length, buffer, first = int(held[0, 0]), int(held[0, 2]), int(held[:, 3].min())
+    length, buffer = int(held[0, 0]), int(held[0, 2])
     if not _LONGEST_IN_VIEW < length <= WHOLLY_HASHED_BYTES or (held[:, 0] != length).any():
         return None
-    if (held[:, 2] != buffer).any() or int(held[-1, 3]) == int(held[0, 3]) + (rows - 1) * length:
+    if (held[:, 2] != buffer).any():
         return None
-    places = held[:, 3] - np.int32(first)
-    numbers = places // np.int32(length)
-    size = int(numbers.max()) + 1
-    if size > _SPARSE * rows or (numbers * np.int32(length) != places).any():
-        return None
-    counts = np.zeros(size, np.uint64)
-    for start in range(0, rows, PORTION):
-        np.add.at(counts, numbers[start : start + PORTION], np.uint64(1))
+    places = np.ascontiguousarray(held[:, 3])
+    first, size, counts = int(places[0]), rows, None
+    if int(places[-1]) != first + (rows - 1) * length or (np.diff(places) != length).any():
+        first = int(places.min())
+        places -= np.int32(first)
+        numbers = places // np.int32(length)
+        size = int(numbers.max()) + 1
+        if size > _SPARSE * rows or (numbers * np.int32(length) != places).any():
+            return None
+        counts = np.zeros(size, np.uint64)
+        for start in range(0, rows, PORTION):
+            np.add.at(counts, numbers[start : start + PORTION], np.uint64(1))
     total = 0
     for start in range(0, size, PORTION):
-        often = counts[start : start + PORTION]
+        portion = min(PORTION, size - start)
         low = first + start * length
-        text = _padded(buffers[2 + buffer], low, low + len(often) * length)
-        found = _HASHER.even_texts(text, length, length, len(often))
+        text = _padded(buffers[2 + buffer], low, low + portion * length)
+        found = _HASHER.even_texts(text, length, length, portion)
         _stir(found)
-        found *= often
+        if counts is not None:
+            found *= counts[start : start + portion]
         total += int(found.sum(dtype=np.uint64))
     return total % _MODULUS
 

@@ -154,7 +154,7 @@ def test_a_checksum_of_texts_of_polars_is_the_same_whichever_rows_are_left_in_wh
     others = pl.DataFrame({"k": [f"{number:013d}" for number in range(300)]})
     for rows in (
         [*range(299, -1, -1)], [0, *range(298, 0, -1), 299], [7, 7, 3, 7, 3], [299, 0], [5], [250, 251, 250],
-        [*range(150, 0, -1), *range(150, 300)], [0, 2, 4], [*range(100, 50, -1)] * 3,
+        [*range(150, 0, -1), *range(150, 300)], [0, 2, 4], [0, 1, 1, 3], [*range(100, 50, -1)] * 3,
     ):  # fmt: skip
         found = frame[rows]
         assert measure(found, "k").checksum == measure(found.to_dicts(), "k").checksum
