@@ -149,6 +149,14 @@ def test_a_collector_that_comes_back_reads_what_waited_and_that_is_not_judged() 
     assert topic.live.usual_records == 100.0
 
 
+def test_what_is_read_late_for_long_does_not_become_how_late_records_are() -> None:
+    topic = Topic().warm(60)
+    for _ in range(100):
+        topic.see(records=5_000, lag_seconds=900.0)
+    topic.see(records=5_000, lag_seconds=100.0)
+    assert topic.live.usual_records is None, "it still catches up: how much is read says nothing"
+
+
 def test_records_without_timestamps_are_taken_as_they_come() -> None:
     topic = Topic(lag_seconds=None).warm(60)
     assert topic.live.usual_records == 100.0

@@ -262,6 +262,15 @@ def test_it_says_that_it_is_warming_up_and_is_harder_to_move_while_it_is() -> No
     assert not any(alerts(go_on(known(hours=6), [100.0] * 4, start=6))), "of twelve values nothing is told"
 
 
+def test_what_the_first_day_showed_counts_little_once_days_are_known() -> None:
+    """Before that nobody knows how days go. Twelve blocks are believed before anything was seen; two have ended on the
+    first day, the third ends with it. What is seen while days are unknown counts 15%, and 15% of that once they are.
+    """
+    blocks = [sum(known(hours=hours).state()["now"]["excursion"]["tails"][0][1:]) for hours in (24, 26)]
+    assert blocks[0] == pytest.approx(12 + 0.15 * 2, abs=0.02)
+    assert blocks[1] == pytest.approx(12 + 0.15 * 0.15 * 2 + 1, abs=0.02)
+
+
 def test_on_the_first_weekend_more_may_be_otherwise() -> None:
     """By 15% of what a day reaches over, which is 600: by 90."""
     friday, saturday = known(daily, hours=24 * 4 + 12), known(daily, hours=24 * 5 + 12)

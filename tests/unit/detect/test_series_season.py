@@ -97,6 +97,14 @@ def test_each_weekday_is_expected_as_itself_after_two_weeks() -> None:
             assert season.expected(0.5) == pytest.approx(levels[day % 7], abs=6)
 
 
+def test_a_forecast_that_was_not_tried_yet_is_not_believed() -> None:
+    """By the same weekday nobody can say anything in the first week: it counts as half as wrong again as the worst."""
+    first, second = (seen(lambda day, hour: 10.0 * (day % 3) + hour, days) for days in (6, 12))
+    tried = [error for which, error in enumerate(first.errors) if which % 4 != 3]
+    assert first.errors[3] == first.errors[7] == pytest.approx(1.5 * max(tried))
+    assert second.errors[3] != pytest.approx(1.5 * max(second.errors[:3]))
+
+
 def test_drift_is_followed() -> None:
     """What the hour before was off counts four fifths: an hour is 1 above the one before, and little is left of it."""
     season = seen(lambda day, hour: day * 24.0 + hour, 4, 12)
