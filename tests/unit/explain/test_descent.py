@@ -170,7 +170,7 @@ def test_what_else_deviates_at_the_breach_is_to_be_explained_too_if_it_began_abo
         (off("z", 30, metric="x"), False),  # more than ten points before
         (off("z", 63, metric="x"), False),  # after the breach was noticed
     ):
-        descent = World(["az"], [faint, of_breach, off("z", 50)]).descent
+        descent = World(["az"], [faint, of_breach, off("z", 56)]).descent
         assert (("x", None) in descent.steps[descent.breach].wanted) == wanted
         step = descent.steps.get(descent.paths.number["a"])
         assert (step is not None and step.own is not None) == wanted
