@@ -305,6 +305,12 @@ def test_rare_categories_count_together() -> None:
     assert kinds(compare(plain, sample([{"x": each} for each in ["a"] * 1_450 + rare[:50]]))) == [], "less than a tenth"
 
 
+def test_rare_categories_that_are_others_each_time_are_no_shift() -> None:
+    """Eighty of one record each, on either side: an eighth of all is otherwise, and as many are rare as ever."""
+    base, live = (sample([{"x": each} for each in ["a"] * 600 + [f"{side}{n}" for n in range(80)]]) for side in "rs")
+    assert kinds(compare(base, live)) == []
+
+
 def test_of_many_new_categories_the_most_frequent_are_named() -> None:
     names = [name for number in range(7) for name in [f"new{number}"] * (100 - number)]
     live = sample([{"x": each} for each in ["a"] * 1_000 + names])
