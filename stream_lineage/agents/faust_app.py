@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import faust
+from aiokafka.errors import MessageSizeTooLargeError
 from faust.app.base import BootStrategy
 
 from stream_lineage.agents.alerts import Alert, Topic, reaching
@@ -25,6 +26,7 @@ from stream_lineage.agents.security import security
 from stream_lineage.agents.window_log import encode_window
 from stream_lineage.detect.window import Window
 from stream_lineage.graph.codec import encode_event, message_key
+from stream_lineage.logs import get_logger
 from stream_lineage.model.graph import GraphEvent
 from stream_lineage.provenance.codec import MAX_OBSERVATION_BYTES
 from stream_lineage.provenance.topics import ANOMALY_ALERTS, DRIFT_ALERTS, GRAPH, INCIDENTS, OBSERVATIONS, WINDOWS
@@ -34,6 +36,7 @@ TABLE = "state"
 SESSION_SECONDS = 10.0
 """After so long a worker that died is replaced. Smaller: sooner, and more rebalances when a machine stutters."""
 COMMIT_SECONDS = 1.0
+_log = get_logger("stream_lineage.agents")
 
 
 def changelog_topic(agents_id: str) -> str:
@@ -130,7 +133,16 @@ class FaustOutlet:
             topic = self._topics[alert.channel]
             told = alert.channel != "incident"
             value = reaching(alert, self._reached(alert.key.decode())) if told else alert.value
-            await (await topic.send(key=alert.key, value=value, headers=list(alert.headers)))
+            try:
+                await (await topic.send(key=alert.key, value=value, headers=list(alert.headers)))
+            except MessageSizeTooLargeError:
+                if told:
+                    raise
+                _log.error(
+                    "an incident is not published: its topic takes no message so large (max.message.bytes)",
+                    incident=alert.key.decode(), bytes=len(value),
+                )  # fmt: skip
+                continue
             self.published[alert.channel] += 1
 
     async def pass_on(self, windows: Iterable[Window]) -> None:

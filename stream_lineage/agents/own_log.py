@@ -47,7 +47,8 @@ class OwnLog(Generic[T]):
         try:
             feed = OnePartition(reader, self._topic, self._record)
             found: list[tuple[bytes, T | None]] = []
-            end, at = feed.end(), self._at
+            end = feed.end()
+            at = self._at if self._at <= end else 0  # it was made anew: its offsets are others
             while at < end:
                 records, at = feed.read(at)
                 found += [record for _, record in records]

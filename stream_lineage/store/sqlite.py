@@ -37,8 +37,8 @@ UPKEEP_SECONDS = 300.0
 CLOSE_SECONDS = 5.0
 """How long ``close`` copies what is over; the rest is left to the next process."""
 _FORGET_AT_ONCE = 500
-_NEVER = 2**63 - 1
 """Series out of which old points are deleted in one transaction: others write in between."""
+_NEVER = 2**63 - 1
 
 _log = get_logger("stream_lineage.store")
 
