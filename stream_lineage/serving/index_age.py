@@ -11,6 +11,7 @@ from stream_lineage.serve.ports import Ends
 
 LOOK_SECONDS = 5.0
 _MOST = 1_000
+"""Past looks that are kept; even, so that the last one is among every second of one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class IndexAge:
         begun, trouble = self._clock(), None
         try:
             self._asked.append((begun, self._ends()))
+            if len(self._asked) > _MOST:  # also where there is no index for days
+                self._asked = self._asked[::2]
         except StreamLineageError as error:
             trouble = error
         try:
@@ -82,8 +85,6 @@ class IndexAge:
         as_of = max(times, default=None)
         missing = None if trouble is not None else _missing(self._asked[-1][1], state)
         self._asked = [(at, ends) for at, ends in self._asked if as_of is None or at > as_of]
-        if len(self._asked) > _MOST:
-            self._asked = self._asked[::2]
         self._positions = state.positions
         self.age = Age(as_of, missing)
         if trouble is not None:

@@ -108,6 +108,14 @@ def test_what_is_kept_of_past_looks_is_bounded_and_still_tells() -> None:
     assert at(1_400) <= found.as_of <= at(1_499)
 
 
+def test_what_is_kept_is_bounded_also_while_there_is_no_index() -> None:
+    world = World()
+    for n in range(3_000):
+        assert world.look(n, ends={ONE: n + 1}, positions=None) is None
+    assert len(world.age._asked) <= 1_000
+    assert world.look(3_000, positions={ONE: 3_001}, ends={ONE: 3_001}) == Age(at(3_000), 0)
+
+
 @pytest.mark.parametrize(
     ("age", "most", "holds", "detail"),
     [
