@@ -161,6 +161,13 @@ class Server(uvicorn.Server):
         await super().startup([])
         self.servers += [cast(asyncio.Server, Door(each, self._welcome)) for each in sockets or ()]
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Who was let in at the last moment is told to end as all others are, and does not hold it up."""
+        for each in self.servers:
+            each.close()
+            await each.wait_closed()
+        await super().shutdown(sockets)
+
     def _welcome(self) -> asyncio.Protocol:
         kind = cast(Callable[..., asyncio.Protocol], self.config.http_protocol_class)
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)

@@ -10,9 +10,11 @@ from typing import cast
 
 import pytest
 import uvloop
+from fastapi import FastAPI
 
 from stream_lineage.serving import door
 from stream_lineage.serving.door import Door
+from stream_lineage.serving.run import Server
 
 SECONDS = 60
 
@@ -105,5 +107,23 @@ def test_who_has_gone_already_is_no_harm() -> None:
             assert not opened._entering
             client.close()
             gone.close()
+
+    asyncio.run(main())
+
+
+def test_who_came_at_the_last_moment_does_not_hold_up_the_end() -> None:
+    async def main() -> None:
+        with listening() as one:
+            server = Server(FastAPI(), lambda: None)
+            server.config.load()
+            server.lifespan = server.config.lifespan_class(server.config)
+            await server.startup([one])
+            client = socket.create_connection(one.getsockname())
+            client.setblocking(False)
+            cast(Door, server.servers[0])._enter()
+            assert not server.server_state.connections  # let in, and not welcomed yet
+            await server.shutdown([one])
+            assert not server.server_state.connections
+            assert await heard(client) == b""
 
     asyncio.run(main())
