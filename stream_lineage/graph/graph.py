@@ -255,8 +255,9 @@ class Graph:
 
     @property
     def is_indexed(self) -> bool:
-        """Whether ``index`` is there already; to make it takes milliseconds."""
-        return self._index is not None
+        """Whether ``index`` and the names of all nodes are there already; to make them takes milliseconds, of many
+        nodes a good part of a second."""
+        return self._index is not None and self._called_until == len(self.nodes) == len(self._order.ids)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -95,17 +95,26 @@ def test_a_node_that_nobody_knows_stands_alone() -> None:
     assert (found["start"], found["nodes"], found["edges"], found["cut"]) == (stranger.id, [], [], False)
 
 
+def test_what_it_takes_to_answer_is_there_once_all_nodes_have_names() -> None:
+    graph = made()
+    known = []
+    for made_now in (lambda: graph.index, lambda: graph.called("n 0"), graph.node_keys):
+        known.append(graph.is_indexed)
+        made_now()
+    assert [*known, graph.is_indexed] == [False, False, False, True]
+
+
 @pytest.mark.parametrize("remembered", [1, 100])
 def test_what_becomes_known_is_shown(remembered: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph_module, "MOST_SAID", remembered)
     one, other, third = NODES[:3]
     graph = Graph([said(GraphEdge(one, other), 0.6), said(GraphEdge(other, third), 0.6)])
-    assert not graph.is_indexed
+    known = [graph.is_indexed]
     before = shown(graph, one.name)
-    assert graph.is_indexed
+    known.append(graph.is_indexed)
     assert [node["evidence"] for node in before["nodes"]] == [[], []]
     graph.take(said(GraphEdge(one, other), 0.9, 5))
-    assert not graph.is_indexed
+    assert [*known, graph.is_indexed] == [False, True, False]
     graph.take(said(one, 1.0))
     after = shown(graph, one.name)
     [was], [edge] = before["edges"], after["edges"]
