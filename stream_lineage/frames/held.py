@@ -163,12 +163,19 @@ def _arrow(table: Any, key: tuple[str, ...]) -> Held:
 
 
 def _own_array(column: Any) -> Any:
-    """Likewise."""
+    """Likewise; parts that cannot be put together (of too many bytes, or with dictionaries of structs) stay apart."""
     if type_name(column.type) in ("string", "binary") or not len(column):
         return column
-    chunks = getattr(column, "chunks", [column])
-    first = next(each for each in chunks if len(each))
-    return sys.modules["pyarrow"].concat_arrays([*chunks, first.slice(0, 1)])[: len(column)]
+    arrow = sys.modules["pyarrow"]
+    chunks = [each for each in getattr(column, "chunks", [column]) if len(each)]
+    try:
+        return _put_together(arrow, chunks)
+    except arrow.ArrowException:
+        return arrow.chunked_array([_put_together(arrow, [each]) for each in chunks])
+
+
+def _put_together(arrow: Any, parts: Sequence[Any]) -> Any:
+    return arrow.concat_arrays([*parts, parts[0].slice(0, 1)])[: sum(map(len, parts))]
 
 
 # Lists of dicts

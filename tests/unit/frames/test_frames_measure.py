@@ -318,6 +318,18 @@ def test_a_key_is_as_it_was_whoever_writes_into_its_memory_meanwhile(way: str, k
     assert kept.measure() == expected
 
 
+def test_parts_of_a_key_that_cannot_be_put_together_stay_apart() -> None:
+    values = [{"a": 1}, {"a": 2}, {"a": 3}]
+    parts = [
+        pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(symbols))
+        for codes, symbols in (([0, 1], values[:2]), ([], values[:1]), ([0], values[2:]))
+    ]
+    with pytest.raises(pa.ArrowNotImplementedError):
+        pa.concat_arrays(parts)
+    found = measure(pa.table({"k": pa.chunked_array(parts)}), "k")
+    assert (found.rows, found.key_checksum) == (3, measure([{"k": each} for each in values], "k").key_checksum)
+
+
 def test_a_table_is_as_it_was_whatever_becomes_of_the_frame_that_it_was_made_of() -> None:
     pandas = pd.DataFrame({"k": np.arange(COUNT), "f": np.linspace(0, 1, COUNT), "name": ["x"] * COUNT})
     for frame in (pa.Table.from_pandas(pandas), pl.from_pandas(pandas), pandas, pandas.astype(object)):
