@@ -162,6 +162,7 @@ AGENTS = {
     ("WRITE", "{prefix}anomaly-alerts"): "WRITE on topic {prefix}anomaly-alerts",
     ("READ", "{prefix}drift-alerts"): "READ on topic {prefix}drift-alerts",
     ("READ", "{prefix}anomaly-alerts"): "READ on topic {prefix}anomaly-alerts",
+    ("READ", "{prefix}incidents"): "READ on topic {prefix}incidents",
     ("WRITE", "{prefix}incidents"): "WRITE on topic {prefix}incidents",
     ("READ", "{prefix}state"): "READ on topic {prefix}state",
     ("READ", "{prefix}baselines"): "READ on topic {prefix}baselines",
