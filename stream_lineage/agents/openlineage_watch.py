@@ -40,8 +40,6 @@ _EMPTY_PORTIONS = 10
 """A reader that begins gets nothing at first."""
 _FAILED = ("FAIL", "ABORT")
 _OF_A_RUN = ("parent", "root", "run")
-_RUN_SECONDS = timedelta(minutes=1)
-"""So long it is not told that the same job has started another run."""
 _log = get_logger("stream_lineage.agents")
 _Key = tuple[Subject, str]
 
@@ -183,8 +181,8 @@ class OpenLineageWatch:
         if isinstance(claim.subject, Node):
             known = _joined(before.detail, claim.detail, run)
         changed = at >= before.last_seen and known != before.detail
-        if changed and at - before.last_seen < _RUN_SECONDS and _of_any_run(known) == _of_any_run(before.detail):
-            changed = False  # the same job starts it again and again: a later event tells of which run
+        if changed and _of_any_run(known) == _of_any_run(before.detail):
+            changed = False  # the same job starts it again and again: it is told of which run as often as that it lives
         if not changed and at - before.last_seen < self._refresh:
             return None
         return replace(before, last_seen=at, confidence=claim.confidence, detail=known)

@@ -16,6 +16,8 @@ LOW = 0.5
 """Below this confidence something is a candidate that nothing is concluded from."""
 HIGHEST = {EvidenceClass.GROUP: 0.95, EvidenceClass.TRANSACTION: 0.95, EvidenceClass.VALUES: 0.4}
 """Confidence that evidence of a class may give at most. Values may match by chance, whatever they look like."""
+MOST_SAID = 100
+"""So many different things are kept of one piece, the newest: which run has started a job is another one each time."""
 
 _RANK = {by: rank for rank, by in enumerate(EvidenceClass)}
 _Piece = tuple[EvidenceClass, str, datetime]
@@ -60,6 +62,8 @@ class Known:
         content = (evidence.confidence, evidence.detail)
         first, until = said.get(content, (evidence.last_seen, evidence.last_seen))
         said[content] = min(first, evidence.last_seen), max(until, evidence.last_seen)
+        if len(said) > MOST_SAID:
+            del said[min(said, key=lambda each: (said[each][1], each))]
         self.steady = self.steady and withdrawn is None and len(said) == 1
 
     def evidence(self, at: datetime | None = None) -> list[Evidence]:

@@ -263,10 +263,10 @@ def test_the_run_that_has_started_a_run_and_the_first_of_all_are_kept(facet: str
     assert known_of_job(graph) == {"owner": "team"}
 
 
-def test_runs_that_one_job_starts_are_told_once_a_minute_and_those_of_another_at_once() -> None:
+def test_runs_that_one_job_starts_are_told_once_an_hour_and_those_of_another_at_once() -> None:
     graph, topic = Graph(), Topic()
     looking = watch(topic)
-    at = [NOW + timedelta(seconds=seconds) for seconds in (0, 20, 40, 60, 61)]
+    at = [NOW + timedelta(seconds=seconds) for seconds in (0, 20, 3599, 3600, 3601)]
     topic.events += [Sent(started("START", run, named_run(run)), at[n]) for n, run in enumerate((ONE, TWO, THREE))]
     assert len(caught_up(looking, graph)) == 1
     assert known_of_job(graph)["run"] == ONE

@@ -338,3 +338,14 @@ def test_whatever_a_job_declares_is_said_of_it() -> None:
     claims = list(claims_of_file(declared, NAMES))
     assert edges(claims) == {("a", "m"), ("m", "board")}
     assert [dict(claim.detail) for claim in claims if claim.detail] == [{"owner": "ml"}]
+
+
+def test_of_what_one_source_says_differently_each_time_the_newest_is_kept() -> None:
+    known = Known()
+    for hour in (*range(0, 300, 2), *range(1, 300, 2)):
+        at = NOON + hour * HOUR
+        known.take(Evidence(EvidenceClass.OPENLINEAGE, "x", NOON, at, 1.0, (("run", str(hour)),)))
+    assert [dict(each.detail)["run"] for each in known.evidence()] == ["299"]
+    then = [known.evidence(NOON + hour * HOUR)[0] for hour in range(200, 300)]
+    assert [dict(each.detail)["run"] for each in then] == [str(hour) for hour in range(200, 300)]
+    assert dict(known.evidence(NOON + 100 * HOUR)[0].detail)["run"] == "200", "the oldest that is kept"
