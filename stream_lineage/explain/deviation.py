@@ -10,28 +10,24 @@ robust scores with a change point), with scales that know autocorrelation.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stream_lineage.explain.recording import Array, Series
-from stream_lineage.explain.season import DAY, LEAST_SEASONS, again, season
+from stream_lineage.explain.recording import Array
+from stream_lineage.explain.residuals import (
+    CLIPPED,
+    LEAST_BEFORE,
+    Aligned,
+    Bools,
+    Ints,
+    Residuals,
+    by_timing,
+    residuals_of,
+)
 
-Bools = NDArray[np.bool_]
-Ints = NDArray[np.int64]
-
-LEAST_BEFORE = 5
-"""Points that a series has before the time that is looked at: with fewer nothing is usual."""
 _SPREADS = 3.0
-_EVEN_OF_MIDDLE = 0.001
-"""A series that hardly moves has this part of its level for a spread, at least."""
-_STANDS_STILL = 0.1
-"""Where nothing ever moved: this part of the level, divided by the points that are known, is a spread, at least."""
-_CLIPPED = 6.0
 _LARGEST = 1e6
 _SINGLE = 0.7
 """One point alone counts so much, unless it is the last one: nobody knows how that goes on."""
@@ -48,8 +44,6 @@ _SLOW = 1.6
 """How much more a level may count than the steps to it, where no season is known."""
 _WANDERS = 0.6
 """Autocorrelation of neighbours from which a series is taken to wander."""
-_BELOW = 0.8
-"""What is below so much of the smallest value before has fallen."""
 _ELEMENTS = 150_000  # at a time: what fits into the processor's cache
 CHANNELS = ("level", "step", "spread")
 
@@ -79,37 +73,11 @@ _LOOKS = (
 
 @dataclass(frozen=True, slots=True)
 class _Bounds:
-    """Of each row: how many points are known before, where it starts, where the time looked at begins; its spread,
-    memory, the least that counts, and from where on it is near the breach. ``alike``: all
-    rows have as many points, before as well as after."""
+    """Of each row from where on it is near the breach. ``alike``: all rows have as many points, before as well as
+    after."""
 
-    known: Ints
-    start: Ints
-    first: Ints
-    spread: Array
-    memory: Array
-    floor: Array
     near: Ints
     alike: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Times in seconds from the breach. ``first`` is where the time that is looked at begins; ``step`` is usual between
-    two."""
-
-    times: Array
-    first: int
-    step: float
-
-
-@dataclass(frozen=True, slots=True)
-class Aligned:
-    """A series cut to what matters: as many of its values as there are times."""
-
-    series: Series
-    at: float
-    timing: Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +97,6 @@ class Size:
     memory: float
     seasonal: bool
     fallen: bool
-
-
-def timing(times: Array, at: float, horizon: float, after: float, *, keep: float = 0.5) -> Timing | None:
-    """Of a series; null if too few points are before the horizon (seconds before the breach), or none since. Of the
-    points before the breach the part ``keep`` is history, at least."""
-    end = int(np.searchsorted(times, at + after, side="right"))
-    near = times[:end] - at
-    before = int(np.searchsorted(near, 0.0, side="right"))
-    if before < LEAST_BEFORE + 1:
-        return None
-    first = max(int(np.searchsorted(near, -horizon)), min(before - 1, math.ceil(keep * before)), LEAST_BEFORE)
-    if first >= len(near):
-        return None
-    return Timing(near, first, float(np.median(np.diff(near))))
 
 
 def sizes(rows: Sequence[Aligned], *, by_factors: bool = True) -> list[Size]:
@@ -180,25 +134,6 @@ def _batches(rows: Sequence[Aligned], order: Sequence[int]) -> Iterator[list[int
 
 
 @dataclass(frozen=True, slots=True)
-class _Residuals:
-    """Of many series, padded in front: the values less season and middle, and what is usual of each. ``start`` is where
-    a row begins, ``first`` where the time begins that is looked at; ``valid`` are the points there are, ``before``
-    those before that time, ``known`` how many. ``floor`` is the least that counts."""
-
-    residuals: Array
-    start: Ints
-    first: Ints
-    known: Ints
-    valid: Bools
-    before: Bools
-    spread: Array
-    floor: Array
-    memory: Array
-    seasonal: Bools
-    fallen: Bools
-
-
-@dataclass(frozen=True, slots=True)
 class Scaled:
     """A series in its own scale, whether it deviates or not: see ``Size``."""
 
@@ -212,7 +147,7 @@ def scaled(rows: Sequence[Aligned]) -> list[Scaled]:
     found: list[Scaled] = []
     for batch in _batches(rows, range(len(rows))):
         with np.errstate(all="ignore"):
-            own = _residuals([rows[index] for index in batch])
+            own = residuals_of([rows[index] for index in batch])
         columns = (own.start, own.spread, own.memory, own.fallen)
         for index, residuals, (start, spread, memory, fallen) in zip(
             batch, own.residuals, zip(*(column.tolist() for column in columns), strict=True), strict=True
@@ -225,85 +160,28 @@ def scaled(rows: Sequence[Aligned]) -> list[Scaled]:
     return found
 
 
-def _residuals(rows: Sequence[Aligned], *, by_factors: bool = False) -> _Residuals:
-    count = len(rows)
-    lengths = np.array([len(row.timing.times) for row in rows])
-    length = int(lengths.max())
-    values = np.zeros((count, length))
-    for index, (row, own) in enumerate(zip(rows, lengths.tolist(), strict=True)):
-        values[index, length - own :] = row.series.values[:own]
-    # By a power of two, which is exact: neither huge nor tiny values lose digits.
-    values = np.ldexp(values, -np.frexp(np.abs(values).max(axis=1))[1][:, None])
-    place = np.arange(length)[None, :]
-    start = (length - lengths)[:, None]
-    first = start + np.array([row.timing.first for row in rows])[:, None]
-    valid, before = place >= start, (place >= start) & (place < first)
-    known = before.sum(axis=1)
-    ordered = np.sort(np.where(before, values, np.inf), axis=1)
-    lowest = ordered[:, :1]
-    below = (place >= first) & (values < _BELOW * lowest)
-    fallen = (lowest[:, 0] > 0) & (below.sum(axis=1) > 1)
-    logarithms = np.ones(count, dtype=np.bool_) if by_factors else _skewed(ordered, known)
-    if logarithms.any():
-        values[logarithms] = np.log(np.maximum(values[logarithms], lowest[logarithms] / 10))
-    seasonal = np.zeros(count, dtype=np.bool_)
-    repeats = again(_just_before(values, first[:, 0], int(known.min())))
-    long = _by_timing(rows, lambda each: each.times[each.first] - each.times[0] >= LEAST_SEASONS * DAY)
-    for index in np.flatnonzero(repeats | np.array(long)).tolist():
-        row, own_start = rows[index], int(start[index, 0])
-        times, own = row.timing.times, values[index, own_start:]
-        curve = season(row.series.times[: len(times)], own, row.at + float(times[row.timing.first]))
-        if curve is not None:
-            own -= curve
-            seasonal[index] = True
-    changed = logarithms | seasonal
-    ordered[changed] = np.sort(np.where(before[changed], values[changed], np.inf), axis=1)
-
-    middle = (_rank(ordered, (known - 1) // 2) + _rank(ordered, known // 2)) / 2
-    residuals = np.where(valid, values - middle[:, None], 0.0)
-    spread, floor = _spread(residuals, before, known, middle, changed)
-    clipped = np.clip(residuals, -_CLIPPED * spread[:, None], _CLIPPED * spread[:, None])
-    memory = _memory(clipped, before)
-    return _Residuals(
-        residuals, start[:, 0], first[:, 0], known, valid, before, spread, floor, memory, seasonal, fallen
-    )
-
-
-def _just_before(values: Array, first: Ints, count: int) -> Array:
-    """So many columns of each row, up to where the time begins that is looked at."""
-    if first.min() == first.max():
-        return values[:, first[0] - count : first[0]]
-    return np.stack([each[end - count : end] for each, end in zip(values, first.tolist(), strict=True)])
-
-
-def _by_timing(rows: Sequence[Aligned], told: Callable[[Timing], Any]) -> list[Any]:
-    """What is told of the timing of each row: most share one, which is asked once."""
-    known: dict[int, Any] = {}
-    return [known[key] if (key := id(row.timing)) in known else known.setdefault(key, told(row.timing)) for row in rows]
-
-
 def _measured(rows: Sequence[Aligned], *, by_factors: bool = False) -> list[Size]:
-    own = _residuals(rows, by_factors=by_factors)
+    own = residuals_of(rows, by_factors=by_factors)
     residuals, start, first, known, spread = own.residuals, own.start, own.first, own.known, own.spread
     count, length = residuals.shape
     ratios = np.zeros((3, count))
     widths, ends = (np.zeros((3, count), dtype=np.int64) for _ in range(2))
     calm = _without_spikes(residuals, own.valid, own.before, own.floor)
     variation = np.abs(calm)
-    usual = np.where(own.before, np.minimum(variation, _CLIPPED * spread[:, None]), 0.0).sum(axis=1) / known
+    usual = np.where(own.before, np.minimum(variation, CLIPPED * spread[:, None]), 0.0).sum(axis=1) / known
     off = np.where(own.valid, variation - usual[:, None], 0.0)
     totals = [
         np.concatenate((np.zeros((count, 1)), np.cumsum(each, axis=1)), axis=1) for each in (residuals, calm, off)
     ]
     alike = bool(start.max() == 0 and first.min() == first.max())
-    near = start + _by_timing(rows, lambda each: int(np.searchsorted(each.times, 0.0, side="right"))) - _NEAR
-    bounds = _Bounds(known, start, first, spread, own.memory, own.floor, near, alike)
+    near = start + by_timing(rows, lambda each: int(np.searchsorted(each.times, 0.0, side="right"))) - _NEAR
+    bounds = _Bounds(near, alike)
     for look in _LOOKS:
         if look.span > length // 2 + 2 or look.width > length // 3:
             continue
         number = CHANNELS.index(look.channel)
         total = totals[2 if look.channel == "spread" else 0 if look.width == 1 else 1]
-        ratio, end = _ratios(total, look, bounds)
+        ratio, end = _ratios(total, look, own, bounds)
         better = ratio > ratios[number]
         ratios[number, better], widths[number, better], ends[number, better] = ratio[better], look.width, end[better]
     # What remembers wanders off by itself, and of less than two days nobody knows how much is the time of day: it must
@@ -327,47 +205,6 @@ def _measured(rows: Sequence[Aligned], *, by_factors: bool = False) -> list[Size
             residuals, zip(*(column.tolist() for column in columns), strict=True), strict=True
         )
     ]
-
-
-def _skewed(ordered: Array, known: Ints) -> Bools:
-    """Positive, and with a long tail above."""
-    low, middle, high = (_rank(ordered, (known - 1) * share // 100) for share in (5, 50, 95))
-    found: Bools = (ordered[:, 0] > 0) & (known >= 20) & (high - middle > 1.6 * (middle - low)) & (high > 1.5 * middle)
-    return found
-
-
-def _rank(ordered: Array, places: Ints) -> Array:
-    found: Array = ordered[np.arange(len(ordered)), np.clip(places, 0, ordered.shape[1] - 1)]
-    return found
-
-
-def _spread(residuals: Array, before: Bools, known: Ints, middle: Array, changed: Bools) -> tuple[Array, Array]:
-    """Robust: the larger of what the middle and what nine tenths of the points say. And the least that counts."""
-    ordered = np.sort(np.where(before, np.abs(residuals), np.inf), axis=1)
-    half, most = _rank(ordered, known // 2), _rank(ordered, (9 * known) // 10)
-    found = np.maximum(1.4826 * half, most / 1.645)
-    floor = np.where(changed, 0.01, _EVEN_OF_MIDDLE * np.abs(middle))
-    found = np.maximum(found, floor)
-    # What never moved is the surer to stand still the longer that is known.
-    stands = np.maximum(_EVEN_OF_MIDDLE, _STANDS_STILL / known)
-    still = np.maximum(stands * np.abs(middle), 0.05 * np.abs(residuals).max(axis=1))
-    constant = ordered[np.arange(len(ordered)), np.maximum(known - 1, 0)] == 0
-    found = np.where(constant, np.maximum(still, floor), found)
-    floor = np.where(constant, found, floor)
-    seldom = np.where(before, residuals**2, 0.0).sum(axis=1) / known
-    found = np.where(found <= floor, np.maximum(found, np.sqrt(seldom)), found)
-    return np.where(found > 0, found, 1.0), np.where(floor > 0, floor, np.where(found > 0, 0.05 * found, 1.0))
-
-
-def _memory(clipped: Array, before: Bools) -> Array:
-    """Autocorrelation of neighbours."""
-    both = before[:, 1:] & before[:, :-1]
-    product = np.where(both, clipped[:, 1:] * clipped[:, :-1], 0.0).sum(axis=1)
-    square = np.where(before, clipped**2, 0.0).sum(axis=1)
-    raw, known = np.nan_to_num(product / square), before.sum(axis=1)
-    # Short histories make it look smaller than it is (Marriott and Pope 1954), and do not know it well.
-    found: Array = np.clip(raw + (1 + 3 * raw) / known + 0.5 / np.sqrt(known), 0.0, 0.98)
-    return found
 
 
 def _without_spikes(residuals: Array, valid: Bools, before: Bools, floor: Array) -> Array:
@@ -396,7 +233,7 @@ def _averages(total: Array, width: int) -> Array:
     return found
 
 
-def _ratios(total: Array, look: _Look, bounds: _Bounds) -> tuple[Array, Ints]:
+def _ratios(total: Array, look: _Look, own: Residuals, bounds: _Bounds) -> tuple[Array, Ints]:
     """The largest deviation of one look since ``first``, in what is usual for it, and where its window ends."""
     width, base = look.width, look.base
     rows, length = total.shape[0], total.shape[1] - 1
@@ -415,27 +252,27 @@ def _ratios(total: Array, look: _Look, bounds: _Bounds) -> tuple[Array, Ints]:
         np.abs(averages, out=averages)
     size = averages
     ends = np.arange(look.span - 1, length)
-    windows = np.maximum(bounds.first - bounds.start - look.span + 1, 0)
-    known, spread = bounds.known, bounds.spread
+    windows = np.maximum(own.first - own.start - look.span + 1, 0)
+    known, spread = own.known, own.spread
     if bounds.alike:  # all rows at once, and no more than needed
         past = np.abs(size[:, : windows[0]])
-        late = slice(max(int(bounds.first[0]) + width - look.span, 0), None)
+        late = slice(max(int(own.first[0]) + width - look.span, 0), None)
         size, ends = size[:, late], ends[late]
         if not size.shape[1]:
             return np.zeros(rows), np.zeros(rows, dtype=np.int64)
     else:
-        begun = ends[None, :] >= bounds.start[:, None] + look.span - 1
-        past = np.where(begun & (ends[None, :] < bounds.first[:, None]), np.abs(size), 0.0)
-        size = np.where(begun & (ends[None, :] - width + 1 >= bounds.first[:, None]), size, -np.inf)
+        begun = ends[None, :] >= own.start[:, None] + look.span - 1
+        past = np.where(begun & (ends[None, :] < own.first[:, None]), np.abs(size), 0.0)
+        size = np.where(begun & (ends[None, :] - width + 1 >= own.first[:, None]), size, -np.inf)
     largest = past.max(axis=1, initial=0.0)
-    np.minimum(past, _CLIPPED * spread[:, None], out=past)
+    np.minimum(past, CLIPPED * spread[:, None], out=past)
     np.square(past, out=past)
     squares = past.sum(axis=1) / np.maximum(windows, 1)
-    inflation = (1 + bounds.memory) / (1 - bounds.memory)
+    inflation = (1 + own.memory) / (1 - own.memory)
     if base:
         # What was seen of such steps says it all, if there were enough.
         apart = np.maximum(windows / look.span, 0.5)
-        deviation = np.maximum(np.sqrt(squares), bounds.floor) * (1 + _FEW / apart)
+        deviation = np.maximum(np.sqrt(squares), own.floor) * (1 + _FEW / apart)
         enough = windows >= max(3, width // 2)
     else:
         error = np.minimum(1, inflation / width) + np.minimum(1, inflation / known)
@@ -454,12 +291,12 @@ def _ratios(total: Array, look: _Look, bounds: _Bounds) -> tuple[Array, Ints]:
     least = np.maximum(_AS_LARGE * highest, _SURE * limit)
     sure = np.flatnonzero(highest >= least)
     if len(sure):
-        own = size[sure]
-        soonest = (own >= least[sure, None]).argmax(axis=1)
+        chosen = size[sure]
+        soonest = (chosen >= least[sure, None]).argmax(axis=1)
         best, some = soonest, np.arange(len(sure))
         for ahead in range(1, width + 1):
-            other = np.minimum(soonest + ahead, own.shape[1] - 1)
-            best = np.where(own[some, other] > own[some, best], other, best)
+            other = np.minimum(soonest + ahead, chosen.shape[1] - 1)
+            best = np.where(chosen[some, other] > chosen[some, best], other, best)
         peak[sure] = best
     if look.channel == "spread":
         ratio = ratio * _SINGLE

@@ -9,8 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from stream_lineage.explain.deviation import Aligned, Size
+from stream_lineage.explain.deviation import Size
 from stream_lineage.explain.recording import Array
+from stream_lineage.explain.residuals import Aligned
 
 Shape = Literal["shift", "ramp", "spike", "spread", "silence"]
 

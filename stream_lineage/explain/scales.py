@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stream_lineage.explain.deviation import Aligned, Scaled, scaled, timing
+from stream_lineage.explain.deviation import Scaled, scaled
 from stream_lineage.explain.recording import Recording, Series, SeriesName
+from stream_lineage.explain.residuals import Aligned, timing
 from stream_lineage.explain.symptoms import Deviation, Symptoms, reach_after
 
 AT_ONCE = 250

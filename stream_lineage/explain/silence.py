@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_lineage.explain.deviation import Timing
+from stream_lineage.explain.residuals import Timing
 
 LEAST_POINTS = 6
 _OF_LONGEST, _OF_LONGEST_AT_END = 2.0, 1.5

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stream_lineage.explain.deviation import LEAST_BEFORE, Aligned, Size, Timing, sizes, timing
+from stream_lineage.explain.deviation import Size, sizes
 from stream_lineage.explain.onset import Onset, Shape, onset
 from stream_lineage.explain.recording import Array, Recording, Series, SeriesName
+from stream_lineage.explain.residuals import LEAST_BEFORE, Aligned, Timing, timing
 from stream_lineage.explain.silence import Stop, stop
 
 FAINT, STRONG = 1.25, 1.7

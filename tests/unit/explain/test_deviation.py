@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from stream_lineage.explain.deviation import Aligned, scaled, sizes, timing
+from stream_lineage.explain.deviation import scaled, sizes
 from stream_lineage.explain.recording import Array, Series, SeriesName
+from stream_lineage.explain.residuals import Aligned, timing
 
 AT = 1_767_571_200.0
 

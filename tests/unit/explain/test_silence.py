@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream_lineage.explain.deviation import Timing
 from stream_lineage.explain.recording import Array
+from stream_lineage.explain.residuals import Timing
 from stream_lineage.explain.silence import Stop, stop
 
 
